@@ -1,0 +1,72 @@
+/* The launcher's protocol: what hob-runner may ask of hob-launcher, the only privileged process.
+ *
+ * Transport: SOCK_SEQPACKET (base/fdmsg.h) at HOME/run/launcher.sock; the launcher serves only the uid it was told
+ * at start. One message = one fixed struct, for LAUNCH followed by `strings_n` bytes. There are no paths on the
+ * wire: code is named by digest, a runtime by name; the launcher resolves both under its own configured roots.
+ *
+ * LAUNCH    descriptors: [0] the instance's end of the channel (becomes 3), [1] stdout, [2] stderr, [3] optional
+ *           stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED.
+ * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
+ * STOP      SIGTERM now, everything in it killed after grace_ms (0: at once). Reply DONE; EXITED follows.
+ * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
+ * EXITED    comes by itself, once, after the sandbox's last process is gone: wait status, counters, usage.
+ * When the connection closes, every sandbox launched over it is killed and removed. */
+#pragma once
+
+#include "base/compiler.h"
+
+enum { HOB_LAUNCH_MAGIC = 0x484f4231, HOB_LAUNCH_STRINGS_MAX = 96 * 1024 };
+
+enum hob_launch_op {
+    HOB_LAUNCH_LAUNCH = 1,
+    HOB_LAUNCH_FREEZE = 2,
+    HOB_LAUNCH_THAW = 3,
+    HOB_LAUNCH_STOP = 4,
+    HOB_LAUNCH_STATS = 5,
+    HOB_LAUNCH_PROBE = 6,
+};
+enum hob_launch_answer {
+    HOB_LAUNCH_LAUNCHED = 101,
+    HOB_LAUNCH_DONE = 102,
+    HOB_LAUNCH_FAILED = 103,
+    HOB_LAUNCH_EXITED = 104,
+    HOB_LAUNCH_PROBED = 105,
+};
+
+struct hob_launch_request {
+    uint32_t magic, op;
+    uint64_t id; /* chosen by the runner, unique for the life of the connection */
+    /* STOP */
+    uint32_t grace_ms;
+    /* LAUNCH */
+    uint32_t memory_mb;   /* 4 to 65536; hard limit, swap included */
+    uint32_t cpu_percent; /* ceiling, 100 = one core; 0: none */
+    uint32_t cpu_weight;  /* share under contention, 1 to 10000, 100 usual */
+    uint32_t pids_max;    /* processes and threads */
+    uint32_t nofile_max;
+    uint32_t tmp_inodes;
+    uint32_t flags; /* 0 for now */
+    uint64_t tmp_bytes;  /* of /tmp and /dev/shm together */
+    uint64_t fsize_bytes;
+    char runtime[32]; /* a folder of the runtimes' root, [a-z0-9-] */
+    char digest[65];  /* 64 hexadecimal digits: a folder of the code root, mounted read-only at /app; "" for none */
+    char pad[7];
+    uint32_t argc, envc;
+    uint32_t strings_n; /* argc + envc NUL-ended strings, back to back */
+    uint32_t reserved;
+};
+
+struct hob_launch_usage {
+    uint64_t cpu_us, memory_bytes, memory_peak_bytes;
+    uint32_t oom_kills, pids_denied; /* times the limit was met */
+    uint32_t pids, reserved;
+};
+
+struct hob_launch_reply {
+    uint32_t magic, answer;
+    uint64_t id;
+    int32_t wait_status; /* EXITED: as of waitpid */
+    int32_t errnum;      /* FAILED */
+    struct hob_launch_usage usage;
+    char text[512]; /* FAILED: what, why and what would be right; PROBED: the report */
+};

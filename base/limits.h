@@ -1,0 +1,75 @@
+/* Every limit that a client can meet, in one table: name, value, unit, why, and the error it gives.
+ * `hob limits` and docs/limits.md are printed from it; a test hits each at plus and minus one. */
+#pragma once
+
+#include "base/err.h"
+
+/*      symbol                 name                        value            unit     error            why */
+#define HOB_LIMITS(X)                                                                                                       \
+    X(HTTP_HEAD_BYTES,       "http.head_bytes",            65536,           "bytes", HOB_E_TOO_LARGE, "request line and fields; 431 beyond")             \
+    X(HTTP_TARGET_BYTES,     "http.target_bytes",          16384,           "bytes", HOB_E_TOO_LARGE, "the request target; 414 beyond")                  \
+    X(HTTP_FIELDS,           "http.fields",                200,             "fields", HOB_E_TOO_LARGE, "header fields of one request; 431 beyond")        \
+    X(HTTP_PIPELINE,         "http.pipeline",              64,              "requests", HOB_E_BUSY,   "requests read ahead on one connection; then reading waits") \
+    X(HTTP_CHUNK_EXT_BYTES,  "http.chunk_extension_bytes", 16384,           "bytes", HOB_E_TOO_LARGE, "chunk extensions of one body")                     \
+    X(HTTP_TRAILER_BYTES,    "http.trailer_bytes",         16384,           "bytes", HOB_E_TOO_LARGE, "trailer fields of one body")                       \
+    X(HTTP_HEAD_MS,          "http.head_ms",               15000,           "ms",    HOB_E_TIMEOUT,   "from the first byte to the end of a head; 408 beyond") \
+    X(HTTP_IDLE_MS,          "http.idle_ms",               75000,           "ms",    HOB_E_TIMEOUT,   "keep-alive without a request")                     \
+    X(HTTP_BODY_STALL_MS,    "http.body_stall_ms",         30000,           "ms",    HOB_E_TIMEOUT,   "an expected body without a byte; 408 beyond")      \
+    X(HTTP_WRITE_STALL_MS,   "http.write_stall_ms",        60000,           "ms",    HOB_E_TIMEOUT,   "a client that takes no byte of its answer")        \
+    X(HTTP_CONN_BUFFER_BYTES, "http.connection_buffer_bytes", 262144,       "bytes", HOB_E_BUSY,      "bytes buffered towards one client before the sender waits") \
+    X(HTTP_CONNECTIONS,      "http.connections",           8192,            "connections", HOB_E_UNAVAILABLE, "open connections of the daemon; 503 beyond") \
+    X(HTTP_CONNECTIONS_PER_IP, "http.connections_per_address", 4096,        "connections", HOB_E_UNAVAILABLE, "open connections from one address")       \
+    X(EVENT_BYTES,           "invoke.event_bytes",         6291456,         "bytes", HOB_E_TOO_LARGE, "an event, and the body given to a handler that takes events (AWS: 6 MiB)") \
+    X(ANSWER_BYTES,          "invoke.answer_bytes",        6291456,         "bytes", HOB_E_TOO_LARGE, "a handler's buffered answer (AWS: 6 MiB)")        \
+    X(TIMEOUT_MS,            "function.timeout_ms",        900000,          "ms",    HOB_E_INVALID,   "longest run that can be asked for")                \
+    X(QUEUE_TIMEOUT_MS,      "function.queue_timeout_ms",  900000,          "ms",    HOB_E_INVALID,   "longest wait for a slot that can be asked for")    \
+    X(MEMORY_MB,             "function.memory_mb",         10240,           "MiB",   HOB_E_INVALID,   "largest memory of an instance")                    \
+    X(CONCURRENCY,           "function.concurrency",       1000,            "invocations", HOB_E_INVALID, "invocations in one instance at a time")       \
+    X(INSTANCES,             "function.instances",         1000,            "instances", HOB_E_INVALID, "instances of one version")                      \
+    X(QUEUE,                 "function.queue",             10000,           "requests", HOB_E_BUSY,   "requests waiting for one version; 503 queue_full beyond") \
+    X(INIT_MS,               "function.init_ms",           10000,           "ms",    HOB_E_TIMEOUT,   "from start to READY")                              \
+    X(CANCEL_MS,             "function.cancel_ms",         1000,            "ms",    HOB_E_TIMEOUT,   "from CANCEL to DONE, then the instance is killed") \
+    X(DRAIN_MS,              "function.drain_ms",          30000,           "ms",    HOB_E_TIMEOUT,   "a drained instance may finish its invocations")    \
+    X(STOP_GRACE_MS,         "function.stop_grace_ms",     2000,            "ms",    HOB_E_TIMEOUT,   "from SIGTERM to SIGKILL")                          \
+    X(PROCESSES,             "function.processes",         256,             "tasks", HOB_E_INVALID,   "processes and threads of one instance")            \
+    X(TMP_BYTES,             "function.tmp_bytes",         67108864,        "bytes", HOB_E_NO_SPACE,  "/tmp and /dev/shm of one instance together")       \
+    X(TMP_INODES,            "function.tmp_inodes",        16384,           "inodes", HOB_E_NO_SPACE, "files and folders in /tmp of one instance")        \
+    X(NOFILE,                "function.open_files",        1024,            "descriptors", HOB_E_INVALID, "open descriptors of one process")              \
+    X(LOG_BYTES_PER_S,       "log.bytes_per_second",       262144,          "bytes/s", HOB_E_BUSY,    "log of one instance, burst log.burst_bytes; beyond is dropped and counted") \
+    X(LOG_BURST_BYTES,       "log.burst_bytes",            1048576,         "bytes", HOB_E_BUSY,      "burst of the log rate")                            \
+    X(LOG_LINE_BYTES,        "log.line_bytes",             16384,           "bytes", HOB_E_TOO_LARGE, "one log line; longer ones are cut and marked")     \
+    X(LOG_FILE_BYTES,        "log.file_bytes",             8388608,         "bytes", HOB_E_TOO_LARGE, "one log file of a function; two are kept")         \
+    X(ARCHIVE_BYTES,         "deploy.archive_bytes",       104857600,       "bytes", HOB_E_TOO_LARGE, "an uploaded archive, packed")                      \
+    X(UNPACKED_BYTES,        "deploy.unpacked_bytes",      262144000,       "bytes", HOB_E_TOO_LARGE, "the same, unpacked (AWS: 250 MiB)")                \
+    X(ENTRIES,               "deploy.entries",             20000,           "entries", HOB_E_TOO_LARGE, "files and folders in an archive")                \
+    X(PATH_BYTES,            "deploy.path_bytes",          512,             "bytes", HOB_E_INVALID,   "a path in an archive")                             \
+    X(PATH_DEPTH,            "deploy.path_depth",          32,              "levels", HOB_E_INVALID,  "folders in a path of an archive")                  \
+    X(UNPACK_MS,             "deploy.unpack_ms",           60000,           "ms",    HOB_E_TIMEOUT,   "unpacking an archive")                             \
+    X(MANIFEST_BYTES,        "manifest.bytes",             262144,          "bytes", HOB_E_TOO_LARGE, "hob.json")                                         \
+    X(JSON_DEPTH,            "json.depth",                 32,              "levels", HOB_E_INVALID,  "nesting of any JSON document taken in")            \
+    X(FUNCTIONS_PER_APP,     "app.functions",              200,             "functions", HOB_E_TOO_LARGE, "functions in one hob.json")                    \
+    X(ROUTES_PER_FUNCTION,   "app.routes",                 50,              "routes", HOB_E_TOO_LARGE, "routes of one function")                          \
+    X(ENV_BYTES,             "app.env_bytes",              32768,           "bytes", HOB_E_TOO_LARGE, "environment of one function, names and values")    \
+    X(ENV_VARS,              "app.env_vars",               200,             "variables", HOB_E_TOO_LARGE, "environment variables of one function")        \
+    X(SECRET_BYTES,          "app.secret_bytes",           8192,            "bytes", HOB_E_TOO_LARGE, "one secret")                                       \
+    X(SECRETS_PER_APP,       "app.secrets",                100,             "secrets", HOB_E_TOO_LARGE, "secrets of one app")                             \
+    X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API")
+
+enum hob_limit_id {
+#define X(symbol, name, value, unit, error, why) HOB_LIMIT_##symbol,
+    HOB_LIMITS(X)
+#undef X
+        HOB_LIMIT_COUNT_
+};
+enum hob_limit_value {
+#define X(symbol, name, value, unit, error, why) HOB_MAX_##symbol = (value),
+    HOB_LIMITS(X)
+#undef X
+};
+
+struct hob_limit {
+    const char *name, *unit, *why;
+    uint64_t value;
+    enum hob_code code;
+};
+extern const struct hob_limit hob_limits[HOB_LIMIT_COUNT_];
