@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 static const struct hob_code_info table[HOB_E_COUNT_] = {
-    /*                      reason            title                    HTTP Parse Lambda type                     exit */
+    /*                      reason            title                    HTTP Parse Lambda type exit */
     [HOB_OK] = {"ok", "OK", 200, 0, "", 0},
     [HOB_E_INVALID] = {"invalid", "Bad Request", 400, 107, "InvalidParameterValueException", 2},
     [HOB_E_UNAUTHORIZED] = {"unauthorized", "Unauthorized", 401, 209, "UnrecognizedClientException", 4},
@@ -65,7 +65,8 @@ enum hob_code hob_fail(struct hob_err *err, enum hob_code code, const char *fmt,
     return code;
 }
 
-enum hob_code hob_fail_reason(struct hob_err *err, enum hob_code code, const char *reason, const char *fmt, ...)
+enum hob_code hob_fail_reason(struct hob_err *err, enum hob_code code, const char *reason, const char *fmt,
+                              ...)
 {
     va_list ap;
     va_start(ap, fmt);

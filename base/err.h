@@ -1,6 +1,6 @@
 /* Errors: one small struct on the caller's stack, always the last parameter.
- * A message says what, which value, and what would be right. Programmer errors never travel here: they assert.
- * Not thread-bound. */
+ * A message says what, which value, and what would be right. Programmer errors never travel here: they
+ * assert. Not thread-bound. */
 #pragma once
 
 #include "base/compiler.h"
@@ -43,7 +43,8 @@ struct hob_code_info {
 };
 
 /* Fills *err and returns the code, so that failing is one line. `err` may be NULL. */
-HOB_COLD HOB_PRINTF(3, 4) enum hob_code hob_fail(struct hob_err *err, enum hob_code code, const char *fmt, ...);
+HOB_COLD HOB_PRINTF(3, 4) enum hob_code
+    hob_fail(struct hob_err *err, enum hob_code code, const char *fmt, ...);
 /* The same with a reason slug (a string literal). */
 HOB_COLD HOB_PRINTF(4, 5) enum hob_code
     hob_fail_reason(struct hob_err *err, enum hob_code code, const char *reason, const char *fmt, ...);

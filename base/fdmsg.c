@@ -53,7 +53,8 @@ ssize_t hob_fdmsg_recv(int sock, void *buf, size_t buf_bytes, int *ret_fds, size
     enum { ALL_MAX = 64 }; /* room to see, and so to close, more than were asked for */
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * ALL_MAX)];
     struct iovec io = {.iov_base = buf, .iov_len = buf_bytes};
-    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr m = {
+        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ssize_t n;
     do
         n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
@@ -80,8 +81,8 @@ static int seqpacket_open(const char *path, struct sockaddr_un *ret_addr, struct
     size_t n = strlen(path);
     *ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (n >= sizeof ret_addr->sun_path) {
-        (void)hob_fail(err, HOB_E_INVALID, "socket path '%s': %zu bytes; a Unix socket's path may have %zu", path, n,
-                       sizeof ret_addr->sun_path - 1);
+        (void)hob_fail(err, HOB_E_INVALID, "socket path '%s': %zu bytes; a Unix socket's path may have %zu",
+                       path, n, sizeof ret_addr->sun_path - 1);
         return -1;
     }
     memcpy(ret_addr->sun_path, path, n + 1);

@@ -63,7 +63,8 @@ enum hob_code hob_frame_add(struct hob_buf *out, struct hob_frame f, struct hob_
     return HOB_OK;
 }
 
-enum hob_code hob_frame_add_meta(struct hob_buf *out, struct hob_frame f, struct hob_str meta, struct hob_str data)
+enum hob_code hob_frame_add_meta(struct hob_buf *out, struct hob_frame f, struct hob_str meta,
+                                 struct hob_str data)
 {
     size_t n = 4 + meta.n + data.n;
     if (n > hob_frame_payload_max(f.type))
@@ -114,7 +115,8 @@ enum hob_code hob_invoke_meta_add(struct hob_buf *out, const struct hob_invoke_m
 {
     if (m->method.n > UINT16_MAX || m->request_id.n > UINT16_MAX || m->target.n > UINT32_MAX)
         return HOB_E_TOO_LARGE;
-    size_t n = HOB_INVOKE_META_BYTES + m->method.n + m->target.n + m->request_id.n + m->fields.n + m->extras.n;
+    size_t n =
+        HOB_INVOKE_META_BYTES + m->method.n + m->target.n + m->request_id.n + m->fields.n + m->extras.n;
     char *to = hob_buf_room(out, n);
     if (!to)
         return HOB_E_TOO_LARGE;

@@ -16,7 +16,8 @@ enum hob_code hob_read_fd(int fd, const char *what, struct hob_buf *out, struct 
 {
     for (;;) {
         size_t left = out->max - out->n;
-        size_t want = left < 65536 ? left + 1 : 65536; /* one byte more than allowed shows that it is too large */
+        size_t want =
+            left < 65536 ? left + 1 : 65536; /* one byte more than allowed shows that it is too large */
         char *to = want > left ? NULL : hob_buf_room(out, want);
         char one;
         ssize_t n = to ? read(fd, to, want) : read(fd, &one, 1);

@@ -47,8 +47,8 @@ json_t *hob_json_parse(struct hob_str text, const char *what, struct hob_err *er
     json_error_t je;
     json_t *j = json_loadb(text.n ? text.at : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
     if (!j)
-        (void)hob_fail_reason(err, HOB_E_INVALID, "bad_json", "%s: not JSON at line %d, column %d: %s", what, je.line,
-                              je.column, je.text);
+        (void)hob_fail_reason(err, HOB_E_INVALID, "bad_json", "%s: not JSON at line %d, column %d: %s", what,
+                              je.line, je.column, je.text);
     return j;
 }
 
@@ -171,7 +171,8 @@ void hob_jw_array_end(struct hob_jw *w)
 static size_t plain_run(struct hob_str s, size_t i)
 {
     size_t start = i;
-    while (i < s.n && (unsigned char)s.at[i] >= 0x20 && (unsigned char)s.at[i] < 0x7f && !strchr("\"\\<>&", s.at[i]))
+    while (i < s.n && (unsigned char)s.at[i] >= 0x20 && (unsigned char)s.at[i] < 0x7f &&
+           !strchr("\"\\<>&", s.at[i]))
         i++;
     return i - start;
 }

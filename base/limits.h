@@ -5,6 +5,7 @@
 #include "base/err.h"
 
 /*      symbol                 name                        value            unit     error            why */
+/* clang-format off */
 #define HOB_LIMITS(X)                                                                                                       \
     X(HTTP_HEAD_BYTES,       "http.head_bytes",            65536,           "bytes", HOB_E_TOO_LARGE, "request line and fields; 431 beyond")             \
     X(HTTP_TARGET_BYTES,     "http.target_bytes",          16384,           "bytes", HOB_E_TOO_LARGE, "the request target; 414 beyond")                  \
@@ -55,6 +56,7 @@
     X(SECRETS_PER_APP,       "app.secrets",                100,             "secrets", HOB_E_TOO_LARGE, "secrets of one app")                             \
     X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API")
 
+/* clang-format on */
 enum hob_limit_id {
 #define X(symbol, name, value, unit, error, why) HOB_LIMIT_##symbol,
     HOB_LIMITS(X)

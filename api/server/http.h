@@ -1,0 +1,103 @@
+/* The HTTP/1.1 server: connections, framing, guards, time-outs, back-pressure. It knows no routes.
+ * Follows RFC 9110 and RFC 9112; every line of the trigger checklist is judged in tests/unit/api/ and tests/e2e/raw.
+ * Lives on the loop's thread. One exchange = one request and its one answer; exchanges of a connection are answered
+ * in order, so only the first unanswered one is handed to the handler (pipelined ones wait, with a bound).
+ *
+ * The handler gets on_request once the head is in. It must answer exactly once: http_respond (whole), or http_head +
+ * http_write* + http_end, or http_abort. Everything borrowed from an exchange lives until on_close, which comes
+ * exactly once, last, also when the client goes away before an answer. After on_close the exchange must not be used. */
+#pragma once
+
+#include <uv.h>
+
+#include "base/mem.h"
+
+struct http_server;
+struct http_exchange;
+
+struct http_field {
+    struct hob_str name, value; /* names of requests are lower-case already */
+};
+
+enum { HTTP_LENGTH_UNKNOWN = -1 };
+
+struct http_request {
+    struct hob_str method;
+    struct hob_str target;        /* as received (origin-form; absolute-form is reduced to it) */
+    struct hob_str path;          /* canonical: dot segments gone, percent-encoding normalised, %2F kept */
+    struct hob_str query;         /* behind '?', without it; at == NULL when there is none */
+    struct hob_str host;          /* lower-case, without port */
+    struct hob_str authority;     /* Host as received */
+    const struct http_field *fields;
+    size_t fields_n;
+    int64_t body_bytes; /* HTTP_LENGTH_UNKNOWN when chunked, 0 when there is none */
+    const char *request_id; /* client's X-Request-Id when well-formed, else a UUIDv7 */
+    const char *traceparent; /* W3C: continued from the client's when valid, else new; a fresh span id */
+    const char *remote;      /* address of the peer, text */
+    uint16_t remote_port;
+    bool is_http10, is_head;
+    uint64_t received_us; /* monotonic: when the head was complete */
+};
+
+/* What the handler is told. Set by the handler in on_request through http_listen; unset members are fine. */
+struct http_events {
+    /* Body bytes, borrowed for the call. Counted against the window until http_consumed() gives them back. */
+    void (*on_body)(void *ctx, struct hob_str data);
+    void (*on_body_end)(void *ctx, const struct http_field *trailers, size_t n);
+    void (*on_drain)(void *ctx); /* what was queued towards the client fell below half: write on */
+    /* The client went away, was too slow, or sent a malformed body (`err`), before the answer was complete. */
+    void (*on_abort)(void *ctx, const struct hob_err *err);
+    void (*on_close)(void *ctx); /* exactly once, last */
+};
+
+typedef void (*http_request_cb)(void *ctx, struct http_exchange *x);
+
+struct http_server_options {
+    const char *host; /* numeric address */
+    uint16_t port;    /* 0: any; see http_server_port */
+    http_request_cb on_request;
+    void *ctx;
+    const char *server_name; /* Server: header, or NULL */
+};
+
+HOB_MUST_USE struct http_server *http_server_start(uv_loop_t *loop, const struct http_server_options *o,
+                                                   struct hob_err *err);
+uint16_t http_server_port(const struct http_server *s);
+/* Stops accepting, finishes exchanges under way (at most grace_ms), closes idle connections; then `closed`. */
+void http_server_drain(struct http_server *s, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
+
+const struct http_request *http_request(const struct http_exchange *x);
+struct hob_arena *http_arena(struct http_exchange *x); /* freed after on_close */
+/* First value of a field (lower-case name); at == NULL when absent. */
+struct hob_str http_field(const struct http_exchange *x, const char *name);
+void http_listen(struct http_exchange *x, const struct http_events *events, void *ctx);
+
+/* Starts reading the body (sends 100 Continue when it was asked for). `bytes_max` 0: no cap; beyond it the client
+ * gets 413, on_abort comes with HOB_E_TOO_LARGE. Bodies nobody reads are discarded within bounds or the connection
+ * is closed. */
+void http_body_read(struct http_exchange *x, uint64_t bytes_max);
+/* Gives `n` body bytes back to the window (128 KiB); reading from the socket pauses when it is used up. */
+void http_consumed(struct http_exchange *x, size_t n);
+
+/* One whole answer. `fields` are checked (no CR, LF, NUL, no hop-by-hop, no Content-Length/Transfer-Encoding, which
+ * the server sets). Date, Server, X-Request-Id, and Connection are the server's. HEAD, 204, 304 are handled. */
+void http_respond(struct http_exchange *x, int status, const struct http_field *fields, size_t n, struct hob_str body);
+/* An application/problem+json answer from an error; adds Retry-After when given (seconds, 0: none). */
+void http_problem(struct http_exchange *x, const struct hob_err *err, unsigned retry_after_s);
+/* The same with more header fields. */
+void http_problem_with(struct http_exchange *x, const struct hob_err *err, const struct http_field *fields, size_t n);
+/* A streamed answer: head now (body_bytes or HTTP_LENGTH_UNKNOWN → chunked, or close for HTTP/1.0), bytes later. */
+void http_head(struct http_exchange *x, int status, const struct http_field *fields, size_t n, int64_t body_bytes);
+/* Copies. Returns bytes now waiting for the client: beyond http.connection_buffer_bytes wait for on_drain. Writes of
+ * one loop turn leave in one system call. */
+size_t http_write(struct http_exchange *x, struct hob_str data);
+void http_end(struct http_exchange *x, const struct http_field *trailers, size_t n);
+/* Breaks the answer off so that the client sees it (connection closed without last chunk). Before http_head: 502. */
+void http_abort(struct http_exchange *x);
+bool http_has_head(const struct http_exchange *x); /* an answer's head went out */
+
+/* Counters for /metrics and tests. */
+struct http_stats {
+    uint64_t connections_open, connections_total, requests_total, bytes_in, bytes_out, refused_total;
+};
+void http_server_stats(const struct http_server *s, struct http_stats *ret_stats);

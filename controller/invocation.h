@@ -1,0 +1,83 @@
+/* One invocation: from "this version shall answer that request" to the end of its story. The flow in between
+ * (queue, slot, frames, deadline, retries of a start) is the dispatcher's; the caller sees only these events.
+ * Loop's thread. */
+#pragma once
+
+#include <uv.h>
+
+#include "base/frame.h"
+#include "controller/catalog.h"
+#include "controller/logs.h"
+#include "controller/node.h"
+#include "controller/runtimes.h"
+#include "controller/vault.h"
+
+struct dispatcher; /* all versions' pools, queues and instances */
+struct invocation;
+struct invocation_failure;
+
+struct dispatcher_options {
+    uv_loop_t *loop;
+    struct catalog *catalog;
+    struct node_hub *nodes;
+    struct logs *logs;
+    struct vault *vault;
+    const struct runtimes *runtimes;
+};
+HOB_MUST_USE struct dispatcher *dispatcher_start(const struct dispatcher_options *o);
+/* No new invocations (503 shutting_down); running ones get grace_ms; then every instance is stopped; then `closed`. */
+void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
+
+struct invocation_times { /* microseconds; a phase that did not happen is 0 */
+    uint64_t queue_us, start_us, init_us, run_us;
+    bool is_cold;
+};
+struct invocation_events {
+    /* `fields` is a pairs block of names and values, not yet judged as HTTP (the gateway does that). */
+    void (*on_head)(void *ctx, unsigned status, const struct hob_pairs *fields, int64_t body_bytes);
+    void (*on_data)(void *ctx, struct hob_str data); /* borrowed; give it back by invocation_consumed */
+    void (*on_end)(void *ctx, const struct hob_pairs *trailers); /* trailers may be NULL; answer complete */
+    /* Final instead of on_end. The function's own error has code HOB_E_FUNCTION; its details are in `failure` (may be
+     * NULL): for logs and authenticated callers only. After on_head it means: break off. */
+    void (*on_fail)(void *ctx, const struct hob_err *err, const struct invocation_failure *failure,
+                    unsigned retry_after_s);
+    void (*on_body_window)(void *ctx, size_t n); /* the instance took n more body bytes */
+};
+struct invocation_failure {
+    struct hob_str type, message, stack;
+};
+struct invocation_spec {
+    struct version *version; /* borrowed; the invocation keeps its own reference */
+    uint8_t kind;            /* enum hob_invoke_kind */
+    struct hob_str method, target, request_id;
+    struct hob_str fields, extras; /* pairs blocks, copied */
+    int64_t body_bytes;            /* -1: not known yet */
+    uint64_t received_us;
+};
+/* Exactly one of on_end and on_fail comes, never from inside invocation_start. After it, or after
+ * invocation_cancel, no event comes and the pointer is dead. */
+HOB_MUST_USE struct invocation *invocation_start(struct dispatcher *d, const struct invocation_spec *spec,
+                                                 const struct invocation_events *events, void *ctx);
+/* Body bytes, copied; before a slot is found at most 64 KiB are kept, on_body_window asks for more. */
+void invocation_body(struct invocation *i, struct hob_str data, bool is_end, const struct hob_pairs *trailers);
+void invocation_consumed(struct invocation *i, size_t n); /* the client took n answer bytes */
+void invocation_cancel(struct invocation *i, enum hob_cancel_reason why);
+const struct invocation_times *invocation_times(const struct invocation *i); /* valid in every event */
+uint32_t invocation_version(const struct invocation *i);
+
+/* What people ask about. */
+struct instance_view {
+    uint64_t id;
+    const char *app, *function, *state;
+    uint32_t version, in_flight;
+    uint64_t age_ms, idle_ms, invocations;
+};
+typedef void (*instance_view_cb)(void *ctx, const struct instance_view *v);
+void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *ctx);
+struct version_view {
+    unsigned instances, starting, queued;
+    bool is_failing; /* starts fail: backing off */
+    char failure[240];
+    uint64_t retry_ms;
+};
+void dispatcher_version_view(struct dispatcher *d, const struct version *v, struct version_view *ret_view);

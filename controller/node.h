@@ -1,0 +1,48 @@
+/* The node: hobd's end of the link to hob-runner. Starts and stops instances by message; knows nothing of queues.
+ * Lives on the loop's thread. One runner for now; the door does not say so. */
+#pragma once
+
+#include <uv.h>
+
+#include "base/link.h"
+
+struct node_hub;
+
+/* What happened to one instance. `started` or `failed` comes exactly once, never from inside node_start; after
+ * `started`, `exited` comes exactly once, also when the runner is lost. No event follows `failed` or `exited`. */
+struct node_exit {
+    int exit_code, signal; /* exit_code -1 when signalled */
+    bool is_oom, is_lost;  /* is_lost: the runner went away */
+    uint64_t cpu_us, memory_peak_bytes;
+    const char *message; /* for people, borrowed */
+};
+struct node_events {
+    void (*started)(void *ctx, int channel_fd, uint64_t launch_us); /* gives: the descriptor is the listener's */
+    void (*failed)(void *ctx, const struct hob_err *err);
+    void (*exited)(void *ctx, const struct node_exit *exit);
+    void (*log_line)(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped);
+};
+struct node_start_spec {
+    uint64_t instance; /* hob_id64() */
+    const char *app, *function, *runtime, *digest; /* digest "" for none */
+    uint32_t version;
+    const char *const *argv;    /* NULL-ended */
+    const char *const *env;     /* NULL-ended "NAME=value", platform variables only */
+    uint32_t memory_mb, cpu_percent, pids_max;
+    uint64_t tmp_bytes;
+    int stdin_fd; /* -1: none; borrows */
+};
+
+/* Listens at `socket_path`; `owner_uid` is the only one who may dial in. */
+HOB_MUST_USE struct node_hub *node_hub_start(uv_loop_t *loop, const char *socket_path, unsigned owner_uid,
+                                             struct hob_err *err);
+void node_hub_close(struct node_hub *h, void (*closed)(void *ctx), void *ctx);
+bool node_hub_has_runner(const struct node_hub *h);
+/* Never fails at once: the answer is an event. */
+void node_start(struct node_hub *h, const struct node_start_spec *spec, const struct node_events *events, void *ctx);
+void node_stop(struct node_hub *h, uint64_t instance, uint32_t grace_ms); /* unknown or gone: ignored */
+void node_freeze(struct node_hub *h, uint64_t instance);
+void node_thaw(struct node_hub *h, uint64_t instance);
+/* Checks of the node, one "ok|warn|fail name: text" each; lines are borrowed until the callback returns. */
+typedef void (*node_doctor_cb)(void *ctx, const struct hob_str *lines, size_t n, const struct hob_err *err);
+void node_doctor(struct node_hub *h, node_doctor_cb cb, void *ctx);
