@@ -22,8 +22,7 @@ static inline struct hob_str hob_buf_str(const struct hob_buf *b)
 {
     return (struct hob_str){b->mem ? b->mem + b->at : "", b->n};
 }
-/* Room for `n` more bytes behind the live ones; NULL when that would pass the limit. Commit with
- * hob_buf_grew. */
+/* Room for `n` more bytes behind the live ones; NULL when that would pass the limit. Commit with hob_buf_grew. */
 HOB_MUST_USE char *hob_buf_room(struct hob_buf *b, size_t n);
 void hob_buf_grew(struct hob_buf *b, size_t n);
 /* HOB_E_TOO_LARGE at the limit; then nothing was added. */

@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 static const struct hob_code_info table[HOB_E_COUNT_] = {
-    /*                      reason            title                    HTTP Parse Lambda type exit */
+    /*                      reason            title                    HTTP Parse Lambda type                     exit */
     [HOB_OK] = {"ok", "OK", 200, 0, "", 0},
     [HOB_E_INVALID] = {"invalid", "Bad Request", 400, 107, "InvalidParameterValueException", 2},
     [HOB_E_UNAUTHORIZED] = {"unauthorized", "Unauthorized", 401, 209, "UnrecognizedClientException", 4},

@@ -1,6 +1,6 @@
 /* Errors: one small struct on the caller's stack, always the last parameter.
- * A message says what, which value, and what would be right. Programmer errors never travel here: they
- * assert. Not thread-bound. */
+ * A message says what, which value, and what would be right. Programmer errors never travel here: they assert.
+ * Not thread-bound. */
 #pragma once
 
 #include "base/compiler.h"

@@ -20,10 +20,10 @@
  *   hobd -> DRAIN (arg = grace ms): no more INVOKE will come; inst finishes, sends BYE and exits 0
  *   PING (either way) is answered by PONG with the same arg.
  *
- * HELLO pairs: "protocol" = 1, "app", "function", "version", "instance", "runtime", "entry", "handler",
- * "kind", "concurrency", "memory_mb", "timeout_ms", "env.NAME" (variables to set), "secret.NAME" (never to be
- * put into the process environment unless "secrets_in_env" = 1). READY pairs: "protocol" = 1, "kind" (fetch |
- * lambda | raw), "concurrency" (1 to 1000, what it can really take).
+ * HELLO pairs: "protocol" = 1, "app", "function", "version", "instance", "runtime", "entry", "handler", "kind",
+ *   "concurrency", "memory_mb", "timeout_ms", "env.NAME" (variables to set), "secret.NAME" (never to be put into
+ *   the process environment unless "secrets_in_env" = 1).
+ * READY pairs: "protocol" = 1, "kind" (fetch | lambda | raw), "concurrency" (1 to 1000, what it can really take).
  *
  * INVOKE: flags META; END when the whole body is in it. arg = milliseconds this run may take.
  *   meta = 40 bytes, then the strings back to back:
@@ -34,23 +34,25 @@
  *     8 u64 deadline_ms    UTC, milliseconds since 1970
  *    16 u16 request_id_n
  *    18 u16 route_n        unused: 0
- *    20 u32 fields_n       bytes of the header-field block (counted pairs; names lower-case, in order, may
- * repeat) 24 u32 extras_n       bytes of the extras block (counted pairs: "scheme", "remote", "trace",
- * "base_path", "param.NAME", "qualifier", ...) 28 u64 body_n         the body's length, or UINT64_MAX when it
- * is not known yet 36 u32 reserved       0 then method, target, request id, fields, extras data = the first
- * <= 16 KiB of the body (free of credit). For kind 2 the body is the event. BODY: data; END with the last one
- * (may be empty). When the last BODY has META, its meta is a pairs block of trailers. HEAD: flags META; meta
- * = u16 status, u16 reserved 0, then a pairs block of header fields; data = first body bytes (<= 65,536,
- * counted against credit like DATA); END when that is the whole answer. DATA: body bytes; END with the last
- * one (may be empty). META on the last: a pairs block of trailers. ERROR: pairs errorType, errorMessage,
- * stackTrace. Ends the answer, like END. DONE: the slot is free (every waitUntil settled). Exactly one per
- * INVOKE, always last. CALL: payload = pairs or JSON as the binding says; arg = the parent invocation;
- * answered by REPLY on its stream.
+ *    20 u32 fields_n       bytes of the header-field block (counted pairs; names lower-case, in order, may repeat)
+ *    24 u32 extras_n       bytes of the extras block (counted pairs: "scheme", "remote", "trace", "base_path",
+ *                          "param.NAME", "qualifier", ...)
+ *    28 u64 body_n         the body's length, or UINT64_MAX when it is not known yet
+ *    36 u32 reserved       0
+ *     then method, target, request id, fields, extras
+ *   data = the first <= 16 KiB of the body (free of credit). For kind 2 the body is the event.
+ * BODY: data; END with the last one (may be empty). When the last BODY has META, its meta is a pairs block of
+ *   trailers.
+ * HEAD: flags META; meta = u16 status, u16 reserved 0, then a pairs block of header fields;
+ *   data = first body bytes (<= 65,536, counted against credit like DATA); END when that is the whole answer.
+ * DATA: body bytes; END with the last one (may be empty). META on the last: a pairs block of trailers.
+ * ERROR: pairs errorType, errorMessage, stackTrace. Ends the answer, like END.
+ * DONE: the slot is free (every waitUntil settled). Exactly one per INVOKE, always last.
+ * CALL: payload = pairs or JSON as the binding says; arg = the parent invocation; answered by REPLY on its stream.
  *
- * Credit: DATA, HEAD's data and BODY count against 64 KiB per stream and 1 MiB per connection in each
- * direction; the receiver renews with CREDIT (stream n, and stream 0 for the connection; arg = bytes) when
- * half is used. The first <= 16 KiB in INVOKE are free. A sender that overruns commits a protocol violation.
- */
+ * Credit: DATA, HEAD's data and BODY count against 64 KiB per stream and 1 MiB per connection in each direction;
+ * the receiver renews with CREDIT (stream n, and stream 0 for the connection; arg = bytes) when half is used.
+ * The first <= 16 KiB in INVOKE are free. A sender that overruns commits a protocol violation. */
 #pragma once
 
 #include "base/buf.h"
@@ -116,8 +118,8 @@ HOB_MUST_USE bool hob_frame_split_meta(struct hob_str payload, struct hob_str *r
                                        struct hob_str *ret_data);
 
 /* Takes whole frames off the front of `in`. 1: *ret_frame and *ret_payload (borrowed until the next change of
- * `in`) are set and the caller must hob_buf_consume(in, HOB_FRAME_HEADER_BYTES + len); 0: more bytes are
- * needed; -1: malformed. */
+ * `in`) are set and the caller must hob_buf_consume(in, HOB_FRAME_HEADER_BYTES + len); 0: more bytes are needed;
+ * -1: malformed. */
 HOB_MUST_USE int hob_frame_next(const struct hob_buf *in, struct hob_frame *ret_frame,
                                 struct hob_str *ret_payload);
 

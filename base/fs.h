@@ -1,5 +1,4 @@
-/* Files: whole reads with a limit, atomic durable writes, folders. Blocking: call from start-up or a worker
- * thread. */
+/* Files: whole reads with a limit, atomic durable writes, folders. Blocking: call from start-up or a worker thread. */
 #pragma once
 
 #include "base/buf.h"
@@ -7,8 +6,7 @@
 /* Appends the file's bytes to *out; HOB_E_TOO_LARGE when they pass the buffer's limit. */
 HOB_MUST_USE enum hob_code hob_read_file(const char *path, struct hob_buf *out, struct hob_err *err);
 HOB_MUST_USE enum hob_code hob_read_fd(int fd, const char *what, struct hob_buf *out, struct hob_err *err);
-/* Writes to a temporary name beside it, fsyncs, renames, fsyncs the folder: readers see old or new, never
- * half. */
+/* Writes to a temporary name beside it, fsyncs, renames, fsyncs the folder: readers see old or new, never half. */
 HOB_MUST_USE enum hob_code hob_write_file(const char *path, struct hob_str data, unsigned mode,
                                           struct hob_err *err);
 /* mkdir -p; an existing folder is fine. */

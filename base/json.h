@@ -1,21 +1,20 @@
-/* JSON: reading by jansson behind a depth guard, writing by our own streaming writer (numbers keep their
- * digits, keys keep their order, output is UTF-8 and safe inside HTML). Not thread-bound. */
+/* JSON: reading by jansson behind a depth guard, writing by our own streaming writer (numbers keep their digits,
+ * keys keep their order, output is UTF-8 and safe inside HTML). Not thread-bound. */
 #pragma once
 
 #include <jansson.h>
 
 #include "base/buf.h"
 
-/* Returns owned (json_decref), or NULL: malformed, deeper than json.depth, duplicate keys. The message names
- * line and column. `what` names the document for people ("hob.json", "the body"). */
+/* Returns owned (json_decref), or NULL: malformed, deeper than json.depth, duplicate keys. The message names line and
+ * column. `what` names the document for people ("hob.json", "the body"). */
 HOB_MUST_USE json_t *hob_json_parse(struct hob_str text, const char *what, struct hob_err *err);
 /* The same with // and block comments and trailing commas allowed (hob.json). */
 HOB_MUST_USE json_t *hob_json_parse_commented(struct hob_str text, const char *what, struct hob_err *err);
 void hob_json_decref_p(json_t **j);
 #define hob_auto_json __attribute__((cleanup(hob_json_decref_p)))
 
-/* Writer: values in order; commas and colons come by themselves. A full buffer makes it fail once, at the
- * end. */
+/* Writer: values in order; commas and colons come by themselves. A full buffer makes it fail once, at the end. */
 struct hob_jw {
     struct hob_buf *out; /* borrows */
     bool needs_comma, is_full;

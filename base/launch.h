@@ -1,17 +1,16 @@
 /* The launcher's protocol: what hob-runner may ask of hob-launcher, the only privileged process.
  *
- * Transport: SOCK_SEQPACKET (base/fdmsg.h) at HOME/run/launcher.sock; the launcher serves only the uid it was
- * told at start. One message = one fixed struct, for LAUNCH followed by `strings_n` bytes. There are no paths
- * on the wire: code is named by digest, a runtime by name; the launcher resolves both under its own
- * configured roots.
+ * Transport: SOCK_SEQPACKET (base/fdmsg.h) at HOME/run/launcher.sock; the launcher serves only the uid it was told
+ * at start. One message = one fixed struct, for LAUNCH followed by `strings_n` bytes. There are no paths on the
+ * wire: code is named by digest, a runtime by name; the launcher resolves both under its own configured roots.
  *
- * LAUNCH    descriptors: [0] the instance's end of the channel (becomes 3), [1] stdout, [2] stderr, [3]
- * optional stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED. FREEZE,
- * THAW, STATS: reply DONE (STATS fills the usage) or FAILED. STOP      SIGTERM now, everything in it killed
- * after grace_ms (0: at once). Reply DONE; EXITED follows. PROBE     reply PROBED: `text` says line by line
- * what this machine offers ("cgroup=v1 memory,cpu,pids"). EXITED    comes by itself, once, after the
- * sandbox's last process is gone: wait status, counters, usage. When the connection closes, every sandbox
- * launched over it is killed and removed. */
+ * LAUNCH    descriptors: [0] the instance's end of the channel (becomes 3), [1] stdout, [2] stderr, [3] optional
+ *           stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED.
+ * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
+ * STOP      SIGTERM now, everything in it killed after grace_ms (0: at once). Reply DONE; EXITED follows.
+ * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
+ * EXITED    comes by itself, once, after the sandbox's last process is gone: wait status, counters, usage.
+ * When the connection closes, every sandbox launched over it is killed and removed. */
 #pragma once
 
 #include "base/compiler.h"
@@ -50,8 +49,8 @@ struct hob_launch_request {
     uint64_t tmp_bytes; /* of /tmp and /dev/shm together */
     uint64_t fsize_bytes;
     char runtime[32]; /* a folder of the runtimes' root, [a-z0-9-] */
-    char digest[65];  /* 64 hexadecimal digits: a folder of the code root, mounted read-only at /app; "" for
-                         none */
+    char digest
+        [65]; /* 64 hexadecimal digits: a folder of the code root, mounted read-only at /app; "" for none */
     char pad[7];
     uint32_t argc, envc;
     uint32_t strings_n; /* argc + envc NUL-ended strings, back to back */

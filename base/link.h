@@ -1,9 +1,8 @@
 /* The link: what hobd and a node's hob-runner say to each other. The runner dials in.
  *
  * Transport: SOCK_SEQPACKET at HOME/run/runner.sock on the same machine (base/fdmsg.h); the messages are
- * transport-neutral, so that a TLS stream can carry them length-prefixed. One message = u32 type, then a
- * pairs block (base/pairs.h). Numbers are decimal text. Unknown names are ignored; unknown types are refused
- * by closing.
+ * transport-neutral, so that a TLS stream can carry them length-prefixed. One message = u32 type, then a pairs block
+ * (base/pairs.h). Numbers are decimal text. Unknown names are ignored; unknown types are refused by closing.
  *
  *  type (direction)          pairs                                                         descriptors
  *  HELLO       runner->hobd  protocol=1 node version engines rootless(0|1) probe(text)
@@ -12,16 +11,17 @@
  *                            arg (repeated: argv) env.NAME memory_mb cpu_percent
  *                            cpu_weight pids_max nofile_max tmp_bytes tmp_inodes
  *                            fsize_bytes log_lines(0: stdout and stderr are not wanted)
- *  STARTED     runner->hobd  instance pid launch_us                                        hobd's end of the
- * channel FAILED      runner->hobd  instance code(enum hob_code) reason message   a START that came to
- * nothing; final FREEZE THAW hobd->runner  instance                         answered by STATE or ignored when
- * it is gone STATE       runner->hobd  instance state(frozen|running) STOP        hobd->runner  instance
- * grace_ms EXITED      runner->hobd  instance exit_code(-1 when signalled) signal(0) oom(0|1) cpu_us
- * memory_peak pids_denied message              exactly once for every STARTED, after its last LOG LOG
- * runner->hobd  instance stream(stdout|stderr) text dropped(lines lost before this one) STATS hobd->runner
- * instance          and back: cpu_us memory_bytes memory_peak pids DOCTOR      hobd->runner  (none) and back:
- * repeated check="ok|warn|fail name: text" When the link closes, the runner stops every instance that was
- * started over it. */
+ *  STARTED     runner->hobd  instance pid launch_us                                        hobd's end of the channel
+ *  FAILED      runner->hobd  instance code(enum hob_code) reason message   a START that came to nothing; final
+ *  FREEZE THAW hobd->runner  instance                         answered by STATE or ignored when it is gone
+ *  STATE       runner->hobd  instance state(frozen|running)
+ *  STOP        hobd->runner  instance grace_ms
+ *  EXITED      runner->hobd  instance exit_code(-1 when signalled) signal(0) oom(0|1) cpu_us memory_peak
+ *                            pids_denied message              exactly once for every STARTED, after its last LOG
+ *  LOG         runner->hobd  instance stream(stdout|stderr) text dropped(lines lost before this one)
+ *  STATS       hobd->runner  instance          and back: cpu_us memory_bytes memory_peak pids
+ *  DOCTOR      hobd->runner  (none)            and back: repeated check="ok|warn|fail name: text"
+ * When the link closes, the runner stops every instance that was started over it. */
 #pragma once
 
 #include "base/pairs.h"

@@ -1,6 +1,6 @@
 /* Counted strings: the one encoding of "names and values" on the channel and on the link.
  *
- *   block  = u32 count, then count times: u32 name_n, u32 value_n, name bytes, value bytes (little-endian)
+ *   block  = u32 count, then count times: u32 name_n, u32 value_n, name bytes, value bytes     (little-endian)
  *
  * Names may repeat. A reader never trusts a length: hob_pairs_open judges the whole block once, after which
  * walking it cannot fail. Everything read is borrowed from the block. */
