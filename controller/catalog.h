@@ -27,18 +27,24 @@ struct function {
     int64_t id, created_ms;
     struct version *live;     /* counted; what an unqualified call runs; never NULL once deployed */
     struct version *versions; /* newest first, linked by `older`; counted once each */
-    struct alias *aliases;
+    struct alias *aliases;    /* by name */
+    uint32_t previous_live;   /* number of the version that was live before; 0: none */
     UT_hash_handle hh;
 };
 
+struct code_store;
 struct version {
     struct function *function; /* borrowed; NULL after the function was removed */
     char *app_name, *function_name;
     int64_t id, created_ms;
     uint32_t number, refs;
     char digest[65];
-    char *config_json;              /* owned, canonical */
-    struct function_config *config; /* parsed on first version_config() */
+    const char *why;                /* static: "deploy" or "env set" */
+    char *config_json;              /* owned, canonical, as hob.json had it */
+    char *env_json;                 /* owned; what `hob env` set over it; NULL: nothing */
+    struct function_config *config; /* parsed on first version_config(), with env_json merged in */
+    struct code_store *code;        /* borrowed; holds a reference to the digest; may be NULL */
+    bool has_routes;
     struct version *older;
     void *pool; /* the dispatcher's: struct pool *, made on first use (controller/pool.h) */
 };
@@ -73,7 +79,21 @@ struct route_match {
 bool catalog_route(struct catalog *c, struct hob_str host, struct hob_str method, struct hob_str path,
                    struct route_match *ret_match);
 
-/* Told (on the loop) when a function's live version changed, or when a version lost its last way to be called
- * (`is_gone`), so that its instances drain. One listener: the dispatcher. */
+/* Live, or named by an alias: worth keeping instances warm for. Others are callable by number only. */
+bool version_is_named(const struct version *v);
+
+/* Told (on the loop) about a version whose standing changed: it became live, or is no longer live or no longer named
+ * (see version_is_named and v->function->live), or lost its last way to be called (`is_gone`: the function was removed),
+ * so that its instances drain. One listener: the dispatcher. */
 typedef void (*catalog_event_cb)(void *ctx, struct version *v, bool is_gone);
 void catalog_listen(struct catalog *c, catalog_event_cb cb, void *ctx);
+/* Told when a secret that version `v` uses was changed: its instances are to be replaced by fresh ones. */
+typedef void (*catalog_replace_cb)(void *ctx, struct version *v);
+void catalog_listen_replace(struct catalog *c, catalog_replace_cb cb, void *ctx);
+
+/* --- the daemon's start --- */
+struct store;
+/* Reads everything from the store. `code` (may be NULL) is told which digests are in use. Blocking. */
+HOB_MUST_USE enum hob_code catalog_load(struct catalog *c, struct store *s, struct code_store *code,
+                                        struct hob_err *err);
+size_t catalog_functions_count(const struct catalog *c);
