@@ -25,3 +25,7 @@ HOB_MUST_USE const struct runtime_info *runtimes_need(const struct runtimes *r, 
 /* argv with ${entry}, ${memory_mb}, ${heap_mb} replaced. Returns owned, NULL-ended; free with runtime_argv_free. */
 HOB_MUST_USE char **runtime_argv(const struct runtime_info *rt, const struct function_config *f);
 void runtime_argv_free(char **argv);
+/* HOB_E_UNAVAILABLE naming the first of `needs` that is not on this machine and what to install. */
+HOB_MUST_USE enum hob_code runtime_check(const struct runtime_info *rt, struct hob_err *err);
+/* First line of what version_argv prints, or NULL. Blocks up to timeout_ms: worker threads only. Returns owned. */
+HOB_MUST_USE char *runtime_version(const struct runtime_info *rt, uint32_t timeout_ms);
