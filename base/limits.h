@@ -40,6 +40,11 @@
     X(LOG_BURST_BYTES,       "log.burst_bytes",            1048576,         "bytes", HOB_E_BUSY,      "burst of the log rate")                            \
     X(LOG_LINE_BYTES,        "log.line_bytes",             16384,           "bytes", HOB_E_TOO_LARGE, "one log line; longer ones are cut and marked")     \
     X(LOG_FILE_BYTES,        "log.file_bytes",             8388608,         "bytes", HOB_E_TOO_LARGE, "one log file of a function; two are kept")         \
+    X(LOG_PENDING_BYTES,     "log.pending_bytes",          262144,          "bytes", HOB_E_BUSY,      "log of one function that waits for the disk; beyond is dropped and counted") \
+    X(LOG_FOLLOW_BYTES,      "log.follow_bytes",           262144,          "bytes", HOB_E_BUSY,      "log that waits for a slow follower; beyond is dropped and counted") \
+    X(LOG_TAIL_LINES,        "log.tail_lines",             10000,           "lines", HOB_E_INVALID,   "lines that one reading of a log can ask for")      \
+    X(LOG_TAIL_BYTES,        "log.tail_bytes",             4194304,         "bytes", HOB_E_TOO_LARGE, "bytes that one reading of a log gives; older lines are left out") \
+    X(LOG_READERS,           "log.readers",                256,             "readers", HOB_E_BUSY,    "readings and followings of logs at a time")        \
     X(ARCHIVE_BYTES,         "deploy.archive_bytes",       104857600,       "bytes", HOB_E_TOO_LARGE, "an uploaded archive, packed")                      \
     X(UNPACKED_BYTES,        "deploy.unpacked_bytes",      262144000,       "bytes", HOB_E_TOO_LARGE, "the same, unpacked (AWS: 250 MiB)")                \
     X(ENTRIES,               "deploy.entries",             20000,           "entries", HOB_E_TOO_LARGE, "files and folders in an archive")                \
@@ -54,7 +59,9 @@
     X(ENV_VARS,              "app.env_vars",               200,             "variables", HOB_E_TOO_LARGE, "environment variables of one function")        \
     X(SECRET_BYTES,          "app.secret_bytes",           8192,            "bytes", HOB_E_TOO_LARGE, "one secret")                                       \
     X(SECRETS_PER_APP,       "app.secrets",                100,             "secrets", HOB_E_TOO_LARGE, "secrets of one app")                             \
-    X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API")
+    X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API") \
+    X(API_AUTH_FAILURES,     "api.auth_failures_per_minute", 20,            "failures", HOB_E_BUSY,   "wrong tokens from one address; 429 beyond")        \
+    X(DEPLOYS,               "deploy.concurrent",          8,               "uploads", HOB_E_BUSY,    "uploads and unpackings at a time")
 
 /* clang-format on */
 enum hob_limit_id {
