@@ -37,13 +37,16 @@ static void waited_signals(sigset_t *ret_set)
 }
 
 /* In the vfork child: only async-signal-safe calls and nothing that the parent would miss. */
-static void become_program(char **argv, const sigset_t *mask, pid_t init)
+static void become_program(char **argv, pid_t init)
 {
+    sigset_t none; /* the program starts with nothing blocked or ignored, whoever started us */
+    (void)sigemptyset(&none);
+    (void)signal(SIGPIPE, SIG_DFL);
     /* Without a pid namespace nothing else ties the program to us; with one this is merely redundant. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (init != 1 && getppid() != init)
         _exit(EXIT_SIGNAL_BASE + SIGKILL);
-    (void)sigprocmask(SIG_SETMASK, mask, NULL);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)execvp(argv[0], argv);
     say("cannot start", argv[0], errno);
     _exit(EXIT_CANNOT_START);
@@ -97,16 +100,16 @@ int main(int argc, char **argv)
         say("usage: hob-init -- PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "", EINVAL);
         return EXIT_CANNOT_START;
     }
-    sigset_t set, before;
+    sigset_t set;
     waited_signals(&set);
-    (void)sigprocmask(SIG_BLOCK, &set, &before);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored it would take the statuses away */
     pid_t self = getpid();
     if (self != 1)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t program = vfork();
     if (program == 0)
-        become_program(argv + 2, &before, self);
+        become_program(argv + 2, self);
     if (program < 0) {
         say("cannot make a process for", argv[2], errno);
         return EXIT_CANNOT_START;
