@@ -56,7 +56,7 @@ libs = $(call lib,$(1)) $(foreach r,$(BELOW_$(1)),$(call lib,$(r)))
 BIN := $(addprefix $(B)/bin/,hobd hob hob-runner hob-launcher hob-init)
 
 .PHONY: all
-all: $(BIN)
+all: $(BIN) ## build everything
 
 LLHTTP_OBJ := $(B)/obj/llhttp/api.o $(B)/obj/llhttp/http.o $(B)/obj/llhttp/llhttp.o
 $(B)/obj/llhttp/%.o: /usr/share/llhttp/%.c
@@ -104,5 +104,60 @@ unit-$(1): $$(filter $(B)/tests/$(1)/%,$(UNIT_BIN))
 	@for t in $$^; do timeout -k 5 120 $$$$t || exit 1; done
 endef
 $(foreach r,$(ROOMS),$(eval $(call unit_rule,$(r))))
+
+# --- what people type -------------------------------------------------------------------------------------------------
+TEST_SUITES ?= tidy/tidy.sh unit runtimes cli raw e2e fault
+
+.PHONY: run test check format tidy asan tsan fault fuzz bench install help clean deps
+run: ## install what is missing, build, start Hob with an example deployed
+	@./tools/install-deps build run
+	@$(MAKE) --no-print-directory -s -j2 all
+	@B=$(B) ./tools/run
+
+test: ## install what tests need and run the whole quick suite
+	@./tools/install-deps build run test
+	@$(MAKE) --no-print-directory -s -j2 all tests-built
+	@B=$(B) UNIT="$(UNIT_BIN)" ./tests/run $(TEST_SUITES)
+
+.PHONY: tests-built
+tests-built: $(UNIT_BIN) $(TEST_EXTRA)
+
+FORMATTED = $(shell git ls-files '*.c' '*.h')
+format: ## write every C file as .clang-format says
+	@clang-format -i $(FORMATTED)
+
+check: test ## test, and format, clang-tidy, cppcheck, sanitizers
+	@./tools/install-deps check
+	@clang-format --dry-run --Werror $(FORMATTED) && echo "format: clean"
+	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory asan
+
+TIDY_SRC = $(foreach r,$(ROOMS),$(SRC_$(r))) $(DAEMON_SRC) $(MAINS)
+tidy: ## clang-tidy and cppcheck over the product's sources
+	@clang-tidy --quiet $(TIDY_SRC) -- $(CPPFLAGS) -std=gnu11 2>/dev/null | tee $(B)/tidy.log | grep -E 'warning:|error:' && exit 1 || echo "clang-tidy: clean"
+	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppressions-list=tools/cppcheck.suppress \
+	  --error-exitcode=1 -D_GNU_SOURCE -DHOB_VERSION='""' -I. $(TIDY_SRC) && echo "cppcheck: clean"
+
+asan: ## the unit tests, and the daemon's suites, under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory -s -j2 B=build/asan SAN=address,undefined all tests-built
+	@B=build/asan UNIT="$(patsubst $(B)/%,build/asan/%,$(UNIT_BIN))" UNIT_TIMEOUT=600 NODE_TIMEOUT=600 HOB_BIN=build/asan/bin ./tests/run unit $(ASAN_SUITES)
+ASAN_SUITES ?= e2e
+
+tsan: ## the threaded unit tests under ThreadSanitizer
+	@$(MAKE) --no-print-directory -s -j2 B=build/tsan SAN=thread tests-built
+	@B=build/tsan UNIT="$(patsubst $(B)/%,build/tsan/%,$(filter $(B)/tests/store/% $(B)/tests/controller/%,$(UNIT_BIN)))" UNIT_TIMEOUT=600 ./tests/run unit
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hob $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/doc/hob
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
+	cp -R --no-preserve=ownership runtimes $(DESTDIR)$(PREFIX)/lib/hob/
+	install -m 644 runtimes/c/hob.h $(DESTDIR)$(PREFIX)/include/hob.h
+	cp -R --no-preserve=ownership docs README.md $(DESTDIR)$(PREFIX)/share/doc/hob/
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile mk/*.mk | expand -t 18
+
+clean: ## remove what was built
+	rm -rf build
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

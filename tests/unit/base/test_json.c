@@ -1,0 +1,171 @@
+#include "check.h"
+
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+static void comments_and_trailing_commas_are_read_and_lines_stay_true(void **state)
+{
+    (void)state;
+    struct hob_err err = {0};
+    hob_auto_json json_t *j = hob_json_parse_commented(
+        HOB_STR("// head\n{ \"a\": \"x // no comment\", /* in\nside */ \"b\": [1, 2, ], }\n"), "hob.json",
+        &err);
+    assert_non_null(j);
+    assert_string_equal(json_string_value(json_object_get(j, "a")), "x // no comment");
+    assert_int_equal(json_array_size(json_object_get(j, "b")), 2);
+    assert_null(hob_json_parse_commented(HOB_STR("{\n// c\n \"a\": }"), "hob.json", &err));
+    assert_contains(err.msg, "line 3");
+}
+
+static void deep_and_duplicate_documents_are_refused(void **state)
+{
+    (void)state;
+    char text[2 * (HOB_MAX_JSON_DEPTH + 1)];
+    struct hob_err err = {0};
+    size_t d = HOB_MAX_JSON_DEPTH;
+    memset(text, '[', d);
+    memset(text + d, ']', d);
+    hob_auto_json json_t *fits = hob_json_parse(hob_str_n(text, 2 * d), "the body", &err);
+    assert_non_null(fits);
+    memset(text, '[', d + 1);
+    memset(text + d + 1, ']', d + 1);
+    assert_null(hob_json_parse(hob_str_n(text, 2 * (d + 1)), "the body", &err));
+    assert_contains(err.msg, "deeper");
+    assert_null(hob_json_parse(HOB_STR("{\"a\":1,\"a\":2}"), "the body", &err));
+}
+
+static void what_the_writer_writes_the_parser_reads(void **state)
+{
+    (void)state;
+    hob_auto_buf struct hob_buf b;
+    hob_buf_init(&b, 4096);
+    struct hob_jw w;
+    hob_jw_init(&w, &b);
+    hob_jw_object(&w);
+    hob_jw_kstr(&w, "s", HOB_STR("q\"\\\n\x01</script>\xc3\xa4\xff"));
+    hob_jw_kint(&w, "i", INT64_MIN);
+    hob_jw_key(&w, "d");
+    hob_jw_double(&w, 0.1);
+    hob_jw_key(&w, "l");
+    hob_jw_array(&w);
+    hob_jw_bool(&w, true);
+    hob_jw_null(&w);
+    hob_jw_array_end(&w);
+    hob_jw_object_end(&w);
+    assert_ok(hob_jw_end(&w, NULL));
+    hob_auto_json json_t *j = hob_json_parse(hob_buf_str(&b), "it", NULL);
+    assert_non_null(j);
+    assert_string_equal(json_string_value(json_object_get(j, "s")),
+                        "q\"\\\n\x01</script>\xc3\xa4\xef\xbf\xbd");
+    assert_true(json_integer_value(json_object_get(j, "i")) == INT64_MIN);
+    assert_true(json_real_value(json_object_get(j, "d")) == 0.1);
+    assert_null(memchr(hob_buf_data(&b), '<', b.n));
+}
+
+static void a_file_is_replaced_whole_and_read_with_a_limit(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/hob-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    hob_auto_free char *path = hob_asprintf("%s/a/b/file", dir);
+    hob_auto_free char *folder = hob_asprintf("%s/a/b", dir);
+    struct hob_err err = {0};
+    assert_ok(hob_mkdirs(folder, 0700, &err));
+    assert_ok(hob_mkdirs(folder, 0700, &err));
+    assert_ok(hob_write_file(path, HOB_STR("12345"), 0600, &err));
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    hob_auto_buf struct hob_buf fits, small;
+    hob_buf_init(&fits, 5);
+    hob_buf_init(&small, 4);
+    assert_ok(hob_read_file(path, &fits, &err));
+    assert_str_equal(hob_buf_str(&fits), "12345");
+    assert_int_equal(hob_read_file(path, &small, &err), HOB_E_TOO_LARGE);
+    assert_ok(hob_remove_tree(dir, &err));
+    assert_ok(hob_remove_tree(dir, &err));
+    assert_int_equal(hob_read_file(path, &fits, &err), HOB_E_NOT_FOUND);
+}
+
+static void ids_are_unique_and_well_formed(void **state)
+{
+    (void)state;
+    char a[HOB_UUID_CHARS + 1], b[HOB_UUID_CHARS + 1];
+    hob_uuid7(a);
+    hob_uuid7(b);
+    assert_int_equal(strlen(a), 36);
+    assert_int_equal(a[14], '7');
+    assert_non_null(strchr("89ab", a[19]));
+    assert_string_not_equal(a, b);
+    assert_true(hob_id64() != hob_id64());
+    char digest[HOB_DIGEST_CHARS + 1];
+    hob_sha256_hex("abc", 3, digest);
+    assert_string_equal(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_true(hob_digest_is_valid(digest));
+    digest[3] = 'G';
+    assert_false(hob_digest_is_valid(digest));
+}
+
+static void every_limit_has_a_name_a_unit_a_reason_and_an_error(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < HOB_LIMIT_COUNT_; i++) {
+        assert_non_null(strchr(hob_limits[i].name, '.'));
+        assert_true(strlen(hob_limits[i].unit) > 0 && strlen(hob_limits[i].why) >= 8);
+        assert_true(hob_limits[i].value > 0 && hob_limits[i].code != HOB_OK);
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(hob_limits[i].name, hob_limits[k].name);
+    }
+}
+
+static void every_error_code_has_a_row(void **state)
+{
+    (void)state;
+    for (int c = 1; c < HOB_E_COUNT_; c++) {
+        const struct hob_code_info *info = hob_code_info((enum hob_code)c);
+        assert_non_null(info->reason);
+        assert_true(info->http_status >= 400 && info->exit_code > 0);
+    }
+    struct hob_err err;
+    assert_int_equal(hob_fail_errno(&err, 28, "writing x"), HOB_E_NO_SPACE);
+    assert_contains(err.msg, "No space");
+    (void)hob_err_wrap(&err, "deploying '%s'", "shop");
+    assert_true(strncmp(err.msg, "deploying 'shop': writing x", 27) == 0);
+}
+
+static void a_virtual_clock_moves_only_when_told(void **state)
+{
+    (void)state;
+    uint64_t now = 5;
+    struct hob_clock c = hob_clock_virtual(&now);
+    assert_int_equal(hob_clock_us(&c), 5);
+    now = 9;
+    assert_int_equal(hob_clock_us(&c), 9);
+    char text[25];
+    hob_utc_format(1767225600123, text);
+    assert_string_equal(text, "2026-01-01T00:00:00.123Z");
+    assert_true(hob_hash("a", 1) == hob_hash("a", 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comments_and_trailing_commas_are_read_and_lines_stay_true),
+        cmocka_unit_test(deep_and_duplicate_documents_are_refused),
+        cmocka_unit_test(what_the_writer_writes_the_parser_reads),
+        cmocka_unit_test(a_file_is_replaced_whole_and_read_with_a_limit),
+        cmocka_unit_test(ids_are_unique_and_well_formed),
+        cmocka_unit_test(every_limit_has_a_name_a_unit_a_reason_and_an_error),
+        cmocka_unit_test(every_error_code_has_a_row),
+        cmocka_unit_test(a_virtual_clock_moves_only_when_told),
+    };
+    (void)alarm(60);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
