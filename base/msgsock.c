@@ -3,6 +3,7 @@
 #include "base/msgsock.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,7 +103,7 @@ static void read_messages(struct hob_msgsock *s)
         int fds[HOB_FDMSG_FDS_MAX];
         size_t fds_n;
         ssize_t n = hob_fdmsg_recv(s->fd, s->in, sizeof s->in, fds, HOB_FDMSG_FDS_MAX, &fds_n);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (n < 0 && errno == EAGAIN)
             return;
         if (n < 0)
             (void)hob_fail_errno(&s->err, errno, "receiving");
