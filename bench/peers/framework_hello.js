@@ -1,0 +1,1 @@
+require('@google-cloud/functions-framework').http('hello', (req, res) => res.send('hello\n'));

@@ -1,0 +1,11 @@
+# Benches: ratios against peers or floors in one run; figures stand in docs/performance.md.
+$(B)/bench/load: bench/load.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -o $@ $<
+
+bench: ## measure against peers and floors (about 5 minutes; BENCH_SECONDS, BENCH_ROUNDS)
+	@./tools/install-deps build run bench
+	@$(MAKE) --no-print-directory -s -j2 all $(B)/bench/load $(BENCH_EXTRA)
+	@[ -d bench/node_modules ] || (cd bench && npm install --no-audit --no-fund --silent)
+	@B=$(B) node bench/throughput.mjs
+	@B=$(B) node bench/starts.mjs
