@@ -1,0 +1,190 @@
+#include "manifest/manifest_priv.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+static_assert(sizeof(enum scale_mode) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
+
+/* The runtime that an entry's extension tells, or NULL. */
+static const char *runtime_of_entry(const char *entry)
+{
+    static const struct {
+        const char *extension, *runtime;
+    } table[] = {
+        {".mjs", "node"}, {".js", "node"},   {".cjs", "node"}, {".ts", "node"},
+        {".mts", "node"}, {".py", "python"}, {".php", "php"},  {".lua", "lua"},
+    };
+    const char *slash = strrchr(entry, '/');
+    const char *dot = strrchr(slash ? slash : entry, '.');
+    if (!dot)
+        return "c";
+    for (size_t i = 0; i < HOB_COUNT(table); i++)
+        if (strcmp(table[i].extension, dot) == 0)
+            return table[i].runtime;
+    return NULL;
+}
+
+static void lower(char *s)
+{
+    for (; s && *s; s++)
+        *s = (char)tolower((unsigned char)*s);
+}
+
+static enum hob_code normalize_entry(struct judge *j, struct function_config *f)
+{
+    if (!f->entry)
+        return hob_fail(j->err, HOB_E_INVALID,
+                        "%s.entry is missing; name the file to load: \"entry\": \"index.mjs\"", j->path);
+    if (f->entry[0] == '.' && f->entry[1] == '/') {
+        char *clean = hob_strdup(f->entry + 2);
+        free(f->entry);
+        f->entry = clean;
+    }
+    if (f->runtime)
+        return HOB_OK;
+    const char *runtime = runtime_of_entry(f->entry);
+    if (!runtime)
+        return hob_fail(
+            j->err, HOB_E_INVALID,
+            "%s.runtime is missing and '%s' does not tell it; say \"runtime\": \"node\" (or python, c, ...)",
+            j->path, show(f->entry).text);
+    f->runtime = hob_strdup(runtime);
+    return HOB_OK;
+}
+
+static enum hob_code check_cors(struct judge *j, const struct route_config *r)
+{
+    if (r->has_credentials && r->cors_n == 0)
+        return hob_fail(j->err, HOB_E_INVALID, "%s.cors_credentials: needs origins in \"cors\"", j->path);
+    for (size_t i = 0; i < r->cors_n; i++)
+        if (strcmp(r->cors[i], "*") == 0 && (r->has_credentials || r->cors_n > 1))
+            return hob_fail(j->err, HOB_E_INVALID,
+                            "%s.cors: \"*\" stands alone and never with cors_credentials; name the origins",
+                            j->path);
+    return HOB_OK;
+}
+
+static enum hob_code check_routes(struct judge *j, struct function_config *f)
+{
+    size_t before = judge_enter(j, "routes");
+    for (size_t i = 0; i < f->routes_n; i++) {
+        size_t list = judge_enter_index(j, i);
+        lower(f->routes[i].host);
+        if (check_cors(j, &f->routes[i]) != HOB_OK)
+            return j->err->code;
+        judge_leave(j, list);
+    }
+    judge_leave(j, before);
+    return HOB_OK;
+}
+
+static int compare_vars(const void *a, const void *b)
+{
+    return strcmp(((const struct env_var *)a)->name, ((const struct env_var *)b)->name);
+}
+
+static enum hob_code check_env(struct judge *j, const struct function_config *f)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < f->vars_n; i++)
+        bytes += strlen(f->vars[i].name) + strlen(f->vars[i].value);
+    if (bytes > HOB_MAX_ENV_BYTES)
+        return hob_fail(j->err, HOB_E_TOO_LARGE,
+                        "%s.vars: %zu bytes of names and values are too many; give at most %d", j->path,
+                        bytes, HOB_MAX_ENV_BYTES);
+    for (size_t i = 0; i < f->secrets_n && f->secrets_in_env; i++) {
+        const char *why = var_name_reserved(f->secrets[i]);
+        if (why)
+            return hob_fail_reason(j->err, HOB_E_INVALID, "reserved_name",
+                                   "%s.secrets: '%s' cannot be an environment variable: %s", j->path,
+                                   f->secrets[i], why);
+        for (size_t v = 0; v < f->vars_n; v++)
+            if (strcmp(f->vars[v].name, f->secrets[i]) == 0)
+                return hob_fail(j->err, HOB_E_INVALID,
+                                "%s.vars.%s: is a secret of the same function, too; keep one of them",
+                                j->path, f->secrets[i]);
+    }
+    return HOB_OK;
+}
+
+enum hob_code function_config_build(struct judge *j, const char *name, const json_t *value,
+                                    struct function_config *ret_config)
+{
+    struct function_config f = {.name = hob_strdup(name)};
+    fields_defaults(&f, &function_keys);
+    fields_fill(&f, &function_keys, value);
+    if (f.vars_n) /* one order, so that equal configurations are equal texts */
+        qsort(f.vars, f.vars_n, sizeof f.vars[0], compare_vars);
+    enum hob_code code = normalize_entry(j, &f);
+    if (code == HOB_OK && f.scale_min > f.scale_max)
+        code = hob_fail(j->err, HOB_E_INVALID, "%s.scale.min: %u is more than scale.max, %u", j->path,
+                        f.scale_min, f.scale_max);
+    if (code == HOB_OK)
+        code = check_env(j, &f);
+    if (code == HOB_OK)
+        code = check_routes(j, &f);
+    if (code == HOB_OK)
+        *ret_config = f;
+    else
+        function_config_done(&f);
+    return code;
+}
+
+void function_config_done(struct function_config *f)
+{
+    free(f->name);
+    fields_free(f, &function_keys);
+}
+
+void function_config_free(struct function_config *f)
+{
+    if (!f)
+        return;
+    function_config_done(f);
+    free(f);
+}
+
+struct function_config *function_config_copy(const struct function_config *f)
+{
+    struct function_config *copy = hob_new(struct function_config);
+    copy->name = hob_strdup(f->name);
+    fields_copy(copy, f, &function_keys);
+    return copy;
+}
+
+void function_config_write(const struct function_config *f, struct hob_jw *w)
+{
+    hob_jw_object(w);
+    hob_jw_kcstr(w, "name", f->name);
+    fields_write(f, &function_keys, w);
+    hob_jw_object_end(w);
+}
+
+struct function_config *function_config_read(struct hob_str json, struct hob_err *err)
+{
+    struct hob_err own;
+    struct judge j = {.err = err ? err : &own};
+    hob_auto_json json_t *value = hob_json_parse(json, "a function's configuration", j.err);
+    if (!value)
+        return NULL;
+    const char *name = json_string_value(json_object_get(value, "name"));
+    if (!name || !hob_name_is_valid(hob_str(name))) {
+        (void)hob_fail(j.err, HOB_E_INVALID, "a function's configuration: \"name\" is missing or not a name");
+        return NULL;
+    }
+    hob_auto_free char *owned_name = hob_strdup(name);
+    (void)json_object_del(value, "name");
+    (void)judge_enter(&j, owned_name);
+    struct function_config *f = hob_new(struct function_config);
+    if (judge_object(&j, value, &function_keys) == HOB_OK &&
+        function_config_build(&j, owned_name, value, f) == HOB_OK)
+        return f;
+    free(f);
+    return NULL;
+}
