@@ -29,14 +29,16 @@ struct function_row {
     uint32_t live, previous_live; /* version numbers; 0: none */
 };
 HOB_MUST_USE enum hob_code store_function_ensure(struct store_tx *tx, int64_t app_id, const char *name,
-                                                 int64_t now_ms, struct function_row *ret_row, struct hob_err *err);
+                                                 int64_t now_ms, struct function_row *ret_row,
+                                                 struct hob_err *err);
 /* `ret_row->name` is NULL. */
 HOB_MUST_USE enum hob_code store_function_get(struct store_tx *tx, const char *app, const char *name,
                                               struct function_row *ret_row, struct hob_err *err);
 /* The one that was live becomes previous_live. */
 HOB_MUST_USE enum hob_code store_function_set_live(struct store_tx *tx, int64_t function_id, uint32_t live,
                                                    struct hob_err *err);
-HOB_MUST_USE enum hob_code store_function_remove(struct store_tx *tx, int64_t function_id, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_function_remove(struct store_tx *tx, int64_t function_id,
+                                                 struct hob_err *err);
 typedef enum hob_code (*function_row_cb)(void *ctx, const struct function_row *row, struct hob_err *err);
 HOB_MUST_USE enum hob_code store_function_each(struct store_tx *tx, function_row_cb cb, void *ctx,
                                                struct hob_err *err); /* by id */
@@ -44,7 +46,7 @@ HOB_MUST_USE enum hob_code store_function_each(struct store_tx *tx, function_row
 /* --- versions: immutable --- */
 struct version_row {
     int64_t id, function_id, created_ms;
-    uint32_t number; /* given by the store on insert: one more than the newest ever */
+    uint32_t number;                  /* given by the store on insert: one more than the newest ever */
     const char *digest, *config_json; /* the configuration as hob.json had it */
     const char *env_json;             /* what `hob env` set over it: {"NAME":"value"} */
     const char *why;                  /* "deploy", "env set" */
@@ -65,11 +67,13 @@ struct alias_row {
     const char *name;
     uint32_t version;
 };
-HOB_MUST_USE enum hob_code store_alias_put(struct store_tx *tx, const struct alias_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_alias_put(struct store_tx *tx, const struct alias_row *row,
+                                           struct hob_err *err);
 HOB_MUST_USE enum hob_code store_alias_remove(struct store_tx *tx, int64_t function_id, const char *name,
                                               struct hob_err *err);
 typedef enum hob_code (*alias_row_cb)(void *ctx, const struct alias_row *row, struct hob_err *err);
-HOB_MUST_USE enum hob_code store_alias_each(struct store_tx *tx, alias_row_cb cb, void *ctx, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_alias_each(struct store_tx *tx, alias_row_cb cb, void *ctx,
+                                            struct hob_err *err);
 
 /* --- secrets: sealed by the vault, opaque here --- */
 struct secret_row {
@@ -77,21 +81,25 @@ struct secret_row {
     const char *app, *name;
     struct hob_str sealed;
 };
-HOB_MUST_USE enum hob_code store_secret_put(struct store_tx *tx, const struct secret_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_secret_put(struct store_tx *tx, const struct secret_row *row,
+                                            struct hob_err *err);
 HOB_MUST_USE enum hob_code store_secret_remove(struct store_tx *tx, int64_t app_id, const char *name,
                                                struct hob_err *err);
 typedef enum hob_code (*secret_row_cb)(void *ctx, const struct secret_row *row, struct hob_err *err);
-HOB_MUST_USE enum hob_code store_secret_each(struct store_tx *tx, secret_row_cb cb, void *ctx, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_secret_each(struct store_tx *tx, secret_row_cb cb, void *ctx,
+                                             struct hob_err *err);
 
 /* --- tokens: only their hashes --- */
 struct token_row {
     int64_t created_ms;
     const char *name, *hash; /* hexadecimal */
 };
-HOB_MUST_USE enum hob_code store_token_put(struct store_tx *tx, const struct token_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_token_put(struct store_tx *tx, const struct token_row *row,
+                                           struct hob_err *err);
 HOB_MUST_USE enum hob_code store_token_remove(struct store_tx *tx, const char *name, struct hob_err *err);
 typedef enum hob_code (*token_row_cb)(void *ctx, const struct token_row *row, struct hob_err *err);
-HOB_MUST_USE enum hob_code store_token_each(struct store_tx *tx, token_row_cb cb, void *ctx, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_token_each(struct store_tx *tx, token_row_cb cb, void *ctx,
+                                            struct hob_err *err);
 
 /* --- code: what is known of a digest --- */
 struct code_row {
@@ -99,7 +107,8 @@ struct code_row {
     uint64_t files, bytes;
     int64_t created_ms;
 };
-HOB_MUST_USE enum hob_code store_code_put(struct store_tx *tx, const struct code_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_code_put(struct store_tx *tx, const struct code_row *row,
+                                          struct hob_err *err);
 /* Forgets digests that no version refers to. */
 HOB_MUST_USE enum hob_code store_code_prune(struct store_tx *tx, struct hob_err *err);
 

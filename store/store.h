@@ -30,8 +30,10 @@ typedef void (*store_done_cb)(void *ctx, const struct hob_err *err);
 void store_write(struct store *s, store_work_cb work, store_done_cb done, void *ctx);
 void store_read(struct store *s, store_work_cb work, store_done_cb done, void *ctx);
 /* The same, waited for: for the daemon's start, before the loop runs. */
-HOB_MUST_USE enum hob_code store_write_now(struct store *s, store_work_cb work, void *ctx, struct hob_err *err);
-HOB_MUST_USE enum hob_code store_read_now(struct store *s, store_work_cb work, void *ctx, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_write_now(struct store *s, store_work_cb work, void *ctx,
+                                           struct hob_err *err);
+HOB_MUST_USE enum hob_code store_read_now(struct store *s, store_work_cb work, void *ctx,
+                                          struct hob_err *err);
 
 /* A consistent snapshot while everything goes on, written to a new file at `path` (0600) and fsynced. An existing
  * file is refused with HOB_E_CONFLICT; a failed backup leaves none. */
