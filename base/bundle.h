@@ -13,7 +13,8 @@
  *  DIRECTORY  size 0. Comes before everything inside it; every folder of every path has one.
  *  FILE       size = bytes of data behind the path.
  *  END        path_n 0, size = DIRECTORY and FILE records before it. Last; a stream without it is incomplete.
- *  ERROR      path_n bytes of message for people, size = enum hob_code. Last: what came before is void.
+ *  ERROR      path_n bytes of message for people, size = enum hob_code. Last: what came before is void. A failure
+ *             inside a FILE's data comes behind `size` bytes all the same (the missing ones are zeros).
  *
  * Paths are relative, '/'-separated, without a '/' at the end, never twice: see hob_bundle_path_check.
  * Nothing here owns memory; not thread-bound. */

@@ -1,0 +1,273 @@
+/* Flow: WARMING (the engine gets a moment to come up) -> DIALING -> SERVING -> ENDED. */
+#include "runner/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "runner/engine.h"
+#include "runner/instance.h"
+#include "runner/uplink.h"
+
+enum {
+    WARM_MS = 3000, /* hobd shall not hear of this node before it can start something, within reason */
+    DIAL_MS = 30000,
+    GRACE_MS_MAX = 600000,
+};
+
+enum agent_state { AGENT_WARMING, AGENT_DIALING, AGENT_SERVING, AGENT_ENDED };
+
+struct entry {
+    UT_hash_handle hh;
+    uint64_t id;
+    struct instance *instance;
+};
+
+struct agent {
+    uv_loop_t *loop;
+    struct agent_options o;
+    enum agent_state state;
+    uv_timer_t warm;
+    struct engine *engine;
+    struct uplink *uplink;
+    struct entry *instances;
+    uint64_t started_n;
+    int exit_code;
+};
+
+static void on_up(void *ctx);
+static void on_message(void *ctx, uint32_t type, const struct hob_pairs *pairs, const int *fds, size_t fds_n);
+static void on_down(void *ctx, const struct hob_err *err);
+static void on_ended(void *ctx, struct instance *i);
+
+/* ---- steps ---- */
+
+static void agent_dial(struct agent *a)
+{
+    static const struct uplink_events events = {.up = on_up, .message = on_message, .down = on_down};
+    if (a->state != AGENT_WARMING)
+        return;
+    a->state = AGENT_DIALING;
+    a->uplink = uplink_start(a->loop, a->o.link_path, DIAL_MS, &events, a);
+}
+
+static void agent_hello(struct agent *a)
+{
+    const char *probe = a->engine->ops->probe(a->engine);
+    bool is_up = a->engine->ops->is_up(a->engine);
+    struct hob_pairs_writer *w = uplink_begin(a->uplink, HOB_LINK_HELLO);
+    hob_pairs_add_u64(w, "protocol", HOB_LINK_PROTOCOL);
+    hob_pairs_add(w, HOB_STR("node"), hob_str(a->o.node));
+    hob_pairs_add(w, HOB_STR("version"), HOB_STR(HOB_VERSION));
+    hob_pairs_add(w, HOB_STR("engines"), is_up ? hob_str(a->engine->name) : HOB_STR(""));
+    hob_pairs_add_u64(w, "rootless", strstr(probe, "rootless=1") != NULL);
+    hob_pairs_add(w, HOB_STR("probe"), hob_str(probe));
+    uplink_send(a->uplink, NULL, 0);
+}
+
+static struct entry *entry_find(struct agent *a, uint64_t id)
+{
+    struct entry *e;
+    HASH_FIND(hh, a->instances, &id, sizeof id, e);
+    return e;
+}
+
+static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs, int stdin_fd)
+{
+    hob_auto_close int stdin_own = stdin_fd;
+    uint64_t id = hob_pairs_u64(pairs, "instance", 0);
+    struct hob_str engine = hob_pairs_get(pairs, "engine");
+    struct hob_err err;
+    if (id == 0 || entry_find(a, id)) { /* an answer would be taken for the other one's */
+        hob_log(HOB_LOG_ERROR, "link.start", "instance=%llu: not a new id; ignored", (unsigned long long)id);
+        return;
+    }
+    struct instance_options o = {
+        .loop = a->loop, .uplink = a->uplink, .engine = a->engine, .ended = on_ended, .ctx = a};
+    struct instance *i = NULL;
+    if (engine.at && !hob_str_is(engine, a->engine->name))
+        (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "engine_unknown", "engine '%.*s': this node has '%s'",
+                              (int)(engine.n < 40 ? engine.n : 40), engine.at, a->engine->name);
+    else
+        i = instance_start(&o, pairs, hob_steal_fd(&stdin_own), &err);
+    if (!i) {
+        instance_send_failed(a->uplink, id, &err);
+        return;
+    }
+    struct entry *e = hob_new(struct entry);
+    e->id = id;
+    e->instance = i;
+    HASH_ADD(hh, a->instances, id, sizeof e->id, e);
+    a->started_n++;
+}
+
+static void check_add(struct hob_pairs_writer *w, struct hob_str line)
+{
+    char text[640];
+    bool has_verdict = hob_str_starts(line, HOB_STR("ok ")) || hob_str_starts(line, HOB_STR("warn ")) ||
+                       hob_str_starts(line, HOB_STR("fail "));
+    struct hob_str value, name = hob_str_cut(line, '=', &value);
+    int n = has_verdict || !value.at
+                ? snprintf(text, sizeof text, "%s%.*s", has_verdict ? "" : "ok launcher: ", HOB_STR_ARG(line))
+                : snprintf(text, sizeof text, "ok %.*s: %.*s", HOB_STR_ARG(name), HOB_STR_ARG(value));
+    hob_pairs_add(w, HOB_STR("check"),
+                  hob_str_n(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+}
+
+static void agent_doctor(struct agent *a)
+{
+    char own[160];
+    (void)snprintf(own, sizeof own,
+                   "ok runner: hob-runner %s on node %.64s, %u instances now, %llu since start", HOB_VERSION,
+                   a->o.node, HASH_COUNT(a->instances), (unsigned long long)a->started_n);
+    struct hob_pairs_writer *w = uplink_begin(a->uplink, HOB_LINK_DOCTOR);
+    check_add(w, hob_str(own));
+    if (a->engine->ops->is_up(a->engine))
+        check_add(w, HOB_STR("ok launcher: connected"));
+    struct hob_str rest = hob_str(a->engine->ops->probe(a->engine));
+    while (rest.at) {
+        struct hob_str line = hob_str_cut(rest, '\n', &rest);
+        if (line.n)
+            check_add(w, line);
+    }
+    uplink_send(a->uplink, NULL, 0);
+}
+
+static void agent_end(struct agent *a, int exit_code)
+{
+    if (a->state == AGENT_ENDED)
+        return;
+    a->state = AGENT_ENDED;
+    a->exit_code = exit_code;
+    uv_close((uv_handle_t *)&a->warm, NULL);
+    if (a->uplink)
+        uplink_close(a->uplink);
+    struct entry *e, *next;
+    HASH_ITER(hh, a->instances, e, next)
+    {
+        HASH_DEL(a->instances, e);
+        instance_abandon(e->instance);
+        free(e);
+    }
+    a->engine->ops->close(a->engine); /* the launcher kills and removes what it launched for us */
+}
+
+/* Messages about one instance. One that is gone is no error: its EXITED and this crossed. */
+static void agent_instance_message(struct agent *a, uint32_t type, const struct hob_pairs *pairs)
+{
+    struct entry *e = entry_find(a, hob_pairs_u64(pairs, "instance", 0));
+    if (!e)
+        return;
+    uint64_t grace_ms = hob_pairs_u64(pairs, "grace_ms", 0);
+    if (type == HOB_LINK_STOP)
+        instance_stop(e->instance, (uint32_t)(grace_ms < GRACE_MS_MAX ? grace_ms : GRACE_MS_MAX));
+    else if (type == HOB_LINK_FREEZE)
+        instance_freeze(e->instance);
+    else if (type == HOB_LINK_THAW)
+        instance_thaw(e->instance);
+    else
+        instance_ask_stats(e->instance);
+}
+
+static void agent_take(struct agent *a, uint32_t type, const struct hob_pairs *pairs, const int *fds,
+                       size_t fds_n)
+{
+    hob_auto_close int fd = fds_n ? fds[0] : -1;
+    for (size_t i = 1; i < fds_n; i++)
+        (void)close(fds[i]);
+    switch (type) {
+    case HOB_LINK_WELCOME:
+        hob_log(HOB_LOG_INFO, "link.up", "node=%s", a->o.node);
+        break;
+    case HOB_LINK_START:
+        agent_start_instance(a, pairs, hob_steal_fd(&fd));
+        break;
+    case HOB_LINK_STOP:
+    case HOB_LINK_FREEZE:
+    case HOB_LINK_THAW:
+    case HOB_LINK_STATS:
+        agent_instance_message(a, type, pairs);
+        break;
+    case HOB_LINK_DOCTOR:
+        agent_doctor(a);
+        break;
+    default:
+        hob_log(HOB_LOG_ERROR, "link.malformed", "hobd sent a message of type %u", type);
+        agent_end(a, 1);
+    }
+}
+
+/* ---- callbacks ---- */
+
+static void on_warm(uv_timer_t *timer)
+{
+    agent_dial(timer->data);
+}
+
+static void on_engine_changed(void *ctx)
+{
+    struct agent *a = ctx;
+    if (a->state == AGENT_WARMING)
+        agent_dial(a);
+    else if (a->state == AGENT_SERVING)
+        agent_hello(a); /* hobd learns what this node can do now */
+}
+
+static void on_up(void *ctx)
+{
+    struct agent *a = ctx;
+    a->state = AGENT_SERVING;
+    agent_hello(a);
+}
+
+static void on_message(void *ctx, uint32_t type, const struct hob_pairs *pairs, const int *fds, size_t fds_n)
+{
+    agent_take(ctx, type, pairs, fds, fds_n);
+}
+
+static void on_down(void *ctx, const struct hob_err *err)
+{
+    bool was_closed = err->code == HOB_E_UNAVAILABLE;
+    hob_log(was_closed ? HOB_LOG_INFO : HOB_LOG_ERROR, "link.down", "%s", err->msg);
+    agent_end(ctx, was_closed ? 0 : 1);
+}
+
+static void on_ended(void *ctx, struct instance *i)
+{
+    struct agent *a = ctx;
+    struct entry *e = entry_find(a, instance_id(i));
+    HOB_ASSERT(e && e->instance == i);
+    HASH_DEL(a->instances, e);
+    free(e);
+}
+
+/* ---- door ---- */
+
+struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
+{
+    static const struct engine_events events = {.changed = on_engine_changed};
+    struct agent *a = hob_new(struct agent);
+    a->loop = loop;
+    a->o = *o;
+    (void)uv_timer_init(loop, &a->warm);
+    a->warm.data = a;
+    (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);
+    a->engine = engine_sandbox_new(loop, o->launcher_path, &events, a);
+    return a;
+}
+
+void agent_stop(struct agent *a)
+{
+    agent_end(a, 0);
+}
+
+int agent_finish(struct agent *a)
+{
+    HOB_ASSERT(a->state == AGENT_ENDED);
+    int exit_code = a->exit_code;
+    free(a);
+    return exit_code;
+}

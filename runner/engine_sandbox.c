@@ -1,0 +1,544 @@
+/* The sandbox engine: runs behind hob-launcher (base/launch.h).
+ *
+ * Flow of the engine: DOWN (dials with back-off) -> PROBING -> UP, and back to DOWN whenever the connection is lost or
+ * the launcher stops answering; then every run is reported. CLOSING ends it from anywhere.
+ * Flow of a run: LAUNCHING -> RUNNING -> gone, or LAUNCHING -> gone, or REFUSED -> gone (started while not UP). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/launch.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/msgsock.h"
+#include "runner/engine.h"
+
+enum {
+    BACKOFF_FIRST_MS = 50,
+    BACKOFF_MAX_MS = 2000,
+    ANSWER_MS = 10000, /* a launcher that owes an answer this long counts as gone */
+    WATCH_MS = 1000,
+    QUEUE_BYTES_MAX = 8 * 1024 * 1024,
+    OPS_MAX = 8, /* questions that may be open about one run */
+};
+
+enum engine_state { ENGINE_DOWN, ENGINE_PROBING, ENGINE_UP, ENGINE_CLOSING };
+enum run_state { RUN_LAUNCHING, RUN_RUNNING, RUN_REFUSED };
+
+struct sandbox {
+    struct engine base;
+    uv_loop_t *loop;
+    char *path;
+    enum engine_state state;
+    struct hob_msgsock *sock;
+    uv_timer_t dial, watch, refuse;
+    unsigned handles;
+    uint64_t backoff_ms, asked_ms, last_id;
+    bool is_failing; /* a failure was logged and no success since */
+    char probe[sizeof((struct hob_launch_reply *)0)->text + 1];
+    struct engine_run *runs; /* by id */
+    struct hob_list refused;
+    struct engine_events events;
+    void *ctx;
+};
+
+struct engine_run {
+    UT_hash_handle hh;
+    struct hob_node node; /* in refused */
+    struct sandbox *engine;
+    uint64_t id;
+    enum run_state state;
+    bool is_frozen;
+    uint32_t memory_mb;
+    uint64_t asked_us;
+    uint8_t ops[OPS_MAX]; /* questions in the order in which they will be answered */
+    unsigned ops_n;
+    struct engine_listener listener;
+    void *ctx;
+};
+
+static void on_dial(uv_timer_t *timer);
+static void on_watch(uv_timer_t *timer);
+static void on_refuse(uv_timer_t *timer);
+static void on_message(void *ctx, struct hob_str msg, const int *fds, size_t fds_n);
+static void on_lost(void *ctx, const struct hob_err *err);
+
+/* ---- steps: runs ---- */
+
+static void run_free(struct engine_run *r)
+{
+    if (r->state == RUN_REFUSED)
+        hob_list_remove(&r->node);
+    else
+        HASH_DEL(r->engine->runs, r);
+    free(r);
+}
+
+static void run_fail(struct engine_run *r, const struct hob_err *err)
+{
+    struct engine_listener listener = r->listener;
+    void *ctx = r->ctx;
+    run_free(r);
+    listener.failed(ctx, err);
+}
+
+static void run_exit(struct engine_run *r, const struct engine_exit *exit)
+{
+    struct engine_listener listener = r->listener;
+    void *ctx = r->ctx;
+    run_free(r);
+    listener.exited(ctx, exit);
+}
+
+static void fail_unavailable(struct hob_err *err, const char *why)
+{
+    (void)hob_fail_reason(err, HOB_E_UNAVAILABLE, "engine_unavailable",
+                          "the sandbox engine is not available: %s; see `hob doctor`", why);
+}
+
+/* The launcher is gone, and with it all that it launched. */
+static void runs_lose(struct sandbox *e)
+{
+    struct engine_run *r, *next;
+    HASH_ITER(hh, e->runs, r, next)
+    {
+        if (r->state == RUN_LAUNCHING) {
+            struct hob_err err;
+            fail_unavailable(&err, "hob-launcher went away during the start");
+            run_fail(r, &err);
+        } else {
+            struct engine_exit lost = {.exit_code = -1, .signal = 9};
+            (void)snprintf(lost.message, sizeof lost.message, "killed: hob-launcher went away");
+            run_exit(r, &lost);
+        }
+    }
+}
+
+static int64_t pidfd_pid(int pidfd)
+{
+    char path[40], text[512];
+    (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    hob_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *at = strstr(text, "\nPid:");
+    return at ? strtoll(at + 5, NULL, 10) : 0;
+}
+
+static void take_usage(struct engine_usage *to, const struct hob_launch_usage *from)
+{
+    *to = (struct engine_usage){.cpu_us = from->cpu_us,
+                                .memory_bytes = from->memory_bytes,
+                                .memory_peak_bytes = from->memory_peak_bytes,
+                                .pids = from->pids,
+                                .pids_denied = from->pids_denied};
+}
+
+static enum hob_code code_of_errno(int errnum)
+{
+    switch (errnum) {
+    case EINVAL:
+    case E2BIG:
+    case ENAMETOOLONG:
+        return HOB_E_INVALID;
+    case ENOENT:
+        return HOB_E_NOT_FOUND;
+    case ENOSPC:
+    case EDQUOT:
+        return HOB_E_NO_SPACE;
+    case EAGAIN:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case EBUSY:
+        return HOB_E_UNAVAILABLE;
+    case ENOSYS:
+    case EOPNOTSUPP:
+        return HOB_E_UNSUPPORTED;
+    default:
+        return HOB_E_INTERNAL;
+    }
+}
+
+static void run_answer_failed(struct engine_run *r, const struct hob_launch_reply *a)
+{
+    if (r->state == RUN_LAUNCHING) {
+        struct hob_err err;
+        (void)hob_fail_reason(&err, code_of_errno(a->errnum), "launch_failed", "%.200s",
+                              a->text[0] ? a->text : hob_errno_text(a->errnum));
+        err.errnum = a->errnum;
+        run_fail(r, &err);
+        return;
+    }
+    hob_log(HOB_LOG_WARN, "sandbox.refused", "run=%llu errno=%d %.200s", (unsigned long long)r->id, a->errnum,
+            a->text);
+}
+
+static void run_answer_done(struct engine_run *r, unsigned op, const struct hob_launch_reply *a)
+{
+    struct engine_usage usage;
+    if (op == HOB_LAUNCH_FREEZE || op == HOB_LAUNCH_THAW) {
+        r->is_frozen = op == HOB_LAUNCH_FREEZE;
+        r->listener.frozen(r->ctx, r->is_frozen);
+    } else if (op == HOB_LAUNCH_STATS) {
+        take_usage(&usage, &a->usage);
+        r->listener.stats(r->ctx, &usage);
+    }
+}
+
+static void run_launched(struct engine_run *r, int pidfd)
+{
+    r->state = RUN_RUNNING;
+    uint64_t launch_us = hob_now_us() - r->asked_us;
+    r->listener.launched(r->ctx, pidfd >= 0 ? pidfd_pid(pidfd) : 0, launch_us);
+}
+
+static void run_ended(struct engine_run *r, const struct hob_launch_reply *a)
+{
+    struct engine_exit end = {0};
+    engine_exit_describe(&end, a->wait_status, a->usage.oom_kills, r->memory_mb);
+    take_usage(&end.usage, &a->usage);
+    run_exit(r, &end);
+}
+
+/* ---- steps: the connection ---- */
+
+static void engine_down(struct sandbox *e, const char *why)
+{
+    if (!e->is_failing)
+        hob_log(HOB_LOG_ERROR, "launcher.lost", "path=%s %s", e->path, why);
+    e->is_failing = true;
+    bool was_up = e->state == ENGINE_UP;
+    e->state = ENGINE_DOWN;
+    hob_msgsock_close(e->sock);
+    e->sock = NULL;
+    (void)uv_timer_stop(&e->watch);
+    (void)snprintf(e->probe, sizeof e->probe, "fail launcher: %.400s", why);
+    (void)uv_timer_start(&e->dial, on_dial, e->backoff_ms, 0);
+    e->backoff_ms = e->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : e->backoff_ms * 2;
+    runs_lose(e);
+    if (was_up && e->state != ENGINE_CLOSING)
+        e->events.changed(e->ctx);
+}
+
+static void engine_ask(struct sandbox *e, unsigned op, uint64_t id, uint32_t grace_ms)
+{
+    struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC, .op = op, .id = id, .grace_ms = grace_ms};
+    hob_msgsock_send(e->sock, hob_str_n(&q, sizeof q), NULL, 0);
+}
+
+static void engine_dial(struct sandbox *e)
+{
+    static const struct hob_msgsock_events events = {.on_message = on_message, .on_lost = on_lost};
+    HOB_ASSERT(e->state == ENGINE_DOWN);
+    struct hob_err err;
+    int fd = hob_seqpacket_connect(e->path, &err);
+    if (fd >= 0)
+        e->sock = hob_msgsock_start(e->loop, fd, QUEUE_BYTES_MAX, &events, e, &err);
+    if (!e->sock) {
+        engine_down(e, err.msg);
+        return;
+    }
+    e->state = ENGINE_PROBING;
+    e->asked_ms = hob_now_ms();
+    engine_ask(e, HOB_LAUNCH_PROBE, ++e->last_id, 0);
+    (void)uv_timer_start(&e->watch, on_watch, WATCH_MS, WATCH_MS);
+}
+
+static void engine_probed(struct sandbox *e, const struct hob_launch_reply *a)
+{
+    (void)snprintf(e->probe, sizeof e->probe, "%.*s", (int)strnlen(a->text, sizeof a->text), a->text);
+    if (e->state != ENGINE_PROBING)
+        return;
+    e->state = ENGINE_UP;
+    e->backoff_ms = BACKOFF_FIRST_MS;
+    e->is_failing = false;
+    e->events.changed(e->ctx);
+}
+
+/* Which question an answer belongs to: the launcher answers those about one sandbox in order. */
+static unsigned take_op(struct engine_run *r)
+{
+    if (r->ops_n == 0)
+        return 0;
+    unsigned op = r->ops[0];
+    r->ops_n--;
+    memmove(r->ops, r->ops + 1, r->ops_n);
+    return op;
+}
+
+static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, int pidfd)
+{
+    if (a->answer == HOB_LAUNCH_PROBED) {
+        engine_probed(e, a);
+        return true;
+    }
+    struct engine_run *r;
+    HASH_FIND(hh, e->runs, &a->id, sizeof a->id, r);
+    if (!r) /* an answer that crossed with an end */
+        return a->answer == HOB_LAUNCH_DONE || a->answer == HOB_LAUNCH_FAILED;
+    bool is_launching = r->state == RUN_LAUNCHING;
+    if (a->answer == HOB_LAUNCH_LAUNCHED && is_launching)
+        run_launched(r, pidfd);
+    else if (a->answer == HOB_LAUNCH_EXITED && !is_launching)
+        run_ended(r, a);
+    else if (a->answer == HOB_LAUNCH_DONE && !is_launching)
+        run_answer_done(r, take_op(r), a);
+    else if (a->answer == HOB_LAUNCH_FAILED) {
+        (void)take_op(r);
+        run_answer_failed(r, a);
+    } else
+        return false;
+    return true;
+}
+
+static void engine_take(struct sandbox *e, struct hob_str msg, const int *fds, size_t fds_n)
+{
+    struct hob_launch_reply a;
+    bool is_whole = msg.n == sizeof a;
+    if (is_whole)
+        memcpy(&a, msg.at, sizeof a);
+    bool is_good = is_whole && a.magic == HOB_LAUNCH_MAGIC;
+    if (is_good) {
+        a.text[sizeof a.text - 1] = '\0';
+        is_good = engine_answer(e, &a, fds_n ? fds[0] : -1);
+    }
+    for (size_t i = 0; i < fds_n; i++)
+        (void)close(fds[i]);
+    if (!is_good && e->state != ENGINE_CLOSING)
+        engine_down(e, "hob-launcher sent what its protocol does not know");
+}
+
+/* Does the launcher still answer? Only launches and the probe are watched: nothing else can hang a caller. */
+static void engine_watch(struct sandbox *e)
+{
+    bool is_late = e->state == ENGINE_PROBING && hob_now_ms() - e->asked_ms > ANSWER_MS;
+    uint64_t now_us = hob_now_us();
+    for (struct engine_run *r = e->runs; r && !is_late; r = r->hh.next)
+        is_late = r->state == RUN_LAUNCHING && now_us - r->asked_us > (uint64_t)ANSWER_MS * 1000;
+    if (is_late)
+        engine_down(e, "hob-launcher does not answer");
+}
+
+static void engine_refuse(struct sandbox *e)
+{
+    struct hob_node *first;
+    while (e->state != ENGINE_CLOSING && (first = hob_list_first(&e->refused))) {
+        struct hob_err err;
+        fail_unavailable(&err, e->state == ENGINE_PROBING ? "hob-launcher has not answered yet"
+                                                          : "hob-launcher is not there");
+        run_fail(HOB_CONTAINER_OF(first, struct engine_run, node), &err);
+    }
+}
+
+/* ---- callbacks ---- */
+
+static void on_dial(uv_timer_t *timer)
+{
+    engine_dial(timer->data);
+}
+
+static void on_watch(uv_timer_t *timer)
+{
+    engine_watch(timer->data);
+}
+
+static void on_refuse(uv_timer_t *timer)
+{
+    engine_refuse(timer->data);
+}
+
+static void on_message(void *ctx, struct hob_str msg, const int *fds, size_t fds_n)
+{
+    engine_take(ctx, msg, fds, fds_n);
+}
+
+static void on_lost(void *ctx, const struct hob_err *err)
+{
+    engine_down(ctx, err->msg);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct sandbox *e = handle->data;
+    if (--e->handles > 0)
+        return;
+    free(e->path);
+    free(e);
+}
+
+/* ---- door ---- */
+
+static struct sandbox *sandbox_of(struct engine *e)
+{
+    return HOB_CONTAINER_OF(e, struct sandbox, base);
+}
+
+static const struct sandbox *peek(const struct engine *e)
+{
+    _Static_assert(offsetof(struct sandbox, base) == 0, "a pointer to one is a pointer to the other");
+    return (const struct sandbox *)(const void *)e;
+}
+
+static bool send_launch(struct sandbox *e, const struct engine_run *r, const struct engine_spec *spec)
+{
+    struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
+                                   .op = HOB_LAUNCH_LAUNCH,
+                                   .id = r->id,
+                                   .memory_mb = spec->memory_mb,
+                                   .cpu_percent = spec->cpu_percent,
+                                   .cpu_weight = spec->cpu_weight,
+                                   .pids_max = spec->pids_max,
+                                   .nofile_max = spec->nofile_max,
+                                   .tmp_inodes = spec->tmp_inodes,
+                                   .tmp_bytes = spec->tmp_bytes,
+                                   .fsize_bytes = spec->fsize_bytes,
+                                   .argc = spec->argc,
+                                   .envc = spec->envc,
+                                   .strings_n = (uint32_t)spec->strings.n};
+    HOB_ASSERT(strlen(spec->runtime) < sizeof q.runtime && strlen(spec->digest) < sizeof q.digest);
+    HOB_ASSERT(spec->strings.n <= HOB_LAUNCH_STRINGS_MAX);
+    memcpy(q.runtime, spec->runtime, strlen(spec->runtime));
+    memcpy(q.digest, spec->digest, strlen(spec->digest));
+    hob_auto_buf struct hob_buf msg;
+    hob_buf_init(&msg, sizeof q + HOB_LAUNCH_STRINGS_MAX);
+    if (hob_buf_add(&msg, &q, sizeof q) != HOB_OK || hob_buf_add_str(&msg, spec->strings) != HOB_OK)
+        return false;
+    int fds[] = {spec->channel_fd, spec->stdout_fd, spec->stderr_fd, spec->stdin_fd};
+    hob_msgsock_send(e->sock, hob_buf_str(&msg), fds, spec->stdin_fd >= 0 ? 4 : 3);
+    return true;
+}
+
+static void close_spec(const struct engine_spec *spec)
+{
+    int fds[] = {spec->channel_fd, spec->stdout_fd, spec->stderr_fd, spec->stdin_fd};
+    for (size_t i = 0; i < HOB_COUNT(fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+}
+
+static struct engine_run *sandbox_start(struct engine *base, const struct engine_spec *spec,
+                                        const struct engine_listener *l, void *ctx)
+{
+    struct sandbox *e = sandbox_of(base);
+    struct engine_run *r = hob_new(struct engine_run);
+    *r = (struct engine_run){.engine = e,
+                             .id = ++e->last_id,
+                             .memory_mb = spec->memory_mb,
+                             .asked_us = hob_now_us(),
+                             .listener = *l,
+                             .ctx = ctx};
+    if (e->state == ENGINE_UP && send_launch(e, r, spec)) {
+        r->state = RUN_LAUNCHING;
+        HASH_ADD(hh, e->runs, id, sizeof r->id, r);
+        return r;
+    }
+    r->state = RUN_REFUSED;
+    close_spec(spec);
+    hob_list_push_back(&e->refused, &r->node);
+    (void)uv_timer_start(&e->refuse, on_refuse, 0, 0);
+    return r;
+}
+
+/* Places are kept for STOP: when even those are taken, enough of them are on their way. */
+static void run_ask(struct engine_run *r, unsigned op, uint32_t grace_ms)
+{
+    if (r->state != RUN_RUNNING)
+        return;
+    if (r->ops_n >= (op == HOB_LAUNCH_STOP ? OPS_MAX : OPS_MAX / 2)) {
+        hob_log(HOB_LOG_WARN, "sandbox.busy", "run=%llu op=%u: %u questions are open",
+                (unsigned long long)r->id, op, r->ops_n);
+        return;
+    }
+    r->ops[r->ops_n++] = (uint8_t)op;
+    engine_ask(r->engine, op, r->id, grace_ms);
+}
+
+static void sandbox_stop(struct engine_run *r, uint32_t grace_ms)
+{
+    run_ask(r, HOB_LAUNCH_STOP, grace_ms);
+}
+
+static void sandbox_freeze(struct engine_run *r)
+{
+    run_ask(r, HOB_LAUNCH_FREEZE, 0);
+}
+
+static void sandbox_thaw(struct engine_run *r)
+{
+    run_ask(r, HOB_LAUNCH_THAW, 0);
+}
+
+static void sandbox_stats(struct engine_run *r)
+{
+    run_ask(r, HOB_LAUNCH_STATS, 0);
+}
+
+static bool sandbox_is_up(const struct engine *base)
+{
+    return peek(base)->state == ENGINE_UP;
+}
+
+static const char *sandbox_probe(const struct engine *base)
+{
+    return peek(base)->probe;
+}
+
+static void sandbox_close(struct engine *base)
+{
+    struct sandbox *e = sandbox_of(base);
+    HOB_ASSERT(e->state != ENGINE_CLOSING);
+    e->state = ENGINE_CLOSING;
+    hob_msgsock_close(e->sock);
+    e->sock = NULL;
+    struct engine_run *r, *next;
+    HASH_ITER(hh, e->runs, r, next)
+    run_free(r);
+    HOB_LIST_EACH(&e->refused, node, tmp)
+    run_free(HOB_CONTAINER_OF(node, struct engine_run, node));
+    uv_close((uv_handle_t *)&e->dial, on_closed);
+    uv_close((uv_handle_t *)&e->watch, on_closed);
+    uv_close((uv_handle_t *)&e->refuse, on_closed);
+}
+
+static void timer_init(struct sandbox *e, uv_timer_t *timer)
+{
+    int rc = uv_timer_init(e->loop, timer);
+    HOB_ASSERT(rc == 0);
+    timer->data = e;
+    e->handles++;
+}
+
+struct engine *engine_sandbox_new(uv_loop_t *loop, const char *launcher_path,
+                                  const struct engine_events *events, void *ctx)
+{
+    static const struct engine_ops ops = {.start = sandbox_start,
+                                          .stop = sandbox_stop,
+                                          .freeze = sandbox_freeze,
+                                          .thaw = sandbox_thaw,
+                                          .stats = sandbox_stats,
+                                          .is_up = sandbox_is_up,
+                                          .probe = sandbox_probe,
+                                          .close = sandbox_close};
+    struct sandbox *e = hob_new(struct sandbox);
+    e->base = (struct engine){.ops = &ops, .name = "sandbox"};
+    e->loop = loop;
+    e->path = hob_strdup(launcher_path);
+    e->backoff_ms = BACKOFF_FIRST_MS;
+    e->events = *events;
+    e->ctx = ctx;
+    hob_list_init(&e->refused);
+    timer_init(e, &e->dial);
+    timer_init(e, &e->watch);
+    timer_init(e, &e->refuse);
+    (void)uv_timer_start(&e->dial, on_dial, 0, 0);
+    return &e->base;
+}

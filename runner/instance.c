@@ -1,0 +1,393 @@
+/* Life of an instance, a table of state and event with every cell written (below):
+ *
+ *   START -> LAUNCHING -> RUNNING <-> FROZEN
+ *               |  \         |          |
+ *            FAILED  `----> STOPPING <--'      every state but LAUNCHING ends in EXITED
+ *
+ * hobd hears STARTED or FAILED once, and after STARTED exactly one EXITED, behind the last LOG. */
+#include "runner/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "runner/instance_spec.h"
+#include "runner/logpump.h"
+
+enum { CHANNEL_BUFFER_BYTES = 256 * 1024 };
+
+enum state { LAUNCHING, RUNNING, FROZEN, STOPPING, STATES };
+enum event {
+    LAUNCHED,
+    FAILED,
+    EXITED,
+    FROZE,
+    THAWED,
+    COUNTED,
+    ASKED_STOP,
+    ASKED_FREEZE,
+    ASKED_THAW,
+    ASKED_STATS,
+    EVENTS
+};
+
+struct instance {
+    struct instance_options o;
+    uint64_t id;
+    enum state state;
+    struct engine_run *run;
+    struct log_pump *logs; /* NULL: not wanted */
+    int channel_fd;        /* hobd's end, until STARTED */
+    bool is_stop_asked;    /* while LAUNCHING */
+    bool may_be_frozen;    /* a FREEZE is out and no THAWED came since */
+    uint32_t grace_ms;
+};
+
+struct happening { /* what came with the event; the field that its row names */
+    union {
+        struct { /* LAUNCHED */
+            int64_t pid;
+            uint64_t launch_us;
+        };
+        const struct hob_err *err;        /* FAILED */
+        const struct engine_exit *exit;   /* EXITED */
+        const struct engine_usage *usage; /* COUNTED */
+        uint32_t grace_ms;                /* ASKED_STOP */
+    };
+};
+
+/* ---- steps ---- */
+
+static void instance_free(struct instance *i)
+{
+    log_pump_close(i->logs);
+    if (i->channel_fd >= 0)
+        (void)close(i->channel_fd);
+    free(i);
+}
+
+static struct hob_pairs_writer *begin(struct instance *i, uint32_t type)
+{
+    struct hob_pairs_writer *w = uplink_begin(i->o.uplink, type);
+    hob_pairs_add_u64(w, "instance", i->id);
+    return w;
+}
+
+static void finish(struct instance *i)
+{
+    void (*ended)(void *ctx, struct instance *i) = i->o.ended;
+    ended(i->o.ctx, i);
+    instance_free(i);
+}
+
+static void ask_stop(struct instance *i, const struct happening *h)
+{
+    i->state = STOPPING;
+    if (i->may_be_frozen) /* a frozen process takes no signal */
+        i->o.engine->ops->thaw(i->run);
+    i->may_be_frozen = false;
+    i->o.engine->ops->stop(i->run, h->grace_ms);
+}
+
+static void say_started(struct instance *i, const struct happening *h)
+{
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_STARTED);
+    hob_pairs_add_u64(w, "pid", (uint64_t)h->pid);
+    hob_pairs_add_u64(w, "launch_us", h->launch_us);
+    int fd = hob_steal_fd(&i->channel_fd);
+    uplink_send(i->o.uplink, &fd, 1);
+    i->state = RUNNING;
+    hob_log(HOB_LOG_DEBUG, "instance.started", "instance=%llu pid=%lld launch_us=%llu",
+            (unsigned long long)i->id, (long long)h->pid, (unsigned long long)h->launch_us);
+    if (i->is_stop_asked)
+        ask_stop(i, &(struct happening){.grace_ms = i->grace_ms});
+}
+
+static void say_failed(struct instance *i, const struct happening *h)
+{
+    instance_send_failed(i->o.uplink, i->id, h->err);
+    finish(i);
+}
+
+static void say_exited(struct instance *i, const struct happening *h)
+{
+    if (i->logs)
+        log_pump_finish(i->logs);
+    const struct engine_exit *e = h->exit;
+    char exit_code[16];
+    int n = snprintf(exit_code, sizeof exit_code, "%d", e->exit_code);
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_EXITED);
+    hob_pairs_add(w, HOB_STR("exit_code"), hob_str_n(exit_code, (size_t)n));
+    hob_pairs_add_u64(w, "signal", (uint64_t)e->signal);
+    hob_pairs_add_u64(w, "oom", e->is_oom);
+    hob_pairs_add_u64(w, "cpu_us", e->usage.cpu_us);
+    hob_pairs_add_u64(w, "memory_peak", e->usage.memory_peak_bytes);
+    hob_pairs_add_u64(w, "pids_denied", e->usage.pids_denied);
+    hob_pairs_add(w, HOB_STR("message"), hob_str(e->message));
+    uplink_send(i->o.uplink, NULL, 0);
+    hob_log(HOB_LOG_DEBUG, "instance.exited", "instance=%llu %s", (unsigned long long)i->id, e->message);
+    finish(i);
+}
+
+static void say_state(struct instance *i, bool is_frozen)
+{
+    i->may_be_frozen = is_frozen;
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_STATE);
+    hob_pairs_add(w, HOB_STR("state"), is_frozen ? HOB_STR("frozen") : HOB_STR("running"));
+    uplink_send(i->o.uplink, NULL, 0);
+}
+
+static void became_frozen(struct instance *i, const struct happening *h)
+{
+    (void)h;
+    i->state = FROZEN;
+    say_state(i, true);
+}
+
+static void became_running(struct instance *i, const struct happening *h)
+{
+    (void)h;
+    i->state = RUNNING;
+    say_state(i, false);
+}
+
+static void say_stats(struct instance *i, const struct happening *h)
+{
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_STATS);
+    hob_pairs_add_u64(w, "cpu_us", h->usage->cpu_us);
+    hob_pairs_add_u64(w, "memory_bytes", h->usage->memory_bytes);
+    hob_pairs_add_u64(w, "memory_peak", h->usage->memory_peak_bytes);
+    hob_pairs_add_u64(w, "pids", h->usage->pids);
+    uplink_send(i->o.uplink, NULL, 0);
+}
+
+static void remember_stop(struct instance *i, const struct happening *h)
+{
+    i->grace_ms = i->is_stop_asked && i->grace_ms < h->grace_ms ? i->grace_ms : h->grace_ms;
+    i->is_stop_asked = true;
+}
+
+static void ask_freeze(struct instance *i, const struct happening *h)
+{
+    (void)h;
+    i->may_be_frozen = true;
+    i->o.engine->ops->freeze(i->run);
+}
+
+static void ask_thaw(struct instance *i, const struct happening *h)
+{
+    (void)h;
+    i->o.engine->ops->thaw(i->run);
+}
+
+static void ask_stats(struct instance *i, const struct happening *h)
+{
+    (void)h;
+    i->o.engine->ops->stats(i->run);
+}
+
+static void ignore(struct instance *i, const struct happening *h)
+{
+    (void)i;
+    (void)h;
+}
+
+static void never(struct instance *i, const struct happening *h)
+{
+    (void)i;
+    (void)h;
+    HOB_ASSERT(!"the engine broke its promise: an event that this state cannot have");
+}
+
+/* clang-format off */
+static void (*const table[STATES][EVENTS])(struct instance *i, const struct happening *h) = {
+    [LAUNCHING] = {[LAUNCHED] = say_started,    [FAILED] = say_failed,  [EXITED] = never,
+                   [FROZE] = never,             [THAWED] = never,       [COUNTED] = never,
+                   [ASKED_STOP] = remember_stop,[ASKED_FREEZE] = ignore,[ASKED_THAW] = ignore,  [ASKED_STATS] = ignore},
+    [RUNNING]   = {[LAUNCHED] = never,          [FAILED] = never,       [EXITED] = say_exited,
+                   [FROZE] = became_frozen,     [THAWED] = became_running, [COUNTED] = say_stats,
+                   [ASKED_STOP] = ask_stop,     [ASKED_FREEZE] = ask_freeze, [ASKED_THAW] = ask_thaw, [ASKED_STATS] = ask_stats},
+    [FROZEN]    = {[LAUNCHED] = never,          [FAILED] = never,       [EXITED] = say_exited,
+                   [FROZE] = became_frozen,     [THAWED] = became_running, [COUNTED] = say_stats,
+                   [ASKED_STOP] = ask_stop,     [ASKED_FREEZE] = ask_freeze, [ASKED_THAW] = ask_thaw, [ASKED_STATS] = ask_stats},
+    [STOPPING]  = {[LAUNCHED] = never,          [FAILED] = never,       [EXITED] = say_exited,
+                   [FROZE] = ignore,            [THAWED] = ignore,      [COUNTED] = say_stats,
+                   [ASKED_STOP] = ask_stop,     [ASKED_FREEZE] = ignore,[ASKED_THAW] = ignore,  [ASKED_STATS] = ask_stats},
+};
+/* clang-format on */
+
+static void instance_event(struct instance *i, enum event event, struct happening h)
+{
+    HOB_ASSERT(i->state < STATES && event < EVENTS && table[i->state][event]);
+    table[i->state][event](i, &h);
+}
+
+/* ---- callbacks ---- */
+
+static void on_launched(void *ctx, int64_t pid, uint64_t launch_us)
+{
+    instance_event(ctx, LAUNCHED, (struct happening){.pid = pid, .launch_us = launch_us});
+}
+
+static void on_failed(void *ctx, const struct hob_err *err)
+{
+    instance_event(ctx, FAILED, (struct happening){.err = err});
+}
+
+static void on_exited(void *ctx, const struct engine_exit *exit)
+{
+    instance_event(ctx, EXITED, (struct happening){.exit = exit});
+}
+
+static void on_frozen(void *ctx, bool is_frozen)
+{
+    instance_event(ctx, is_frozen ? FROZE : THAWED, (struct happening){0});
+}
+
+static void on_stats(void *ctx, const struct engine_usage *usage)
+{
+    instance_event(ctx, COUNTED, (struct happening){.usage = usage});
+}
+
+static bool on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped)
+{
+    struct instance *i = ctx;
+    if (!uplink_can_log(i->o.uplink))
+        return false;
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_LOG);
+    hob_pairs_add(w, HOB_STR("stream"), is_stderr ? HOB_STR("stderr") : HOB_STR("stdout"));
+    hob_pairs_add(w, HOB_STR("text"), text);
+    hob_pairs_add_u64(w, "dropped", dropped);
+    uplink_send(i->o.uplink, NULL, 0);
+    return true;
+}
+
+/* ---- door ---- */
+
+static bool make_channel(int ends[2])
+{
+    static const int bytes = CHANNEL_BUFFER_BYTES;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return false;
+    for (int k = 0; k < 2; k++) { /* as far as net.core.*mem_max lets us; the rest is the kernel's choice */
+        (void)setsockopt(ends[k], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+        (void)setsockopt(ends[k], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    }
+    return fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0; /* hobd's end; the instance's own blocks */
+}
+
+static bool make_pipe(int ends[2])
+{
+    return pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static enum hob_code make_streams(struct instance *i, struct instance_spec *s, int fds[6],
+                                  struct hob_err *err)
+{
+    bool is_made = make_channel(fds);
+    if (s->wants_logs)
+        is_made = is_made && make_pipe(fds + 2) && make_pipe(fds + 4);
+    else
+        is_made = is_made && (fds[3] = open("/dev/null", O_WRONLY | O_CLOEXEC)) >= 0 &&
+                  (fds[5] = open("/dev/null", O_WRONLY | O_CLOEXEC)) >= 0;
+    if (!is_made)
+        return hob_fail_errno(err, errno, "making the descriptors of an instance");
+    if (s->wants_logs) {
+        i->logs = log_pump_start(i->o.loop, fds[2], fds[4], on_log_line, i, err);
+        fds[2] = fds[4] = -1;
+        if (!i->logs)
+            return err->code;
+    }
+    return HOB_OK;
+}
+
+static enum hob_code instance_begin(struct instance *i, struct instance_spec *s, int stdin_fd,
+                                    struct hob_err *err)
+{
+    static const struct engine_listener listener = {.launched = on_launched,
+                                                    .failed = on_failed,
+                                                    .exited = on_exited,
+                                                    .frozen = on_frozen,
+                                                    .stats = on_stats};
+    int fds[6] = {-1, -1, -1, -1, -1, -1}; /* channel: hobd's, theirs; stdout, stderr: read, write */
+    enum hob_code code = make_streams(i, s, fds, err);
+    if (code != HOB_OK) {
+        for (size_t k = 0; k < HOB_COUNT(fds); k++)
+            if (fds[k] >= 0)
+                (void)close(fds[k]);
+        return code;
+    }
+    i->channel_fd = fds[0];
+    s->engine.channel_fd = fds[1];
+    s->engine.stdout_fd = fds[3];
+    s->engine.stderr_fd = fds[5];
+    s->engine.stdin_fd = stdin_fd;
+    i->run = i->o.engine->ops->start(i->o.engine, &s->engine, &listener, i);
+    return HOB_OK;
+}
+
+struct instance *instance_start(const struct instance_options *o, const struct hob_pairs *start, int stdin_fd,
+                                struct hob_err *err)
+{
+    hob_auto_close int stdin_own = stdin_fd;
+    struct instance_spec spec;
+    if (instance_spec_read(&spec, start, err) != HOB_OK)
+        return NULL;
+    struct instance *i = hob_new(struct instance);
+    i->o = *o;
+    i->id = hob_pairs_u64(start, "instance", 0);
+    i->channel_fd = -1;
+    enum hob_code code = instance_begin(i, &spec, stdin_own, err);
+    instance_spec_done(&spec);
+    if (code == HOB_OK) {
+        (void)hob_steal_fd(&stdin_own);
+        return i;
+    }
+    instance_free(i);
+    return NULL;
+}
+
+uint64_t instance_id(const struct instance *i)
+{
+    return i->id;
+}
+
+void instance_stop(struct instance *i, uint32_t grace_ms)
+{
+    instance_event(i, ASKED_STOP, (struct happening){.grace_ms = grace_ms});
+}
+
+void instance_freeze(struct instance *i)
+{
+    instance_event(i, ASKED_FREEZE, (struct happening){0});
+}
+
+void instance_thaw(struct instance *i)
+{
+    instance_event(i, ASKED_THAW, (struct happening){0});
+}
+
+void instance_ask_stats(struct instance *i)
+{
+    instance_event(i, ASKED_STATS, (struct happening){0});
+}
+
+void instance_abandon(struct instance *i)
+{
+    instance_free(i);
+}
+
+void instance_send_failed(struct uplink *u, uint64_t id, const struct hob_err *err)
+{
+    struct hob_pairs_writer *w = uplink_begin(u, HOB_LINK_FAILED);
+    hob_pairs_add_u64(w, "instance", id);
+    hob_pairs_add_u64(w, "code", err->code);
+    hob_pairs_add(w, HOB_STR("reason"), hob_str(hob_err_reason(err)));
+    hob_pairs_add(w, HOB_STR("message"), hob_str(err->msg));
+    uplink_send(u, NULL, 0);
+}

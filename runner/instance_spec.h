@@ -1,0 +1,16 @@
+/* START's pairs, judged and put into the engine's words. Owns its strings. */
+#pragma once
+
+#include "base/link.h"
+#include "runner/engine.h"
+
+struct instance_spec {
+    struct engine_spec engine; /* descriptors not set */
+    struct hob_buf strings;
+    char runtime[32], digest[65];
+    bool wants_logs;
+};
+/* HOB_E_INVALID or HOB_E_TOO_LARGE; on failure nothing is owned. */
+HOB_MUST_USE enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,
+                                              struct hob_err *err);
+void instance_spec_done(struct instance_spec *s);

@@ -1,0 +1,194 @@
+/* Flow of a stream: READING <-> PAUSED (flooding), -> ENDED at the pipe's end or at log_pump_finish. */
+#include "runner/logpump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "runner/loglines.h"
+
+enum {
+    READ_BYTES = 64 * 1024,
+    PAUSE_MS = 10,                      /* with READ_BYTES: a flood is read at 6.5 MB/s at most */
+    FINISH_BYTES_MAX = 2 * 1024 * 1024, /* twice what a pipe can be made to hold without privileges */
+};
+
+enum stream_state { STREAM_READING, STREAM_PAUSED, STREAM_ENDED };
+
+struct stream {
+    uv_poll_t poll;
+    int fd;
+    bool is_stderr;
+    enum stream_state state;
+    struct log_lines lines;
+    struct log_pump *pump;
+};
+
+struct log_pump {
+    struct stream streams[2];
+    uv_timer_t pause;
+    unsigned handles; /* open ones */
+    struct log_rate rate;
+    log_pump_line_cb cb;
+    void *ctx;
+};
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+static void on_pause_over(uv_timer_t *timer);
+
+/* ---- steps ---- */
+
+static bool stream_line(void *ctx, struct hob_str text, uint64_t dropped)
+{
+    struct stream *s = ctx;
+    return s->pump->cb(s->pump->ctx, s->is_stderr, text, dropped);
+}
+
+static void stream_end(struct stream *s, uint64_t now_us)
+{
+    struct log_sink sink = {.line = stream_line, .ctx = s};
+    if (s->state == STREAM_ENDED)
+        return;
+    s->state = STREAM_ENDED;
+    (void)uv_poll_stop(&s->poll);
+    log_lines_finish(&s->lines, &s->pump->rate, now_us, &sink);
+}
+
+static void stream_pause(struct stream *s)
+{
+    s->state = STREAM_PAUSED;
+    (void)uv_poll_stop(&s->poll);
+    if (!uv_is_active((uv_handle_t *)&s->pump->pause))
+        (void)uv_timer_start(&s->pump->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+static void stream_resume(struct stream *s)
+{
+    if (s->state != STREAM_PAUSED)
+        return;
+    s->state = STREAM_READING;
+    (void)uv_poll_start(&s->poll, UV_READABLE, on_readable);
+}
+
+/* Reads once: > 0 bytes, 0 nothing there, -1 the end. */
+static ssize_t stream_read(struct stream *s, bool can_pause)
+{
+    static char bytes[READ_BYTES]; /* one for all: the runner has one thread */
+    struct log_sink sink = {.line = stream_line, .ctx = s};
+    ssize_t n = read(s->fd, bytes, sizeof bytes);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n <= 0)
+        return -1;
+    uint64_t lost =
+        log_lines_feed(&s->lines, hob_str_n(bytes, (size_t)n), &s->pump->rate, hob_now_us(), &sink);
+    /* A line without end is thrown away behind its cut: nothing of it is counted, but it is a flood all the same. */
+    if (can_pause && (lost || s->lines.is_skipping))
+        stream_pause(s);
+    return n;
+}
+
+static void stream_drain(struct stream *s)
+{
+    size_t total = 0;
+    ssize_t n = 1;
+    while (s->state != STREAM_ENDED && n > 0 && total < FINISH_BYTES_MAX) {
+        n = stream_read(s, false);
+        total += n > 0 ? (size_t)n : 0;
+    }
+    stream_end(s, hob_now_us());
+}
+
+static void pump_free_when_closed(struct log_pump *p)
+{
+    if (--p->handles > 0)
+        return;
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
+        log_lines_done(&p->streams[i].lines);
+    free(p);
+}
+
+/* ---- callbacks ---- */
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct stream *s = poll->data;
+    (void)events; /* an error or a hang-up is found by reading, too */
+    if (stream_read(s, true) < 0 || status < 0)
+        stream_end(s, hob_now_us());
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct log_pump *p = timer->data;
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
+        stream_resume(&p->streams[i]);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    pump_free_when_closed(handle->data);
+}
+
+static void on_stream_closed(uv_handle_t *handle)
+{
+    struct stream *s = handle->data;
+    pump_free_when_closed(s->pump);
+}
+
+/* ---- door ---- */
+
+static int stream_open(struct log_pump *p, struct stream *s, uv_loop_t *loop, int fd)
+{
+    s->fd = fd;
+    s->pump = p;
+    s->is_stderr = s == &p->streams[1];
+    log_lines_init(&s->lines);
+    int rc = uv_poll_init(loop, &s->poll, fd);
+    if (rc < 0)
+        return rc;
+    s->poll.data = s;
+    p->handles++;
+    return uv_poll_start(&s->poll, UV_READABLE, on_readable);
+}
+
+struct log_pump *log_pump_start(uv_loop_t *loop, int stdout_fd, int stderr_fd, log_pump_line_cb cb, void *ctx,
+                                struct hob_err *err)
+{
+    struct log_pump *p = hob_new(struct log_pump);
+    p->cb = cb;
+    p->ctx = ctx;
+    log_rate_init(&p->rate, hob_now_us());
+    (void)uv_timer_init(loop, &p->pause);
+    p->pause.data = p;
+    p->handles = 1;
+    p->streams[1].fd = stderr_fd; /* owned from here on, whatever becomes of the first */
+    int rc = stream_open(p, &p->streams[0], loop, stdout_fd);
+    if (rc == 0)
+        rc = stream_open(p, &p->streams[1], loop, stderr_fd);
+    if (rc == 0)
+        return p;
+    (void)hob_fail_errno(err, -rc, "watching an instance's output");
+    log_pump_close(p);
+    return NULL;
+}
+
+void log_pump_finish(struct log_pump *p)
+{
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
+        stream_drain(&p->streams[i]);
+}
+
+void log_pump_close(struct log_pump *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++) {
+        if (p->streams[i].poll.data)
+            uv_close((uv_handle_t *)&p->streams[i].poll, on_stream_closed);
+        (void)close(p->streams[i].fd);
+    }
+    uv_close((uv_handle_t *)&p->pause, on_closed);
+}

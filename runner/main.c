@@ -1,0 +1,94 @@
+/* hob-runner: the node agent, and (as `hob-runner unpack`, inside a sandbox) the archive unpacker. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <uv.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "runner/agent.h"
+#include "runner/unpack/unpack.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "usage: hob-runner --link PATH --launcher PATH [--node NAME]\n"
+    "       hob-runner unpack        archive on stdin, bundle stream on descriptor 3\n"
+    "  --link PATH       hobd's socket (HOME/run/runner.sock)\n"
+    "  --launcher PATH   hob-launcher's socket (HOME/run/launcher.sock)\n"
+    "  --node NAME       this node's name; the host name unless given\n"
+    "  --version, --help\n";
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    agent_stop(handle->data);
+    uv_close((uv_handle_t *)handle, NULL);
+}
+
+static int run(const struct agent_options *o)
+{
+    uv_loop_t *loop = uv_default_loop();
+    if (!loop) {
+        (void)fprintf(stderr, "hob-runner: the event loop cannot be made\n");
+        return EXIT_FAILURE;
+    }
+    struct agent *agent = agent_start(loop, o);
+    uv_signal_t term;
+    (void)uv_signal_init(loop, &term);
+    term.data = agent;
+    (void)uv_signal_start(&term, on_signal, SIGTERM);
+    uv_unref((uv_handle_t *)&term);
+    (void)uv_run(loop, UV_RUN_DEFAULT);
+    int code = agent_finish(agent);
+    hob_log(HOB_LOG_INFO, "runner.end", "status=%d", code);
+    return code;
+}
+
+/* 0: go on; else exit with *ret_exit. */
+static int read_options(int argc, char **argv, struct agent_options *o, int *ret_exit)
+{
+    static const struct option options[] = {
+        {"link", required_argument, NULL, 'l'}, {"launcher", required_argument, NULL, 's'},
+        {"node", required_argument, NULL, 'n'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
+    int c;
+    *ret_exit = EXIT_USAGE;
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+        const char **to = c == 'l'   ? &o->link_path
+                          : c == 's' ? &o->launcher_path
+                          : c == 'n' ? &o->node
+                                     : NULL;
+        if (to) {
+            *to = optarg;
+            continue;
+        }
+        *ret_exit = c == '?' ? EXIT_USAGE : EXIT_SUCCESS;
+        (void)fputs(c == 'v' ? "hob-runner " HOB_VERSION "\n" : usage, c == '?' ? stderr : stdout);
+        return 1;
+    }
+    if (o->link_path && o->launcher_path && optind == argc)
+        return 0;
+    (void)fprintf(stderr, "hob-runner: --link and --launcher are needed, and nothing beside options\n%s",
+                  usage);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "unpack") == 0)
+        return unpack_main();
+    struct utsname host = {0};
+    (void)uname(&host);
+    struct agent_options o = {.node = host.nodename};
+    int exit_code;
+    if (read_options(argc, argv, &o, &exit_code))
+        return exit_code;
+    hob_log_init("hob-runner");
+    (void)hob_hash("", 0); /* seeds the hash before anything is in a table */
+    (void)signal(SIGPIPE, SIG_IGN);
+    return run(&o);
+}
