@@ -68,7 +68,7 @@ void version_unref(struct version *v);
 /* Routes of every function's live version: the most specific match wins (exact host before wildcard before any;
  * literal segment before :param before :rest*; a listed method before all). */
 struct route_match {
-    struct version *version;         /* borrowed */
+    struct version *version; /* borrowed */
     const struct route_config *route;
     struct hob_str param_names[16], param_values[16]; /* values are still percent-encoded slices of `path` */
     size_t params_n;
