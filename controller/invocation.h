@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/frame.h"
 #include "controller/catalog.h"
 #include "controller/logs.h"
@@ -23,6 +24,7 @@ struct dispatcher_options {
     struct logs *logs;
     struct vault *vault;
     const struct runtimes *runtimes;
+    const struct hob_clock *clock; /* NULL: the real one */
 };
 HOB_MUST_USE struct dispatcher *dispatcher_start(const struct dispatcher_options *o);
 /* No new invocations (503 shutting_down); running ones get grace_ms; then every instance is stopped; then `closed`. */

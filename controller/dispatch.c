@@ -1,0 +1,237 @@
+/* The dispatcher: every version's pool, the one timer behind all their deadlines, and the end of the day. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "controller/dispatch_priv.h"
+#include "controller/pool.h"
+
+#include "base/banned.h"
+
+uint64_t dispatcher_now(const struct dispatcher *d)
+{
+    return hob_clock_us(&d->clock);
+}
+
+/* ---- the timer ---- */
+
+static void on_timer(uv_timer_t *t)
+{
+    struct dispatcher *d = t->data;
+    d->timer_at_us = UINT64_MAX;
+    dispatcher_tick(d);
+}
+
+static void arm(struct dispatcher *d)
+{
+    const struct wake *first = wake_first(&d->wakes);
+    uint64_t at = first ? first->at_us : UINT64_MAX;
+    if (d->is_draining && !d->is_stopping && d->stop_at_us < at)
+        at = d->stop_at_us;
+    if (at >= d->timer_at_us || d->is_closed || d->o.clock)
+        return;
+    uint64_t now = dispatcher_now(d);
+    d->timer_at_us = at;
+    uint64_t ms = at > now ? (at - now + 999) / 1000 : 0;
+    HOB_ASSERT(uv_timer_start(&d->timer, on_timer, ms, 0) == 0);
+}
+
+void dispatcher_wake(struct dispatcher *d, struct wake *w, uint64_t at_us)
+{
+    if (at_us >= w->at_us)
+        return;
+    wake_by(&d->wakes, w, at_us);
+    arm(d);
+}
+
+/* ---- once a turn ---- */
+
+static void bury_dead(struct dispatcher *d)
+{
+    struct hob_node *n;
+    while ((n = hob_list_first(&d->graves)) != NULL) {
+        hob_list_remove(n);
+        free(HOB_CONTAINER_OF(n, struct instance, in_pool));
+    }
+}
+
+static void on_handle_closed(void *ctx)
+{
+    struct dispatcher *d = ctx;
+    if (--d->closing)
+        return;
+    void (*closed)(void *ctx) = d->closed;
+    void *closed_ctx = d->closed_ctx;
+    wake_heap_done(&d->wakes);
+    invocation_free_all(d);
+    free(d);
+    if (closed)
+        closed(closed_ctx);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    on_handle_closed(h->data);
+}
+
+static void close_if_done(struct dispatcher *d)
+{
+    struct hob_node *n;
+    if (!d->is_draining || d->is_closed || d->instances_n || d->invocations_n)
+        return;
+    d->is_closed = true;
+    while ((n = hob_list_first(&d->pools)) != NULL)
+        pool_free(HOB_CONTAINER_OF(n, struct pool, in_pools));
+    catalog_listen(d->o.catalog, NULL, NULL);
+    channel_mux_flush(d->mux);
+    d->closing = 2;
+    channel_mux_close(d->mux, on_handle_closed, d);
+    uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+}
+
+static void before_flush(void *ctx)
+{
+    struct dispatcher *d = ctx;
+    struct hob_node *n;
+    while ((n = hob_list_first(&d->refused)) != NULL)
+        invocation_refused(HOB_CONTAINER_OF(n, struct invocation, node));
+    while ((n = hob_list_first(&d->dirty)) != NULL) {
+        hob_list_remove(n);
+        pool_run(HOB_CONTAINER_OF(n, struct pool, in_dirty));
+    }
+    bury_dead(d);
+    close_if_done(d);
+}
+
+static void stop_everything(struct dispatcher *d)
+{
+    d->is_stopping = true;
+    HOB_LIST_EACH(&d->pools, n, tmp)
+    pool_stop_all(HOB_CONTAINER_OF(n, struct pool, in_pools));
+}
+
+void dispatcher_tick(struct dispatcher *d)
+{
+    uint64_t now = dispatcher_now(d);
+    struct wake *w;
+    while ((w = wake_first(&d->wakes)) != NULL && w->at_us <= now)
+        pool_tick(HOB_CONTAINER_OF(w, struct pool, wake), now);
+    if (d->is_draining && !d->is_stopping && d->stop_at_us <= now)
+        stop_everything(d);
+    arm(d);
+}
+
+/* ---- the catalogue ---- */
+
+static bool has_alias(const struct function *f, const struct version *v)
+{
+    for (const struct alias *a = f->aliases; a; a = a->next)
+        if (a->version == v)
+            return true;
+    return false;
+}
+
+/* A new version is live: the others finish what they have and go, unless an alias still names them. When the one
+ * before was warm, the new one is warmed too, so that the first request does not pay for the deploy. */
+static void on_live(struct dispatcher *d, struct version *live)
+{
+    struct function *f = live->function;
+    bool was_warm = false;
+    for (struct version *v = f ? f->versions : NULL; v; v = v->older) {
+        struct pool *p = v->pool;
+        if (v == f->live || !p || has_alias(f, v))
+            continue;
+        was_warm = was_warm || p->ready_n > 0;
+        pool_retire(p, false);
+    }
+    if (!f || !f->live || d->is_draining)
+        return;
+    bool wants_min = version_config(f->live)->scale_min > 0;
+    if (!wants_min && !was_warm && !f->live->pool)
+        return;
+    struct pool *p = pool_of(d, f->live);
+    p->retired_us = 0;
+    if (was_warm && p->ready_n + p->starting_n == 0)
+        instance_start(p);
+    pool_mark(p);
+}
+
+static void on_catalog(void *ctx, struct version *v, bool is_gone)
+{
+    struct dispatcher *d = ctx;
+    if (!is_gone)
+        on_live(d, v);
+    else if (v->pool)
+        pool_retire(v->pool, true);
+    if (!d->o.clock && !d->is_closed)
+        HOB_ASSERT(uv_timer_start(&d->timer, on_timer, 0, 0) == 0); /* a turn of the loop */
+    d->timer_at_us = 0;
+}
+
+/* ---- door ---- */
+
+struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
+{
+    struct dispatcher *d = hob_new(struct dispatcher);
+    d->o = *o;
+    d->clock = o->clock ? *o->clock : hob_clock_real;
+    d->timer_at_us = UINT64_MAX;
+    hob_list_init(&d->pools);
+    hob_list_init(&d->dirty);
+    hob_list_init(&d->graves);
+    hob_list_init(&d->refused);
+    hob_list_init(&d->free_invocations);
+    d->mux = channel_mux_new(o->loop);
+    channel_mux_hook(d->mux, before_flush, d);
+    HOB_ASSERT(uv_timer_init(o->loop, &d->timer) == 0);
+    d->timer.data = d;
+    catalog_listen(o->catalog, on_catalog, d);
+    return d;
+}
+
+void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)
+{
+    HOB_ASSERT(!d->is_draining);
+    d->is_draining = true;
+    d->stop_at_us = dispatcher_now(d) + (uint64_t)grace_ms * 1000u;
+    d->closed = closed;
+    d->closed_ctx = ctx;
+    HOB_LIST_EACH(&d->pools, n, tmp)
+    pool_mark(HOB_CONTAINER_OF(n, struct pool, in_pools));
+    if (!d->o.clock)
+        HOB_ASSERT(uv_timer_start(&d->timer, on_timer, 0, 0) == 0);
+    d->timer_at_us = 0;
+}
+
+void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *ctx)
+{
+    uint64_t now = dispatcher_now(d);
+    HOB_LIST_EACH(&d->pools, pn, ptmp)
+    {
+        const struct pool *p = HOB_CONTAINER_OF(pn, struct pool, in_pools);
+        HOB_LIST_EACH(&p->instances, n, tmp)
+        {
+            const struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
+            struct instance_view v = {
+                .id = i->id,
+                .app = p->version->app_name,
+                .function = p->version->function_name,
+                .state = instance_state_name(i->state),
+                .version = p->version->number,
+                .in_flight = i->in_flight,
+                .age_ms = (now - i->asked_us) / 1000u,
+                .idle_ms = i->state == INSTANCE_READY ? (now - i->idle_us) / 1000u : 0,
+                .invocations = i->invocations,
+            };
+            cb(ctx, &v);
+        }
+    }
+}
+
+void dispatcher_version_view(struct dispatcher *d, const struct version *v, struct version_view *ret_view)
+{
+    (void)d;
+    if (v->pool)
+        pool_view(v->pool, ret_view);
+    else
+        *ret_view = (struct version_view){0};
+}

@@ -1,0 +1,393 @@
+/* One instance's life, driven from outside: a full table of state and event.
+ *
+ *   STARTING -> INITIALISING -> READY <-> BUSY -> DRAINING -> STOPPING -> GONE
+ *
+ * Everything may jump to STOPPING (violation, time-outs) or, when the process ends by itself, to GONE. Its invocations
+ * are told once: at once when we kill it, and with the process's own end when it leaves by itself, because only then
+ * is it known why. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "controller/dispatch_priv.h"
+
+#include "base/banned.h"
+
+enum { START_MS = 30000 /* from asking the node to its answer */, FIELD_SHOWN = 180 };
+
+static const char *const state_names[INSTANCE_STATES_] = {
+    "starting", "initialising", "ready", "busy", "draining", "stopping", "gone",
+};
+
+const char *instance_state_name(enum instance_state s)
+{
+    return state_names[s];
+}
+
+/* ---- what follows from the state ---- */
+
+static bool is_up(enum instance_state s)
+{
+    return s == INSTANCE_READY || s == INSTANCE_BUSY;
+}
+
+static bool is_coming(enum instance_state s)
+{
+    return s == INSTANCE_STARTING || s == INSTANCE_INITIALISING;
+}
+
+bool instance_has_slot(const struct instance *i)
+{
+    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving;
+}
+
+bool instance_is_idle(const struct instance *i)
+{
+    return i->state == INSTANCE_READY && !i->is_leaving;
+}
+
+static void set_state(struct instance *i, enum instance_state to)
+{
+    struct pool *p = i->pool;
+    p->ready_n = p->ready_n - is_up(i->state) + is_up(to);
+    p->starting_n = p->starting_n - is_coming(i->state) + is_coming(to);
+    i->state = to;
+}
+
+static void relist(struct instance *i)
+{
+    bool has = instance_has_slot(i);
+    if (has && !hob_node_is_linked(&i->in_ready))
+        hob_list_push_front(&i->pool->ready, &i->in_ready);
+    else if (!has)
+        hob_list_remove(&i->in_ready);
+}
+
+static void wake_by_us(struct instance *i, uint64_t at_us)
+{
+    dispatcher_wake(i->pool->d, &i->pool->wake, at_us);
+}
+
+/* ---- endings of its invocations ---- */
+
+static void fail_invocations(struct instance *i)
+{
+    struct channel_stream *s;
+    if (i->channel)
+        for (unsigned slot = 0; (s = channel_next_stream(i->channel, &slot)) != NULL;)
+            invocation_orphaned(invocation_of(s));
+    HOB_ASSERT(i->in_flight == 0);
+}
+
+static void close_channel(struct instance *i)
+{
+    if (i->channel)
+        channel_close(i->channel);
+    i->channel = NULL;
+}
+
+static void stop_node(struct instance *i, uint32_t grace_ms)
+{
+    i->is_exit_expected = true;
+    node_stop(i->pool->d->o.nodes, i->id, grace_ms);
+}
+
+/* ---- actions ---- */
+
+typedef void (*action_fn)(struct instance *i);
+
+static void bug(struct instance *i)
+{
+    hob_log(HOB_LOG_ERROR, "instance.bug", "id=%llu state=%s", (unsigned long long)i->id,
+            state_names[i->state]);
+    HOB_ASSERT(!"an event that cannot happen in this state");
+}
+
+static void ignore(struct instance *i)
+{
+    (void)i;
+}
+
+/* Stop it and let its end say why. */
+static void stop(struct instance *i)
+{
+    stop_node(i, 0);
+}
+
+/* Its invocations are answered now; the process's end only frees the rest. */
+static void kill_now(struct instance *i)
+{
+    fail_invocations(i);
+    close_channel(i);
+    stop_node(i, 0);
+}
+
+static void kill_gently(struct instance *i)
+{
+    fail_invocations(i);
+    close_channel(i);
+    stop_node(i, HOB_MAX_STOP_GRACE_MS);
+}
+
+static void configure(struct instance *i)
+{
+    wake_by_us(i, i->started_us + (uint64_t)i->pool->config->init_timeout_ms * 1000u);
+}
+
+static void become_ready(struct instance *i)
+{
+    i->ready_us = i->idle_us = dispatcher_now(i->pool->d);
+    scaler_note_cold(&i->pool->scaler, i->ready_us - i->asked_us);
+    wake_by_us(i, instance_wake_us(i));
+}
+
+static void init_failed(struct instance *i)
+{
+    close_channel(i);
+    stop_node(i, HOB_MAX_STOP_GRACE_MS);
+    pool_start_failed(i->pool, &i->why, true);
+}
+
+static void init_violated(struct instance *i)
+{
+    kill_now(i);
+    pool_start_failed(i->pool, &i->why, true);
+}
+
+/* One that breaks the protocol before it served anyone would be started again and again: that counts as failing. */
+static void violated(struct instance *i)
+{
+    struct hob_err why = i->why;
+    kill_now(i);
+    if (i->invocations == 0)
+        pool_start_failed(i->pool, &why, true);
+}
+
+static void init_too_long(struct instance *i)
+{
+    const struct function_config *f = i->pool->config;
+    (void)hob_fail_reason(&i->why, HOB_E_FUNCTION, "init_timeout",
+                          "the function was not ready within init_timeout_ms (%u ms)", f->init_timeout_ms);
+    kill_now(i);
+    pool_start_failed(i->pool, &i->why, true);
+}
+
+static void init_exited(struct instance *i)
+{
+    close_channel(i);
+    pool_start_failed(i->pool, &i->why, i->why.code == HOB_E_FUNCTION);
+}
+
+static void start_failed(struct instance *i)
+{
+    pool_start_failed(i->pool, &i->why, false);
+}
+
+static void become_busy(struct instance *i)
+{
+    i->pings_missed = 0;
+    i->ping_us = 0;
+}
+
+static void become_idle(struct instance *i)
+{
+    i->idle_us = dispatcher_now(i->pool->d);
+    wake_by_us(i, instance_wake_us(i));
+}
+
+static void drain(struct instance *i)
+{
+    uint32_t grace_ms = i->in_flight ? HOB_MAX_DRAIN_MS : HOB_MAX_STOP_GRACE_MS;
+    i->is_exit_expected = true;
+    i->drain_by_us = dispatcher_now(i->pool->d) + (uint64_t)grace_ms * 1000u;
+    channel_drain(i->channel, grace_ms);
+    wake_by_us(i, i->drain_by_us);
+}
+
+static void drained(struct instance *i)
+{
+    i->drain_by_us = dispatcher_now(i->pool->d) + HOB_MAX_STOP_GRACE_MS * 1000u;
+    wake_by_us(i, i->drain_by_us);
+}
+
+/* It leaves by itself: as drain, but nobody needs to tell it. */
+static void said_bye(struct instance *i)
+{
+    uint32_t grace_ms = i->in_flight ? HOB_MAX_DRAIN_MS : HOB_MAX_STOP_GRACE_MS;
+    i->drain_by_us = dispatcher_now(i->pool->d) + (uint64_t)grace_ms * 1000u;
+    wake_by_us(i, i->drain_by_us);
+}
+
+/* A process that ends soon after it became ready, without having served anyone, fails to start in truth. */
+static void exited(struct instance *i)
+{
+    bool is_crash = !i->is_exit_expected && i->invocations == 0;
+    struct hob_err why = i->why;
+    fail_invocations(i);
+    close_channel(i);
+    if (is_crash)
+        pool_start_failed(i->pool, &why, false);
+}
+
+static void stopped(struct instance *i)
+{
+    fail_invocations(i);
+    close_channel(i);
+}
+
+/* ---- the table ---- */
+
+struct cell {
+    enum instance_state next;
+    action_fn act;
+};
+#define S INSTANCE_STARTING
+#define N INSTANCE_INITIALISING
+#define R INSTANCE_READY
+#define B INSTANCE_BUSY
+#define D INSTANCE_DRAINING
+#define X INSTANCE_STOPPING
+#define G INSTANCE_GONE
+/* clang-format off */
+static const struct cell table[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
+/*                       STARTING           INITIALISING        READY             BUSY              DRAINING          STOPPING          GONE */
+[INSTANCE_STARTED]    = {{N, configure},    {N, bug},           {R, bug},         {B, bug},         {D, bug},         {X, stop},        {G, bug}},
+[INSTANCE_START_FAILED]={{G, start_failed}, {N, bug},           {R, bug},         {B, bug},         {D, bug},         {G, stopped},     {G, bug}},
+[INSTANCE_INIT_DONE]  = {{S, bug},          {R, become_ready},  {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_INIT_ERROR] = {{S, bug},          {X, init_failed},   {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_INIT_TIMEOUT]={{X, init_too_long},{X, init_too_long}, {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_SLOT_TAKEN] = {{S, bug},          {N, bug},           {B, become_busy}, {B, bug},         {D, bug},         {X, bug},         {G, bug}},
+[INSTANCE_SLOTS_FREE] = {{S, bug},          {N, bug},           {R, bug},         {R, become_idle}, {D, drained},     {X, ignore},      {G, bug}},
+[INSTANCE_DRAIN]      = {{X, stop},         {X, kill_gently},   {D, drain},       {D, drain},       {D, ignore},      {X, ignore},      {G, bug}},
+[INSTANCE_BYE]        = {{S, bug},          {N, ignore},        {D, said_bye},    {D, said_bye},    {D, ignore},      {X, ignore},      {G, bug}},
+[INSTANCE_HANGUP]     = {{S, bug},          {N, stop},          {X, stop},        {X, stop},        {X, stop},        {X, ignore},      {G, bug}},
+[INSTANCE_VIOLATION]  = {{S, bug},          {X, init_violated}, {X, violated},    {X, violated},    {X, violated},    {X, ignore},      {G, bug}},
+[INSTANCE_CANCEL_LATE]= {{S, bug},          {N, bug},           {R, bug},         {X, kill_now},    {X, kill_now},    {X, ignore},      {G, bug}},
+[INSTANCE_PING_LOST]  = {{S, bug},          {N, bug},           {X, kill_now},    {B, ignore},      {D, ignore},      {X, ignore},      {G, bug}},
+[INSTANCE_DRAIN_LATE] = {{S, bug},          {N, bug},           {R, bug},         {B, bug},         {X, kill_gently}, {X, ignore},      {G, bug}},
+[INSTANCE_STOP]       = {{X, stop},         {X, kill_gently},   {X, kill_gently}, {X, kill_gently}, {X, kill_gently}, {X, ignore},      {G, bug}},
+[INSTANCE_EXITED]     = {{G, init_exited},  {G, init_exited},   {G, exited},      {G, exited},      {G, exited},      {G, exited},      {G, bug}},
+};
+/* clang-format on */
+#undef S
+#undef N
+#undef R
+#undef B
+#undef D
+#undef X
+#undef G
+
+static void bury(struct instance *i)
+{
+    struct dispatcher *d = i->pool->d;
+    hob_list_remove(&i->in_ready);
+    hob_list_remove(&i->in_pool);
+    hob_list_push_back(&d->graves, &i->in_pool);
+    d->instances_n--;
+}
+
+/* The state changes before the action, so that what the action sets off sees the new one. */
+void instance_event(struct instance *i, enum instance_event e)
+{
+    const struct cell *cell = &table[e][i->state];
+    struct pool *p = i->pool;
+    if (cell->act == bug)
+        bug(i);
+    if (cell->next != i->state)
+        set_state(i, cell->next);
+    relist(i);
+    cell->act(i);
+    if (i->state == INSTANCE_GONE)
+        bury(i);
+    pool_instance_changed(p);
+}
+
+/* ---- slots ---- */
+
+void instance_slot_taken(struct instance *i)
+{
+    HOB_ASSERT(instance_has_slot(i));
+    i->invocations++;
+    if (i->in_flight++ == 0)
+        instance_event(i, INSTANCE_SLOT_TAKEN);
+    else
+        relist(i);
+}
+
+void instance_slot_freed(struct instance *i)
+{
+    HOB_ASSERT(i->in_flight > 0);
+    if (--i->in_flight == 0)
+        instance_event(i, INSTANCE_SLOTS_FREE);
+    else
+        relist(i);
+}
+
+/* ---- time ---- */
+
+uint64_t instance_wake_us(const struct instance *i)
+{
+    uint64_t init_us = (uint64_t)i->pool->config->init_timeout_ms * 1000u;
+    uint64_t expiry = i->idle_us + scaler_keep_alive_us(&i->pool->scaler);
+    uint64_t ping = (i->ping_us ? i->ping_us : i->idle_us) + PING_EVERY_US;
+    switch (i->state) {
+    case INSTANCE_STARTING:
+        return i->asked_us + START_MS * 1000u;
+    case INSTANCE_INITIALISING:
+        return i->started_us + init_us;
+    case INSTANCE_READY:
+        /* one kept by scale_min is past its expiry for good: only its pings count */
+        return expiry > ping || expiry <= dispatcher_now(i->pool->d) ? ping : expiry;
+    case INSTANCE_DRAINING:
+        return i->drain_by_us;
+    case INSTANCE_BUSY:
+    case INSTANCE_STOPPING:
+    case INSTANCE_GONE:
+    case INSTANCE_STATES_:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+/* Only idle instances are asked: a busy loop in user code is legal until its own deadline. */
+static void ping(struct instance *i, uint64_t now_us)
+{
+    if (now_us < (i->ping_us ? i->ping_us : i->idle_us) + PING_EVERY_US)
+        return;
+    i->pings_missed = i->ping_us && !channel_was_heard(i->channel) ? i->pings_missed + 1 : 0;
+    if (i->pings_missed >= PING_MISSES_MAX) {
+        (void)hob_fail_reason(&i->why, HOB_E_FUNCTION, "function_crashed",
+                              "the function's instance no longer answered");
+        pool_platform_log(i->pool, HOB_CHLOG_ERROR, i, HOB_STR(""),
+                          HOB_STR("the instance did not answer three PINGs in a row and is stopped"));
+        instance_event(i, INSTANCE_PING_LOST);
+        return;
+    }
+    i->ping_us = now_us;
+    channel_trim(i->channel);
+    channel_ping(i->channel);
+}
+
+void instance_tick(struct instance *i, uint64_t now_us)
+{
+    switch (i->state) {
+    case INSTANCE_STARTING:
+    case INSTANCE_INITIALISING:
+        if (now_us >= instance_wake_us(i))
+            instance_event(i, INSTANCE_INIT_TIMEOUT);
+        break;
+    case INSTANCE_READY:
+        ping(i, now_us);
+        break;
+    case INSTANCE_DRAINING:
+        if (now_us >= i->drain_by_us)
+            instance_event(i, INSTANCE_DRAIN_LATE);
+        break;
+    case INSTANCE_BUSY:
+    case INSTANCE_STOPPING:
+    case INSTANCE_GONE:
+    case INSTANCE_STATES_:
+        break;
+    }
+}

@@ -1,0 +1,512 @@
+/* Flow of one request: QUEUED -> RUNNING -> ANSWERED -> (recycled); REFUSED and CANCELLED beside it.
+ * The listener is told its end exactly once, by whoever comes first: the answer, the function's error, the instance's
+ * end, a deadline. The slot comes back with DONE, or with the end of the instance. */
+#include "controller/invocation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "controller/dispatch_priv.h"
+
+#include "base/banned.h"
+
+enum { FREE_MAX = 512, KEEP_BYTES = 4096, SPEC_BYTES_MAX = 1 << 20 };
+
+/* ---- making and recycling ---- */
+
+static struct invocation *take_free(struct dispatcher *d)
+{
+    struct hob_node *n = hob_list_first(&d->free_invocations);
+    d->invocations_n++;
+    if (n) {
+        hob_list_remove(n);
+        d->free_invocations_n--;
+        return HOB_CONTAINER_OF(n, struct invocation, node);
+    }
+    struct invocation *i = hob_new(struct invocation);
+    hob_buf_init(&i->spec, SPEC_BYTES_MAX);
+    hob_buf_init(&i->body, BODY_HELD_MAX);
+    hob_buf_init(&i->trailers, SPEC_BYTES_MAX);
+    return i;
+}
+
+static void free_invocation(struct invocation *i)
+{
+    hob_buf_done(&i->spec);
+    hob_buf_done(&i->body);
+    hob_buf_done(&i->trailers);
+    free(i);
+}
+
+static void keep_or_drop(struct hob_buf *b)
+{
+    if (b->cap > KEEP_BYTES)
+        hob_buf_done(b);
+    else
+        hob_buf_clear(b);
+}
+
+static void recycle(struct invocation *i)
+{
+    struct dispatcher *d = i->pool->d;
+    HOB_ASSERT(!i->is_listening && !hob_node_is_linked(&i->stream.blocked));
+    hob_list_remove(&i->node);
+    d->invocations_n--;
+    free(i->refusal);
+    if (d->free_invocations_n >= FREE_MAX) {
+        free_invocation(i);
+        return;
+    }
+    keep_or_drop(&i->spec);
+    keep_or_drop(&i->body);
+    keep_or_drop(&i->trailers);
+    i->refusal = NULL;
+    i->instance = NULL;
+    i->pool = NULL;
+    d->free_invocations_n++;
+    hob_list_push_front(&d->free_invocations, &i->node);
+}
+
+void invocation_free_all(struct dispatcher *d)
+{
+    struct hob_node *n;
+    while ((n = hob_list_first(&d->free_invocations)) != NULL) {
+        hob_list_remove(n);
+        free_invocation(HOB_CONTAINER_OF(n, struct invocation, node));
+    }
+}
+
+/* ---- what it asked for, kept while it waits ---- */
+
+static void keep_request_id(struct invocation *i, struct hob_str id)
+{
+    hob_buf_clear(&i->spec);
+    i->request_id_n = hob_buf_add_str(&i->spec, id) == HOB_OK ? id.n : 0;
+}
+
+static bool keep_spec(struct invocation *i, const struct hob_invoke_meta *m)
+{
+    i->method_n = m->method.n;
+    i->target_n = m->target.n;
+    i->fields_n = m->fields.n;
+    i->extras_n = m->extras.n;
+    return hob_buf_add_str(&i->spec, m->method) == HOB_OK && hob_buf_add_str(&i->spec, m->target) == HOB_OK &&
+           hob_buf_add_str(&i->spec, m->fields) == HOB_OK && hob_buf_add_str(&i->spec, m->extras) == HOB_OK;
+}
+
+static struct hob_str cut(const char **at, size_t n)
+{
+    struct hob_str s = {*at, n};
+    *at += n;
+    return s;
+}
+
+static struct hob_invoke_meta kept_spec(const struct invocation *i)
+{
+    const char *at = hob_buf_str(&i->spec).at;
+    struct hob_invoke_meta m = {.kind = i->kind};
+    m.request_id = cut(&at, i->request_id_n);
+    m.method = cut(&at, i->method_n);
+    m.target = cut(&at, i->target_n);
+    m.fields = cut(&at, i->fields_n);
+    m.extras = cut(&at, i->extras_n);
+    return m;
+}
+
+struct hob_str invocation_request_id(const struct invocation *i)
+{
+    return hob_str_n(hob_buf_str(&i->spec).at, i->request_id_n);
+}
+
+/* ---- the end ---- */
+
+/* One line for each finished invocation, but never more than a log can bear: the rate is bounded. */
+static void report(struct invocation *i, const char *status)
+{
+    struct pool *p = i->pool;
+    uint64_t now = dispatcher_now(p->d);
+    if (!bucket_take(&p->reports, now, REPORTS_PER_S, REPORTS_BURST, 1)) {
+        p->reports_skipped++;
+        return;
+    }
+    char text[256];
+    const struct invocation_times *t = &i->times;
+    int n = snprintf(text, sizeof text, "REPORT status=%s run_ms=%.3f queue_ms=%.3f cold=%d", status,
+                     (double)t->run_us / 1000.0, (double)t->queue_us / 1000.0, t->is_cold);
+    if (t->is_cold)
+        n += snprintf(text + n, sizeof text - (size_t)n, " start_ms=%.3f init_ms=%.3f",
+                      (double)t->start_us / 1000.0, (double)t->init_us / 1000.0);
+    if (p->reports_skipped)
+        n += snprintf(text + n, sizeof text - (size_t)n, " unreported_before=%llu",
+                      (unsigned long long)p->reports_skipped);
+    p->reports_skipped = 0;
+    pool_platform_log(p, HOB_CHLOG_INFO, i->instance, invocation_request_id(i), hob_str_n(text, (size_t)n));
+}
+
+static void note_run(struct invocation *i)
+{
+    uint64_t now = dispatcher_now(i->pool->d);
+    if (i->dispatched_us)
+        i->times.run_us = now - i->dispatched_us;
+    else
+        i->times.queue_us = now > i->received_us ? now - i->received_us : 0;
+}
+
+/* Tells the listener; the caller decides what becomes of the invocation. */
+static void tell_failure(struct invocation *i, const struct hob_err *err, const struct invocation_failure *f,
+                         unsigned retry_s)
+{
+    if (!i->is_listening)
+        return;
+    i->is_listening = false;
+    note_run(i);
+    report(i, hob_err_reason(err));
+    if (i->events.on_fail)
+        i->events.on_fail(i->ctx, err, f, retry_s);
+}
+
+static void leave_queue(struct invocation *i)
+{
+    hob_list_remove(&i->node);
+    if (i->state == INVOCATION_QUEUED)
+        i->pool->queued_n--;
+}
+
+/* One that waits. */
+void invocation_fail(struct invocation *i, const struct hob_err *err, const struct invocation_failure *f,
+                     unsigned retry_s)
+{
+    HOB_ASSERT(i->state == INVOCATION_QUEUED || i->state == INVOCATION_REFUSED);
+    leave_queue(i);
+    tell_failure(i, err, f, retry_s);
+    recycle(i);
+}
+
+void invocation_refused(struct invocation *i)
+{
+    HOB_ASSERT(i->state == INVOCATION_REFUSED && i->refusal);
+    struct invocation_failure f = {hob_str(i->pool->failure_type), hob_str(i->pool->failure_detail),
+                                   HOB_STR("")};
+    bool is_start = i->pool->scaler.failures > 0;
+    invocation_fail(i, i->refusal, is_start ? &f : NULL, i->retry_s);
+}
+
+/* ---- dispatch ---- */
+
+static void note_cold(struct invocation *i, const struct instance *inst)
+{
+    uint64_t waited = i->dispatched_us > i->received_us ? i->dispatched_us - i->received_us : 0;
+    i->times = (struct invocation_times){.queue_us = waited};
+    if (inst->invocations > 1 || inst->ready_us <= i->queued_us)
+        return;
+    i->times.is_cold = true;
+    i->times.start_us = inst->started_us - inst->asked_us;
+    i->times.init_us = inst->ready_us - inst->started_us;
+    uint64_t cold = i->times.start_us + i->times.init_us;
+    i->times.queue_us = waited > cold ? waited - cold : 0;
+}
+
+static void push_body(struct invocation *i)
+{
+    struct hob_str data = hob_buf_str(&i->body);
+    size_t n =
+        channel_body(i->instance->channel, &i->stream, data, i->has_body_end, hob_buf_str(&i->trailers));
+    hob_buf_consume(&i->body, n);
+    if (n && i->is_listening && i->events.on_body_window)
+        i->events.on_body_window(i->ctx, n);
+}
+
+/* `m` lacks what only the moment of dispatch knows: the deadline and the body's length. */
+static void dispatch(struct invocation *i, struct instance *inst, struct hob_invoke_meta *m)
+{
+    struct pool *p = i->pool;
+    struct hob_str data = hob_buf_str(&i->body);
+    if (data.n > CHANNEL_FREE_BODY)
+        data.n = CHANNEL_FREE_BODY;
+    bool is_end = i->has_body_end && data.n == i->body.n && i->trailers.n == 0;
+    i->instance = inst;
+    i->dispatched_us = dispatcher_now(p->d);
+    i->state = INVOCATION_RUNNING;
+    hob_list_push_back(&p->running, &i->node);
+    dispatcher_wake(p->d, &p->wake, i->dispatched_us + (uint64_t)p->config->timeout_ms * 1000u);
+    instance_slot_taken(inst);
+    note_cold(i, inst);
+    m->deadline_ms = (uint64_t)hob_utc_ms() + p->config->timeout_ms;
+    m->body_n = i->body_bytes < 0 ? UINT64_MAX : (uint64_t)i->body_bytes;
+    channel_invoke(inst->channel, &i->stream, m, p->config->timeout_ms, data, is_end);
+    hob_buf_consume(&i->body, data.n);
+    if (data.n && i->events.on_body_window)
+        i->events.on_body_window(i->ctx, data.n);
+    if (i->state == INVOCATION_RUNNING && !is_end && (i->body.n || i->has_body_end))
+        push_body(i);
+}
+
+void invocation_dispatch(struct invocation *i, struct instance *inst)
+{
+    HOB_ASSERT(i->state == INVOCATION_QUEUED);
+    leave_queue(i);
+    struct hob_invoke_meta m = kept_spec(i);
+    dispatch(i, inst, &m);
+}
+
+/* ---- what the instance says ---- */
+
+void invocation_head(struct invocation *i, unsigned status, const struct hob_pairs *fields,
+                     int64_t body_bytes)
+{
+    i->status = (uint16_t)status;
+    if (!i->is_listening)
+        return;
+    note_run(i);
+    if (i->events.on_head)
+        i->events.on_head(i->ctx, status, fields, body_bytes);
+}
+
+void invocation_data(struct invocation *i, struct hob_str data)
+{
+    if (i->is_listening && i->events.on_data)
+        i->events.on_data(i->ctx, data);
+    else
+        channel_consumed(i->instance->channel, &i->stream, data.n);
+}
+
+/* Nobody listens any more; what the client had not taken yet is given back with the stream. */
+static void settle(struct invocation *i)
+{
+    i->is_listening = false;
+    if (i->state == INVOCATION_RUNNING)
+        i->state = INVOCATION_ANSWERED;
+    hob_list_remove(&i->stream.blocked);
+    hob_buf_clear(&i->body);
+}
+
+void invocation_end(struct invocation *i, const struct hob_pairs *trailers)
+{
+    if (!i->is_listening)
+        return;
+    char status[8];
+    (void)snprintf(status, sizeof status, "%u", i->status);
+    note_run(i);
+    report(i, status);
+    settle(i);
+    if (i->events.on_end)
+        i->events.on_end(i->ctx, trailers);
+}
+
+void invocation_error(struct invocation *i, const struct hob_pairs *pairs)
+{
+    struct invocation_failure f = {
+        hob_pairs_get(pairs, "errorType"),
+        hob_pairs_get(pairs, "errorMessage"),
+        hob_pairs_get(pairs, "stackTrace"),
+    };
+    struct hob_err err;
+    (void)hob_fail(&err, HOB_E_FUNCTION, "the function failed; its logs say why");
+    if (!i->is_listening)
+        return;
+    tell_failure(i, &err, &f, 0);
+    settle(i);
+}
+
+void invocation_done(struct invocation *i)
+{
+    struct instance *inst = i->instance;
+    struct pool *p = i->pool;
+    HOB_ASSERT(i->state != INVOCATION_RUNNING);
+    if (i->state == INVOCATION_ANSWERED)
+        scaler_note_service(&p->scaler, dispatcher_now(p->d) - i->dispatched_us);
+    recycle(i);
+    instance_slot_freed(inst);
+    if (p->queued_n)
+        pool_mark(p);
+}
+
+void invocation_window(struct invocation *i)
+{
+    if (i->state == INVOCATION_RUNNING && i->body.n)
+        push_body(i);
+}
+
+/* ---- cancel, deadline, the instance's end ---- */
+
+static void cancel_running(struct invocation *i, enum hob_cancel_reason why)
+{
+    struct pool *p = i->pool;
+    i->state = INVOCATION_CANCELLED;
+    i->cancelled_us = dispatcher_now(p->d);
+    hob_list_remove(&i->node);
+    hob_list_push_back(&p->cancelled, &i->node);
+    dispatcher_wake(p->d, &p->wake, i->cancelled_us + HOB_MAX_CANCEL_MS * 1000u);
+    hob_buf_clear(&i->body);
+    /* what the client will never take is given back, so that the instance can come to its end */
+    if (i->stream.recv_held)
+        channel_consumed(i->instance->channel, &i->stream, i->stream.recv_held);
+    channel_cancel(i->instance->channel, &i->stream, why);
+}
+
+void invocation_timeout(struct invocation *i)
+{
+    struct hob_err err;
+    uint32_t timeout_ms = i->pool->config->timeout_ms;
+    (void)hob_fail_reason(&err, HOB_E_TIMEOUT, "function_timeout",
+                          "the function did not answer within timeout_ms (%u ms)", timeout_ms);
+    if (i->is_listening)
+        pool_platform_log(i->pool, HOB_CHLOG_ERROR, i->instance, invocation_request_id(i), hob_str(err.msg));
+    cancel_running(i, HOB_CANCEL_DEADLINE);
+    tell_failure(i, &err, NULL, 0);
+}
+
+static bool wait_again(struct invocation *i)
+{
+    struct hob_invoke_meta m;
+    struct hob_str data;
+    if (i->state != INVOCATION_RUNNING || !channel_unsent(i->instance->channel, &i->stream, &m, &data))
+        return false;
+    hob_buf_clear(&i->body);
+    keep_request_id(i, hob_str_n(m.request_id.at, m.request_id.n));
+    if (!keep_spec(i, &m) || hob_buf_add_str(&i->body, data) != HOB_OK)
+        return false;
+    return true;
+}
+
+void invocation_orphaned(struct invocation *i)
+{
+    struct instance *inst = i->instance;
+    struct pool *p = i->pool;
+    bool waits = wait_again(i);
+    hob_list_remove(&i->node);
+    hob_list_remove(&i->stream.blocked);
+    HOB_ASSERT(inst->in_flight > 0);
+    inst->in_flight--;
+    if (waits) {
+        inst->invocations--; /* it served nobody */
+        i->instance = NULL;
+        i->dispatched_us = 0;
+        pool_push_front(p, i);
+        return;
+    }
+    struct hob_err err = inst->why;
+    if (!err.code)
+        (void)hob_fail_reason(&err, HOB_E_FUNCTION, "function_crashed",
+                              "the function ended before it answered");
+    tell_failure(i, &err, NULL, 0);
+    recycle(i);
+}
+
+/* ---- door ---- */
+
+static void refuse(struct dispatcher *d, struct invocation *i, const struct hob_err *err, unsigned retry_s)
+{
+    i->state = INVOCATION_REFUSED;
+    i->refusal = hob_new(struct hob_err);
+    *i->refusal = *err;
+    i->retry_s = retry_s;
+    hob_list_push_back(&d->refused, &i->node);
+}
+
+static void fill(struct invocation *i, struct pool *p, const struct invocation_spec *spec,
+                 const struct invocation_events *events, void *ctx)
+{
+    i->pool = p;
+    i->events = *events;
+    i->ctx = ctx;
+    i->is_listening = true;
+    i->has_body_end = spec->body_bytes == 0;
+    i->kind = spec->kind;
+    i->status = 0;
+    i->times = (struct invocation_times){0};
+    i->dispatched_us = 0;
+    i->received_us = spec->received_us;
+    i->body_bytes = spec->body_bytes;
+    i->stream = (struct channel_stream){0};
+    keep_request_id(i, spec->request_id);
+}
+
+struct invocation *invocation_start(struct dispatcher *d, const struct invocation_spec *spec,
+                                    const struct invocation_events *events, void *ctx)
+{
+    struct pool *p = pool_of(d, spec->version);
+    struct invocation *i = take_free(d);
+    struct hob_err err;
+    unsigned retry_s;
+    fill(i, p, spec, events, ctx);
+    struct hob_invoke_meta m = {
+        .kind = spec->kind,
+        .method = spec->method,
+        .target = spec->target,
+        .request_id = spec->request_id,
+        .fields = spec->fields,
+        .extras = spec->extras,
+    };
+    struct instance *inst = p->queued_n == 0 && i->has_body_end && !d->is_draining ? pool_slot(p) : NULL;
+    if (inst) { /* nothing to wait for: no copy of the request is made */
+        i->queued_us = spec->received_us;
+        dispatch(i, inst, &m);
+    } else if (pool_admit(p, &retry_s, &err) != HOB_OK) {
+        refuse(d, i, &err, retry_s);
+    } else if (!keep_spec(i, &m)) {
+        (void)hob_fail(&err, HOB_E_TOO_LARGE, "the request's head is larger than a function can be given");
+        refuse(d, i, &err, 0);
+    } else {
+        i->queued_us = dispatcher_now(d);
+        pool_push(p, i);
+    }
+    return i;
+}
+
+void invocation_body(struct invocation *i, struct hob_str data, bool is_end, const struct hob_pairs *trailers)
+{
+    if (!i->is_listening || i->has_body_end || i->state == INVOCATION_REFUSED)
+        return;
+    i->has_body_end = is_end;
+    if (is_end && trailers && trailers->count) {
+        struct hob_pairs_writer w;
+        struct hob_pairs_iter it = hob_pairs_walk(trailers);
+        struct hob_str name, value;
+        hob_pairs_start(&w, &i->trailers);
+        while (hob_pairs_next(&it, &name, &value))
+            hob_pairs_add(&w, name, value);
+        if (hob_pairs_end(&w, NULL) != HOB_OK)
+            hob_buf_clear(&i->trailers);
+    }
+    size_t taken = 0;
+    if (i->state == INVOCATION_RUNNING && i->body.n == 0)
+        taken = channel_body(i->instance->channel, &i->stream, data, is_end, hob_buf_str(&i->trailers));
+    if (taken < data.n)
+        HOB_ASSERT(hob_buf_add(&i->body, data.at + taken, data.n - taken) == HOB_OK);
+    if (taken && i->events.on_body_window)
+        i->events.on_body_window(i->ctx, taken);
+    if (i->state == INVOCATION_QUEUED)
+        pool_mark(i->pool);
+}
+
+void invocation_consumed(struct invocation *i, size_t n)
+{
+    if (i->is_listening && i->instance && i->stream.id)
+        channel_consumed(i->instance->channel, &i->stream, n);
+}
+
+void invocation_cancel(struct invocation *i, enum hob_cancel_reason why)
+{
+    HOB_ASSERT(i->is_listening);
+    i->is_listening = false;
+    note_run(i);
+    report(i, "cancelled");
+    if (i->state == INVOCATION_RUNNING) {
+        cancel_running(i, why);
+        return;
+    }
+    leave_queue(i);
+    recycle(i);
+}
+
+const struct invocation_times *invocation_times(const struct invocation *i)
+{
+    return &i->times;
+}
+
+uint32_t invocation_version(const struct invocation *i)
+{
+    return i->pool->version->number;
+}

@@ -1,0 +1,376 @@
+/* One version's pool: its queue, its instances, when to start and when to let go. */
+#include "controller/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "controller/dispatch_priv.h"
+
+#include "base/banned.h"
+
+bool bucket_take(struct bucket *b, uint64_t now_us, uint64_t per_s, uint64_t burst, uint64_t n)
+{
+    uint64_t passed = b->at_us ? now_us - b->at_us : UINT64_MAX / 2;
+    uint64_t gained = passed > 60000000u ? burst : passed * per_s / 1000000u;
+    if (gained || !b->at_us) {
+        b->level = b->level + gained > burst ? burst : b->level + gained;
+        b->at_us = now_us;
+    }
+    if (b->level < n)
+        return false;
+    b->level -= n;
+    return true;
+}
+
+struct pool *pool_of(struct dispatcher *d, struct version *v)
+{
+    if (v->pool)
+        return v->pool;
+    struct pool *p = hob_new(struct pool);
+    p->d = d;
+    p->version = version_ref(v);
+    p->config = version_config(v);
+    hob_list_init(&p->queue);
+    hob_list_init(&p->running);
+    hob_list_init(&p->cancelled);
+    hob_list_init(&p->instances);
+    hob_list_init(&p->ready);
+    wake_init(&p->wake);
+    hob_list_push_back(&d->pools, &p->in_pools);
+    d->pools_n++;
+    v->pool = p;
+    return p;
+}
+
+void pool_free(struct pool *p)
+{
+    HOB_ASSERT(hob_list_is_empty(&p->instances) && p->queued_n == 0);
+    wake_set(&p->d->wakes, &p->wake, UINT64_MAX);
+    hob_list_remove(&p->in_pools);
+    hob_list_remove(&p->in_dirty);
+    p->d->pools_n--;
+    p->version->pool = NULL;
+    version_unref(p->version);
+    free(p);
+}
+
+static bool is_needless(const struct pool *p)
+{
+    return p->is_gone && p->queued_n == 0 && hob_list_is_empty(&p->instances) &&
+           hob_list_is_empty(&p->running) && hob_list_is_empty(&p->cancelled);
+}
+
+void pool_mark(struct pool *p)
+{
+    if (!hob_node_is_linked(&p->in_dirty))
+        hob_list_push_back(&p->d->dirty, &p->in_dirty);
+}
+
+void pool_instance_changed(struct pool *p)
+{
+    pool_mark(p);
+}
+
+void pool_platform_log(struct pool *p, uint8_t level, const struct instance *inst, struct hob_str request_id,
+                       struct hob_str text)
+{
+    struct log_line line = {
+        .utc_ms = hob_utc_ms(),
+        .level = level,
+        .stream = "platform",
+        .version = p->version->number,
+        .instance = inst ? inst->id : 0,
+        .request_id = request_id,
+        .text = text,
+    };
+    logs_append(p->d->o.logs, p->version->app_name, p->version->function_name, &line);
+}
+
+/* ---- the queue ---- */
+
+static struct invocation *first_in(const struct hob_list *l)
+{
+    struct hob_node *n = hob_list_first(l);
+    return n ? HOB_CONTAINER_OF(n, struct invocation, node) : NULL;
+}
+
+static uint64_t queue_deadline(const struct pool *p, const struct invocation *i)
+{
+    return i->queued_us + (uint64_t)p->config->queue_timeout_ms * 1000u;
+}
+
+static uint64_t run_deadline(const struct pool *p, const struct invocation *i)
+{
+    return i->dispatched_us + (uint64_t)p->config->timeout_ms * 1000u;
+}
+
+static uint64_t cancel_deadline(const struct invocation *i)
+{
+    return i->cancelled_us + HOB_MAX_CANCEL_MS * 1000u;
+}
+
+void pool_push(struct pool *p, struct invocation *i)
+{
+    i->state = INVOCATION_QUEUED;
+    hob_list_push_back(&p->queue, &i->node);
+    p->queued_n++;
+    dispatcher_wake(p->d, &p->wake, queue_deadline(p, i));
+    pool_mark(p);
+}
+
+void pool_push_front(struct pool *p, struct invocation *i)
+{
+    i->state = INVOCATION_QUEUED;
+    hob_list_push_front(&p->queue, &i->node);
+    p->queued_n++;
+    dispatcher_wake(p->d, &p->wake, queue_deadline(p, i));
+    pool_mark(p);
+}
+
+struct instance *pool_slot(const struct pool *p)
+{
+    struct hob_node *n = hob_list_first(&p->ready);
+    return n ? HOB_CONTAINER_OF(n, struct instance, in_ready) : NULL;
+}
+
+static unsigned seconds_until(uint64_t at_us, uint64_t now_us)
+{
+    return at_us <= now_us ? 1 : (unsigned)((at_us - now_us + 999999u) / 1000000u);
+}
+
+/* While starts keep failing, requests between two tries are answered with what is known. */
+static bool is_hopeless(const struct pool *p, uint64_t now_us)
+{
+    return scaler_is_open(&p->scaler) && p->ready_n == 0 && p->starting_n == 0 &&
+           now_us < p->scaler.not_before_us;
+}
+
+enum hob_code pool_admit(struct pool *p, unsigned *ret_retry_s, struct hob_err *err)
+{
+    uint64_t now = dispatcher_now(p->d);
+    *ret_retry_s = 0;
+    if (p->d->is_draining) {
+        *ret_retry_s = 1;
+        return hob_fail_reason(err, HOB_E_UNAVAILABLE, "shutting_down",
+                               "the server is shutting down; try again");
+    }
+    if (p->is_gone)
+        return hob_fail(err, HOB_E_NOT_FOUND, "version %u of function '%s' was removed", p->version->number,
+                        p->version->function_name);
+    if (is_hopeless(p, now)) {
+        *ret_retry_s = seconds_until(p->scaler.not_before_us, now);
+        *err = p->failure;
+        return err->code;
+    }
+    if (p->queued_n >= p->config->queue_max && !pool_slot(p)) {
+        *ret_retry_s = 1;
+        return hob_fail_reason(err, HOB_E_UNAVAILABLE, "queue_full",
+                               "%u requests wait for this function already (queue_max); try again later",
+                               p->queued_n);
+    }
+    return HOB_OK;
+}
+
+void pool_fail_queued(struct pool *p, const struct hob_err *err, const struct invocation_failure *f,
+                      unsigned retry_s)
+{
+    struct invocation *i;
+    while ((i = first_in(&p->queue)) != NULL)
+        invocation_fail(i, err, f, retry_s);
+}
+
+/* ---- starting ---- */
+
+static struct scaler_view view(const struct pool *p, uint64_t now_us)
+{
+    const struct invocation *oldest = first_in(&p->queue);
+    bool may_have_min = !p->is_gone && !p->retired_us && !p->d->is_draining;
+    return (struct scaler_view){
+        .now_us = now_us,
+        .oldest_wait_us = oldest && now_us > oldest->queued_us ? now_us - oldest->queued_us : 0,
+        .queued = p->queued_n,
+        .ready = p->ready_n,
+        .starting = p->starting_n,
+        .live = p->ready_n + p->starting_n,
+        .concurrency = p->config->concurrency ? p->config->concurrency : 1,
+        .min = may_have_min ? p->config->scale_min : 0,
+        .max = p->config->scale_max ? p->config->scale_max : 1,
+    };
+}
+
+static void scale(struct pool *p)
+{
+    struct scaler_view v = view(p, dispatcher_now(p->d));
+    if (v.queued == 0 && v.live >= v.min)
+        return;
+    unsigned k = p->d->is_stopping ? 0 : scaler_starts(&p->scaler, &v);
+    for (unsigned n = 0; n < k; n++)
+        instance_start(p);
+    v.starting += k;
+    v.live += k;
+    dispatcher_wake(p->d, &p->wake, scaler_ask_again_us(&p->scaler, &v));
+}
+
+/* Waiting requests are answered when the function itself says that it cannot start and nothing else runs, or when
+ * starts failed several times in a row; a missing runner alone is waited for until the queue's deadline. */
+void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic)
+{
+    uint64_t now = dispatcher_now(p->d);
+    p->failure = *why;
+    scaler_note_failure(&p->scaler, now);
+    hob_log(HOB_LOG_WARN, "instance.start_failed",
+            "app=%s fn=%s version=%u failures=%u retry_ms=%llu reason=%s", p->version->app_name,
+            p->version->function_name, p->version->number, p->scaler.failures,
+            (unsigned long long)(p->scaler.not_before_us - now) / 1000u, hob_err_reason(why));
+    bool is_node_away = !is_deterministic && !node_hub_has_runner(p->d->o.nodes);
+    if (p->ready_n == 0 && !is_node_away && (is_deterministic || scaler_is_open(&p->scaler))) {
+        struct invocation_failure f = {hob_str(p->failure_type), hob_str(p->failure_detail), HOB_STR("")};
+        pool_fail_queued(p, why, &f, seconds_until(p->scaler.not_before_us, now));
+    }
+    pool_mark(p);
+}
+
+/* ---- letting go ---- */
+
+void pool_retire(struct pool *p, bool is_gone)
+{
+    p->is_gone = p->is_gone || is_gone;
+    p->retired_us = dispatcher_now(p->d) + 1;
+    pool_mark(p);
+}
+
+static bool is_outlived(const struct pool *p, const struct instance *i)
+{
+    return p->queued_n == 0 &&
+           (p->d->is_draining || p->is_gone || (p->retired_us && i->asked_us < p->retired_us));
+}
+
+static void let_go(struct pool *p, uint64_t now_us)
+{
+    struct scaler_view v = view(p, now_us);
+    HOB_LIST_EACH(&p->instances, n, tmp)
+    {
+        struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
+        if (!instance_is_idle(i))
+            continue;
+        if (!is_outlived(p, i) && !scaler_expires(&p->scaler, &v, now_us - i->idle_us))
+            continue;
+        v.live--;
+        instance_event(i, INSTANCE_DRAIN);
+    }
+}
+
+void pool_stop_all(struct pool *p)
+{
+    struct hob_err err;
+    (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "shutting_down", "the server is shutting down; try again");
+    pool_fail_queued(p, &err, NULL, 1);
+    HOB_LIST_EACH(&p->instances, n, tmp)
+    {
+        struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
+        i->why = err;
+        instance_event(i, INSTANCE_STOP);
+    }
+}
+
+/* ---- turns ---- */
+
+void pool_run(struct pool *p)
+{
+    struct instance *inst;
+    struct invocation *i;
+    while ((inst = pool_slot(p)) != NULL && (i = first_in(&p->queue)) != NULL)
+        invocation_dispatch(i, inst);
+    if (p->retired_us || p->is_gone || p->d->is_draining)
+        let_go(p, dispatcher_now(p->d));
+    scale(p);
+    if (is_needless(p))
+        pool_free(p);
+}
+
+static void expire_queued(struct pool *p, uint64_t now_us)
+{
+    struct invocation *i;
+    struct hob_err err;
+    while ((i = first_in(&p->queue)) != NULL && queue_deadline(p, i) <= now_us) {
+        (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "queue_timeout",
+                              "no instance of the function was free within queue_timeout_ms (%u ms)",
+                              p->config->queue_timeout_ms);
+        if (p->scaler.failures && p->ready_n == 0)
+            err = p->failure;
+        invocation_fail(i, &err, NULL, 1);
+    }
+}
+
+static void expire_running(struct pool *p, uint64_t now_us)
+{
+    struct invocation *i;
+    while ((i = first_in(&p->running)) != NULL && run_deadline(p, i) <= now_us)
+        invocation_timeout(i);
+    while ((i = first_in(&p->cancelled)) != NULL && cancel_deadline(i) <= now_us) {
+        struct instance *inst = i->instance;
+        if (inst->state == INSTANCE_STOPPING) {
+            i->cancelled_us = now_us; /* its exit is on the way */
+            hob_list_remove(&i->node);
+            hob_list_push_back(&p->cancelled, &i->node);
+            continue;
+        }
+        pool_platform_log(
+            p, HOB_CHLOG_ERROR, inst, invocation_request_id(i),
+            HOB_STR("the invocation was cancelled and did not end within 1 s; its instance is stopped"));
+        (void)hob_fail_reason(&inst->why, HOB_E_FUNCTION, "function_crashed",
+                              "the function's instance was stopped because an invocation would not end");
+        instance_event(inst, INSTANCE_CANCEL_LATE);
+    }
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t next_wake(const struct pool *p, uint64_t now_us)
+{
+    uint64_t at = UINT64_MAX;
+    const struct invocation *i;
+    if ((i = first_in(&p->queue)) != NULL)
+        at = earlier(at, queue_deadline(p, i));
+    if ((i = first_in(&p->running)) != NULL)
+        at = earlier(at, run_deadline(p, i));
+    if ((i = first_in(&p->cancelled)) != NULL)
+        at = earlier(at, cancel_deadline(i));
+    HOB_LIST_EACH(&p->instances, n, tmp)
+    at = earlier(at, instance_wake_us(HOB_CONTAINER_OF(n, struct instance, in_pool)));
+    struct scaler_view v = view(p, now_us);
+    return earlier(at, scaler_ask_again_us(&p->scaler, &v));
+}
+
+void pool_tick(struct pool *p, uint64_t now_us)
+{
+    expire_queued(p, now_us);
+    expire_running(p, now_us);
+    HOB_LIST_EACH(&p->instances, n, tmp)
+    instance_tick(HOB_CONTAINER_OF(n, struct instance, in_pool), now_us);
+    let_go(p, now_us);
+    pool_mark(p);
+    wake_set(&p->d->wakes, &p->wake, next_wake(p, now_us));
+}
+
+/* ---- people ask ---- */
+
+void pool_view(const struct pool *p, struct version_view *ret_view)
+{
+    uint64_t now = dispatcher_now(p->d);
+    *ret_view = (struct version_view){
+        .instances = p->ready_n,
+        .starting = p->starting_n,
+        .queued = p->queued_n,
+        .is_failing = p->scaler.failures > 0,
+        .retry_ms = p->scaler.not_before_us > now ? (p->scaler.not_before_us - now) / 1000u : 0,
+    };
+    if (!ret_view->is_failing)
+        return;
+    (void)snprintf(ret_view->failure, sizeof ret_view->failure, "%s%s%.150s", p->failure_type,
+                   *p->failure_type ? ": " : "", *p->failure_detail ? p->failure_detail : p->failure.msg);
+}
