@@ -10,12 +10,15 @@
     X(HTTP_HEAD_BYTES,       "http.head_bytes",            65536,           "bytes", HOB_E_TOO_LARGE, "request line and fields; 431 beyond")             \
     X(HTTP_TARGET_BYTES,     "http.target_bytes",          16384,           "bytes", HOB_E_TOO_LARGE, "the request target; 414 beyond")                  \
     X(HTTP_FIELDS,           "http.fields",                200,             "fields", HOB_E_TOO_LARGE, "header fields of one request; 431 beyond")        \
-    X(HTTP_PIPELINE,         "http.pipeline",              64,              "requests", HOB_E_BUSY,   "requests read ahead on one connection; then reading waits") \
+    X(HTTP_PIPELINE_BYTES,   "http.pipeline_bytes",        65536,           "bytes", HOB_E_BUSY,      "requests read ahead on one connection; then reading waits") \
     X(HTTP_CHUNK_EXT_BYTES,  "http.chunk_extension_bytes", 16384,           "bytes", HOB_E_TOO_LARGE, "chunk extensions of one body")                     \
     X(HTTP_TRAILER_BYTES,    "http.trailer_bytes",         16384,           "bytes", HOB_E_TOO_LARGE, "trailer fields of one body")                       \
     X(HTTP_HEAD_MS,          "http.head_ms",               15000,           "ms",    HOB_E_TIMEOUT,   "from the first byte to the end of a head; 408 beyond") \
     X(HTTP_IDLE_MS,          "http.idle_ms",               75000,           "ms",    HOB_E_TIMEOUT,   "keep-alive without a request")                     \
     X(HTTP_BODY_STALL_MS,    "http.body_stall_ms",         30000,           "ms",    HOB_E_TIMEOUT,   "an expected body without a byte; 408 beyond")      \
+    X(HTTP_BODY_BYTES_MIN,   "http.body_bytes_min",        64,              "bytes", HOB_E_TIMEOUT,   "of an expected body in http.body_stall_ms; 408 when fewer") \
+    X(HTTP_BODY_WINDOW_BYTES, "http.body_window_bytes",    131072,          "bytes", HOB_E_BUSY,      "of a body handed on and not yet used; then reading waits") \
+    X(HTTP_DISCARD_BYTES,    "http.discard_bytes",         65536,           "bytes", HOB_E_TOO_LARGE, "of a body nobody reads, before the connection is closed instead") \
     X(HTTP_WRITE_STALL_MS,   "http.write_stall_ms",        60000,           "ms",    HOB_E_TIMEOUT,   "a client that takes no byte of its answer")        \
     X(HTTP_CONN_BUFFER_BYTES, "http.connection_buffer_bytes", 262144,       "bytes", HOB_E_BUSY,      "bytes buffered towards one client before the sender waits") \
     X(HTTP_CONNECTIONS,      "http.connections",           8192,            "connections", HOB_E_UNAVAILABLE, "open connections of the daemon; 503 beyond") \

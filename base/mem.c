@@ -89,6 +89,25 @@ void hob_arena_done(struct hob_arena *a)
     a->used = 0;
 }
 
+void hob_arena_reset(struct hob_arena *a)
+{
+    struct hob_arena_chunk *kept = NULL;
+    while (a->chunks) {
+        struct hob_arena_chunk *c = a->chunks;
+        a->chunks = c->next;
+        if (kept || c->size != CHUNK_BYTES) {
+            free(c);
+            continue;
+        }
+        memset(c->data, 0, c->used); /* allocations are promised to be zeroed */
+        c->used = 0;
+        c->next = NULL;
+        kept = c;
+    }
+    a->chunks = kept;
+    a->used = 0;
+}
+
 void *hob_arena_alloc(struct hob_arena *a, size_t n)
 {
     if (n > SIZE_MAX - ALIGN)

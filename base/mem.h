@@ -40,6 +40,8 @@ struct hob_arena {
 };
 void hob_arena_init(struct hob_arena *a, size_t cap);
 void hob_arena_done(struct hob_arena *a);
+/* The same, but keeps the first chunk's memory for the next use. */
+void hob_arena_reset(struct hob_arena *a);
 /* Returns borrowed-until-done, zeroed, 16-byte aligned memory, or NULL when the cap is reached. */
 HOB_MUST_USE void *hob_arena_alloc(struct hob_arena *a, size_t n);
 /* Copies and ends with NUL; NULL when the cap is reached. */

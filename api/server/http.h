@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 
 struct http_server;
@@ -23,15 +24,15 @@ enum { HTTP_LENGTH_UNKNOWN = -1 };
 
 struct http_request {
     struct hob_str method;
-    struct hob_str target;        /* as received (origin-form; absolute-form is reduced to it) */
-    struct hob_str path;          /* canonical: dot segments gone, percent-encoding normalised, %2F kept */
-    struct hob_str query;         /* behind '?', without it; at == NULL when there is none */
-    struct hob_str host;          /* lower-case, without port */
-    struct hob_str authority;     /* Host as received */
+    struct hob_str target;    /* as received (origin-form; absolute-form is reduced to it) */
+    struct hob_str path;      /* canonical: dot segments gone, percent-encoding normalised, %2F kept */
+    struct hob_str query;     /* behind '?', without it; at == NULL when there is none */
+    struct hob_str host;      /* lower-case, without port */
+    struct hob_str authority; /* Host as received */
     const struct http_field *fields;
     size_t fields_n;
-    int64_t body_bytes; /* HTTP_LENGTH_UNKNOWN when chunked, 0 when there is none */
-    const char *request_id; /* client's X-Request-Id when well-formed, else a UUIDv7 */
+    int64_t body_bytes;      /* HTTP_LENGTH_UNKNOWN when chunked, 0 when there is none */
+    const char *request_id;  /* client's X-Request-Id when well-formed, else a UUIDv7 */
     const char *traceparent; /* W3C: continued from the client's when valid, else new; a fresh span id */
     const char *remote;      /* address of the peer, text */
     uint16_t remote_port;
@@ -81,13 +82,16 @@ void http_consumed(struct http_exchange *x, size_t n);
 
 /* One whole answer. `fields` are checked (no CR, LF, NUL, no hop-by-hop, no Content-Length/Transfer-Encoding, which
  * the server sets). Date, Server, X-Request-Id, and Connection are the server's. HEAD, 204, 304 are handled. */
-void http_respond(struct http_exchange *x, int status, const struct http_field *fields, size_t n, struct hob_str body);
+void http_respond(struct http_exchange *x, int status, const struct http_field *fields, size_t n,
+                  struct hob_str body);
 /* An application/problem+json answer from an error; adds Retry-After when given (seconds, 0: none). */
 void http_problem(struct http_exchange *x, const struct hob_err *err, unsigned retry_after_s);
 /* The same with more header fields. */
-void http_problem_with(struct http_exchange *x, const struct hob_err *err, const struct http_field *fields, size_t n);
+void http_problem_with(struct http_exchange *x, const struct hob_err *err, const struct http_field *fields,
+                       size_t n);
 /* A streamed answer: head now (body_bytes or HTTP_LENGTH_UNKNOWN → chunked, or close for HTTP/1.0), bytes later. */
-void http_head(struct http_exchange *x, int status, const struct http_field *fields, size_t n, int64_t body_bytes);
+void http_head(struct http_exchange *x, int status, const struct http_field *fields, size_t n,
+               int64_t body_bytes);
 /* Copies. Returns bytes now waiting for the client: beyond http.connection_buffer_bytes wait for on_drain. Writes of
  * one loop turn leave in one system call. */
 size_t http_write(struct http_exchange *x, struct hob_str data);
