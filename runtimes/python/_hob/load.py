@@ -1,0 +1,91 @@
+"""Finds the handler in the code."""
+
+import os
+import sys
+
+from .errors import InitError
+
+
+def _import(name):
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        if error.name == name or name.startswith(f"{error.name}."):
+            raise InitError("Runtime.ImportModuleError", f"there is no module '{name}' in the code") from None
+        raise
+    return sys.modules[name]
+
+
+def _import_file(path):
+    name = os.path.splitext(os.path.basename(path))[0]
+    folder = os.path.dirname(os.path.abspath(path))
+    if name.isidentifier() and name not in sys.builtin_module_names:
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        known = sys.modules.get(name)
+        if known is None:
+            return _import(name)
+    import importlib.util  # a name that import cannot say, or one that the standard library has taken
+
+    spec = importlib.util.spec_from_file_location(f"hob_entry_{name}" if name in sys.modules else name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _seen(module):
+    names = [n for n in vars(module) if not n.startswith("_")]
+    return f"names seen: {', '.join(names[:30])}" if names else "it defines nothing"
+
+
+def _by_handler(handler, entry):
+    module_name, dot, attribute = handler.rpartition(".")
+    if not dot:
+        module = _import_file(entry)
+        attribute = handler
+    else:
+        module_name = module_name.replace("/", ".").lstrip(".")
+        if module_name in sys.builtin_module_names:
+            raise InitError("Runtime.MalformedHandlerName", f"handler '{handler}': '{module_name}' is a built-in module")
+        stem = os.path.splitext(os.path.basename(entry))[0] if entry else ""
+        if stem == module_name and not os.path.exists(f"{module_name.replace('.', '/')}.py"):
+            module = _import_file(entry)
+        else:
+            module = _import(module_name)
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise InitError("Runtime.HandlerNotFound", f"handler '{handler}' is not defined; {_seen(module)}")
+    if not callable(found):
+        raise InitError("Runtime.HandlerNotFound", f"handler '{handler}' is not callable")
+    return found
+
+
+def find(hello):
+    """Returns the handler; raises InitError or what the code raised."""
+    root = os.getcwd()
+    for folder in ("", "python_modules", "vendor", "site-packages"):
+        path = f"{root}/{folder}" if folder else root
+        if not folder or os.path.isdir(path):
+            sys.path.insert(1 if folder else 0, path)
+    for path in ("/usr/local/lib/python3/dist-packages", "/usr/lib/python3/dist-packages"):
+        sys.path.append(path)  # what the machine's own packages bring, behind everything else
+    entry = hello.get("entry", "")
+    kind = hello.get("kind", "")
+    if kind not in ("", "auto", "lambda"):
+        raise InitError("Runtime.KindUnsupported", f"kind '{kind}' is not supported yet by the python runtime: define handler(event, context)")
+    if hello.get("handler"):
+        return _by_handler(hello["handler"], entry)
+    if not os.path.isfile(entry):
+        raise InitError("Runtime.ImportModuleError", f"the entry '{entry}' is not a file of the code")
+    module = _import_file(entry)
+    for name in ("handler", "lambda_handler"):
+        if callable(getattr(module, name, None)):
+            return getattr(module, name)
+    for name in ("app", "application"):
+        if callable(getattr(module, name, None)):
+            raise InitError(
+                "Runtime.KindUnsupported",
+                f"{entry} has '{name}' (ASGI or WSGI), which is not supported yet: define handler(event, context)",
+            )
+    raise InitError("Runtime.HandlerNotFound", f"{entry} has no handler(event, context) or lambda_handler; {_seen(module)}")
