@@ -53,7 +53,6 @@ HOB_NORETURN static void become_program(const struct child *c, int stdout_fd, ch
 
 static enum hob_code spawn(struct child *c, int stdout_fd, struct hob_err *err)
 {
-    extern char **environ;
     pid_t pid = fork();
     if (pid < 0)
         return hob_fail_errno(err, errno, "starting %s", c->spec.name);
