@@ -17,17 +17,18 @@ struct node_exit {
     const char *message; /* for people, borrowed */
 };
 struct node_events {
-    void (*started)(void *ctx, int channel_fd, uint64_t launch_us); /* gives: the descriptor is the listener's */
+    void (*started)(void *ctx, int channel_fd,
+                    uint64_t launch_us); /* gives: the descriptor is the listener's */
     void (*failed)(void *ctx, const struct hob_err *err);
     void (*exited)(void *ctx, const struct node_exit *exit);
     void (*log_line)(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped);
 };
 struct node_start_spec {
-    uint64_t instance; /* hob_id64() */
+    uint64_t instance;                             /* hob_id64() */
     const char *app, *function, *runtime, *digest; /* digest "" for none */
     uint32_t version;
-    const char *const *argv;    /* NULL-ended */
-    const char *const *env;     /* NULL-ended "NAME=value", platform variables only */
+    const char *const *argv; /* NULL-ended */
+    const char *const *env;  /* NULL-ended "NAME=value", platform variables only */
     uint32_t memory_mb, cpu_percent, pids_max;
     uint64_t tmp_bytes;
     int stdin_fd; /* -1: none; borrows */
@@ -39,7 +40,8 @@ HOB_MUST_USE struct node_hub *node_hub_start(uv_loop_t *loop, const char *socket
 void node_hub_close(struct node_hub *h, void (*closed)(void *ctx), void *ctx);
 bool node_hub_has_runner(const struct node_hub *h);
 /* Never fails at once: the answer is an event. */
-void node_start(struct node_hub *h, const struct node_start_spec *spec, const struct node_events *events, void *ctx);
+void node_start(struct node_hub *h, const struct node_start_spec *spec, const struct node_events *events,
+                void *ctx);
 void node_stop(struct node_hub *h, uint64_t instance, uint32_t grace_ms); /* unknown or gone: ignored */
 void node_freeze(struct node_hub *h, uint64_t instance);
 void node_thaw(struct node_hub *h, uint64_t instance);

@@ -1,0 +1,695 @@
+/* The node with a real hob-runner, a launcher without isolation (or the real one), and processes as instances. */
+#include "check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/fdmsg.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "controller/node.h"
+
+enum { PATIENCE_MS = 15000, LINES_MAX = 64, MANY = 200 };
+
+struct world { /* one hob: its folder, its processes, its hub */
+    uv_loop_t loop;
+    char dir[64], link[96], launcher[96];
+    char bin[256], tests[256];
+    pid_t runner_pid, launcher_pid;
+    struct node_hub *hub;
+    bool is_closed;
+};
+
+struct seen { /* what one instance's listener saw */
+    unsigned started, failed, exited, lines;
+    int channel;
+    uint64_t launch_us, dropped;
+    struct hob_err err;
+    struct node_exit exit;
+    char message[256], text[LINES_MAX][256];
+    bool is_stderr[LINES_MAX], is_line_after_exit;
+};
+
+static void on_started(void *ctx, int channel_fd, uint64_t launch_us)
+{
+    struct seen *s = ctx;
+    s->started++;
+    s->channel = channel_fd;
+    s->launch_us = launch_us;
+}
+
+static void on_failed(void *ctx, const struct hob_err *err)
+{
+    struct seen *s = ctx;
+    s->failed++;
+    s->err = *err;
+}
+
+static void on_exited(void *ctx, const struct node_exit *exit)
+{
+    struct seen *s = ctx;
+    s->exited++;
+    s->exit = *exit;
+    (void)snprintf(s->message, sizeof s->message, "%s", exit->message);
+    if (s->channel >= 0)
+        (void)close(s->channel);
+    s->channel = -1;
+}
+
+static void on_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped)
+{
+    struct seen *s = ctx;
+    s->is_line_after_exit = s->is_line_after_exit || s->exited;
+    s->dropped += dropped;
+    if (s->lines < LINES_MAX) {
+        (void)snprintf(s->text[s->lines], sizeof s->text[0], "%.*s", HOB_STR_ARG(text));
+        s->is_stderr[s->lines] = is_stderr;
+    }
+    s->lines++;
+}
+
+static const struct node_events events = {
+    .started = on_started, .failed = on_failed, .exited = on_exited, .log_line = on_line};
+
+/* ---- the world ---- */
+
+static pid_t spawn(char *const argv[])
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execv(argv[0], argv);
+        _exit(126);
+    }
+    return pid;
+}
+
+static void launcher_start(struct world *w)
+{
+    char fake[300], init[300];
+    (void)snprintf(fake, sizeof fake, "%s/fake_launcher", w->tests);
+    (void)snprintf(init, sizeof init, "%s/hob-init", w->bin);
+    char *const argv[] = {fake, w->launcher, init, NULL};
+    w->launcher_pid = spawn(argv);
+}
+
+static void runner_start(struct world *w)
+{
+    char runner[300];
+    (void)snprintf(runner, sizeof runner, "%s/hob-runner", w->bin);
+    char *const argv[] = {runner,      (char[]){"--link"}, w->link,        (char[]){"--launcher"},
+                          w->launcher, (char[]){"--node"}, (char[]){"n1"}, NULL};
+    w->runner_pid = spawn(argv);
+}
+
+static void end(pid_t *pid, int sig)
+{
+    int status;
+    if (*pid <= 0)
+        return;
+    (void)kill(*pid, sig);
+    assert_int_equal(waitpid(*pid, &status, 0), *pid);
+    *pid = 0;
+}
+
+/* Turns the loop until `*what` reaches `n`; fails when that takes too long. */
+static void turn_until(struct world *w, const volatile unsigned *what, unsigned n)
+{
+    uint64_t until = hob_now_ms() + PATIENCE_MS;
+    while (*what < n && hob_now_ms() < until) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        (void)usleep(200);
+    }
+    assert_true(*what >= n);
+}
+
+static void turn_for(struct world *w, unsigned ms)
+{
+    for (uint64_t until = hob_now_ms() + ms; hob_now_ms() < until;) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        (void)usleep(200);
+    }
+}
+
+static void wait_runner(struct world *w, bool is_there)
+{
+    uint64_t until = hob_now_ms() + PATIENCE_MS;
+    while (node_hub_has_runner(w->hub) != is_there && hob_now_ms() < until) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        (void)usleep(200);
+    }
+    assert_int_equal(node_hub_has_runner(w->hub), is_there);
+}
+
+static int world_up(void **state)
+{
+    struct world *w = hob_new(struct world);
+    char self[200];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(n > 0);
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0'; /* build/tests/controller */
+    (void)snprintf(w->tests, sizeof w->tests, "%s/..", self);
+    (void)snprintf(w->bin, sizeof w->bin, "%s/../../bin", self);
+    (void)snprintf(w->dir, sizeof w->dir, "/tmp/hob-node-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    (void)snprintf(w->link, sizeof w->link, "%s/runner.sock", w->dir);
+    (void)snprintf(w->launcher, sizeof w->launcher, "%s/launcher.sock", w->dir);
+    assert_int_equal(uv_loop_init(&w->loop), 0);
+    struct hob_err err;
+    w->hub = node_hub_start(&w->loop, w->link, getuid(), &err);
+    assert_non_null(w->hub);
+    launcher_start(w);
+    runner_start(w);
+    wait_runner(w, true);
+    *state = w;
+    return 0;
+}
+
+static void on_hub_closed(void *ctx)
+{
+    struct world *w = ctx;
+    w->is_closed = true;
+    w->hub = NULL;
+}
+
+static int world_down(void **state)
+{
+    struct world *w = *state;
+    struct hob_err err;
+    if (w->hub)
+        node_hub_close(w->hub, on_hub_closed, w);
+    while (uv_run(&w->loop, UV_RUN_DEFAULT))
+        ;
+    assert_true(w->is_closed);
+    assert_int_equal(uv_loop_close(&w->loop), 0);
+    end(&w->runner_pid, SIGKILL);
+    end(&w->launcher_pid, SIGTERM);
+    assert_ok(hob_remove_tree(w->dir, &err));
+    free(w);
+    return 0;
+}
+
+static uint64_t start_as(struct world *w, struct seen *s, const char *runtime, const char *script,
+                         int stdin_fd)
+{
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    const char *const env[] = {"PATH=/usr/bin:/bin", "GREETING=hello", NULL};
+    struct node_start_spec spec = {.instance = hob_id64(),
+                                   .app = "shop",
+                                   .function = "f",
+                                   .runtime = runtime,
+                                   .digest = "",
+                                   .version = 1,
+                                   .argv = argv,
+                                   .env = env,
+                                   .memory_mb = 128,
+                                   .pids_max = 64,
+                                   .tmp_bytes = 1 << 20,
+                                   .stdin_fd = stdin_fd};
+    *s = (struct seen){.channel = -1};
+    node_start(w->hub, &spec, &events, s);
+    assert_int_equal(s->started + s->failed, 0); /* never from inside */
+    return spec.instance;
+}
+
+static uint64_t start(struct world *w, struct seen *s, const char *script)
+{
+    return start_as(w, s, "node", script, -1);
+}
+
+static unsigned count_fds(pid_t pid)
+{
+    char path[64];
+    unsigned n = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    (void)closedir(d);
+    return n;
+}
+
+/* ---- tests ---- */
+
+static void a_program_starts_speaks_and_ends(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    (void)start(w, &s, "echo $GREETING; echo oops >&2; echo on the channel >&3; printf unended; exit 3");
+    turn_until(w, &s.started, 1);
+    char text[64] = {0};
+    (void)fcntl(s.channel, F_SETFL, 0);
+    assert_int_equal(read(s.channel, text, sizeof text - 1), 15);
+    assert_string_equal(text, "on the channel\n");
+    turn_until(w, &s.exited, 1);
+    assert_int_equal(s.exit.exit_code, 3);
+    assert_int_equal(s.exit.signal, 0);
+    assert_string_equal(s.message, "exited with status 3");
+    assert_int_equal(s.lines, 3);
+    unsigned errors = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        errors += s.is_stderr[i];
+        assert_true(s.is_stderr[i] == (strcmp(s.text[i], "oops") == 0));
+    }
+    assert_int_equal(errors, 1);
+    assert_string_equal(s.text[s.is_stderr[2] ? 1 : 2], "unended");
+    assert_false(s.is_line_after_exit);
+    assert_int_equal(s.exit.cpu_us, 1234);
+}
+
+static void a_program_killed_by_a_signal_is_told_so(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    (void)start(w, &s, "kill -SEGV $$");
+    turn_until(w, &s.exited, 1);
+    assert_int_equal(s.exit.exit_code, -1);
+    assert_int_equal(s.exit.signal, SIGSEGV);
+    assert_string_equal(s.message, "killed by signal 11 (SIGSEGV)");
+    (void)start_as(w, &s, "oom", "kill -KILL $$", -1);
+    turn_until(w, &s.exited, 1);
+    assert_true(s.exit.is_oom);
+    assert_string_equal(s.message, "killed: out of memory (128 MiB)");
+}
+
+static void a_refused_start_fails_with_the_launchers_words(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    (void)start_as(w, &s, "refuse", "true", -1);
+    turn_until(w, &s.failed, 1);
+    assert_int_equal(s.err.code, HOB_E_NOT_FOUND);
+    assert_string_equal(hob_err_reason(&s.err), "launch_failed");
+    assert_string_equal(s.err.msg, "no code with that digest is here");
+    turn_for(w, 50);
+    assert_int_equal(s.started + s.exited, 0);
+}
+
+static void a_start_that_makes_no_sense_fails_and_says_what(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    (void)start_as(w, &s, "../node", "true", -1);
+    turn_until(w, &s.failed, 1);
+    assert_int_equal(s.err.code, HOB_E_INVALID);
+    assert_contains(s.err.msg, "runtime '../node'");
+}
+
+static void stdin_reaches_the_program(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    int p[2];
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    assert_int_equal(write(p[1], "given\n", 6), 6);
+    (void)close(p[1]);
+    (void)start_as(w, &s, "node", "read x; echo got $x", p[0]);
+    (void)close(p[0]);
+    turn_until(w, &s.exited, 1);
+    assert_string_equal(s.text[0], "got given");
+}
+
+static void stop_is_a_request_first_and_a_kill_after_the_grace(void **state)
+{
+    struct world *w = *state;
+    struct seen s, t;
+    uint64_t a = start(w, &s, "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done");
+    uint64_t b = start(w, &t, "trap '' TERM; echo up; while :; do sleep 0.02; done");
+    turn_until(w, &s.lines, 1);
+    turn_until(w, &t.lines, 1);
+    node_stop(w->hub, a, 2000);
+    node_stop(w->hub, b, 100);
+    turn_until(w, &s.exited, 1);
+    assert_int_equal(s.exit.exit_code, 0);
+    assert_string_equal(s.text[1], "bye");
+    turn_until(w, &t.exited, 1);
+    assert_int_equal(t.exit.signal, SIGKILL);
+    node_stop(w->hub, a, 0); /* gone: ignored */
+    turn_for(w, 30);
+    assert_int_equal(s.exited + t.exited, 2);
+}
+
+static void stop_before_started_still_gives_started_then_exited(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    uint64_t id = start(w, &s, "sleep 60");
+    node_stop(w->hub, id, 0);
+    turn_until(w, &s.exited, 1);
+    assert_int_equal(s.started, 1);
+    assert_int_equal(s.failed, 0);
+}
+
+static void a_frozen_instance_thaws_and_can_be_stopped(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    uint64_t id = start(w, &s, "while :; do echo tick; sleep 0.01; done");
+    turn_until(w, &s.lines, 3);
+    node_freeze(w->hub, id);
+    turn_for(w, 100);
+    unsigned before = s.lines;
+    turn_for(w, 100);
+    assert_int_equal(s.lines, before);
+    node_thaw(w->hub, id);
+    turn_until(w, &s.lines, before + 3);
+    node_freeze(w->hub, id);
+    turn_for(w, 50);
+    node_stop(w->hub, id, 1000);
+    turn_until(w, &s.exited, 1);
+    assert_int_equal(s.exit.signal, SIGTERM);
+}
+
+static void a_log_flood_is_dropped_and_counted_and_the_neighbour_lives(void **state)
+{
+    struct world *w = *state;
+    struct seen flood, calm;
+    uint64_t id = start(w, &flood, "exec yes this is a line of a flood");
+    turn_until(w, &flood.lines, 1000);
+    uint64_t before = hob_now_ms();
+    (void)start(w, &calm, "echo calm");
+    turn_until(w, &calm.exited, 1);
+    assert_true(hob_now_ms() - before < 3000);
+    assert_string_equal(calm.text[0], "calm");
+    turn_for(w, 500);
+    node_stop(w->hub, id, 0);
+    turn_until(w, &flood.exited, 1);
+    assert_true(flood.dropped > 1000);
+    assert_false(flood.is_line_after_exit);
+}
+
+static void a_line_of_any_size_and_bytes_comes_cut_and_harmless(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    (void)start(w, &s,
+                "head -c 100000 /dev/zero | tr '\\0' x; echo; printf '\\033[31mred\\377\\n'; echo last");
+    turn_until(w, &s.exited, 1);
+    assert_int_equal(s.lines, 3);
+    assert_contains(s.text[0], "xxxx");
+    assert_string_equal(s.text[1], "\\x1b[31mred\\xff");
+    assert_string_equal(s.text[2], "last");
+}
+
+static void two_hundred_instances_leave_no_descriptor_behind(void **state)
+{
+    struct world *w = *state;
+    static struct seen s[MANY];
+    turn_for(w, 50);
+    struct seen warm;
+    (void)start(w, &warm, "true");
+    turn_until(w, &warm.exited, 1);
+    unsigned own = count_fds(getpid()), runner = count_fds(w->runner_pid);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)start(w, &s[i], "echo hi");
+    uint64_t launch_us = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        turn_until(w, &s[i].exited, 1);
+        assert_int_equal(s[i].started, 1);
+        assert_int_equal(s[i].exited, 1);
+        assert_int_equal(s[i].lines, 1);
+        launch_us += s[i].launch_us;
+    }
+    turn_for(w, 50);
+    assert_int_equal(count_fds(getpid()), own);
+    assert_int_equal(count_fds(w->runner_pid), runner);
+}
+
+static void a_killed_runner_ends_every_instance_and_a_new_one_serves(void **state)
+{
+    struct world *w = *state;
+    struct seen running, starting, next;
+    (void)start(w, &running, "sleep 60");
+    turn_until(w, &running.started, 1);
+    (void)start_as(w, &starting, "hang", "true", -1);
+    turn_for(w, 30);
+    end(&w->runner_pid, SIGKILL);
+    turn_until(w, &running.exited, 1);
+    turn_until(w, &starting.failed, 1);
+    assert_true(running.exit.is_lost);
+    assert_int_equal(starting.started, 0);
+    assert_string_equal(hob_err_reason(&starting.err), "engine_unavailable");
+    assert_false(node_hub_has_runner(w->hub));
+    (void)start(w, &next, "true");
+    turn_until(w, &next.failed, 1);
+    assert_int_equal(next.err.code, HOB_E_UNAVAILABLE);
+    runner_start(w);
+    wait_runner(w, true);
+    (void)start(w, &next, "echo again");
+    turn_until(w, &next.exited, 1);
+    assert_string_equal(next.text[0], "again");
+    turn_for(w, 30);
+    assert_int_equal(running.exited + running.failed, 1);
+}
+
+static void a_lost_launcher_ends_its_instances_and_comes_back(void **state)
+{
+    struct world *w = *state;
+    struct seen s, t, n;
+    (void)start(w, &s, "sleep 60");
+    turn_until(w, &s.started, 1);
+    (void)start_as(w, &t, "crash", "true", -1);
+    turn_until(w, &t.failed, 1);
+    turn_until(w, &s.exited, 1);
+    assert_string_equal(s.message, "killed: hob-launcher went away");
+    assert_string_equal(hob_err_reason(&t.err), "engine_unavailable");
+    assert_int_equal(waitpid(w->launcher_pid, NULL, 0), w->launcher_pid);
+    (void)start(w, &n, "true");
+    turn_until(w, &n.failed, 1);
+    assert_string_equal(hob_err_reason(&n.err), "engine_unavailable");
+    launcher_start(w);
+    for (unsigned i = 0; i < 40 && !n.exited; i++) {
+        turn_for(w, 100);
+        (void)start(w, &n, "echo back");
+        turn_for(w, 100);
+    }
+    assert_string_equal(n.text[0], "back");
+}
+
+static void answers_that_are_none_count_as_a_lost_launcher(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    (void)start_as(w, &s, "garbage", "true", -1);
+    turn_until(w, &s.failed, 1);
+    assert_string_equal(hob_err_reason(&s.err), "engine_unavailable");
+}
+
+static unsigned doctor_calls;
+static char doctor_text[4096];
+static struct hob_err doctor_err;
+static void on_doctor(void *ctx, const struct hob_str *lines, size_t n, const struct hob_err *err)
+{
+    (void)ctx;
+    doctor_calls++;
+    doctor_text[0] = '\0';
+    doctor_err = err ? *err : (struct hob_err){0};
+    for (size_t i = 0, at = 0; i < n; i++)
+        at += (size_t)snprintf(doctor_text + at, sizeof doctor_text - at, "%.*s\n", HOB_STR_ARG(lines[i]));
+}
+
+static void the_doctor_tells_what_the_node_has(void **state)
+{
+    struct world *w = *state;
+    doctor_calls = 0;
+    node_doctor(w->hub, on_doctor, NULL);
+    assert_int_equal(doctor_calls, 0);
+    turn_until(w, &doctor_calls, 1);
+    assert_contains(doctor_text, "ok runner: hob-runner");
+    assert_contains(doctor_text, "warn seccomp: not used in tests");
+    assert_contains(doctor_text, "ok cgroup: none");
+    end(&w->runner_pid, SIGKILL);
+    wait_runner(w, false);
+    node_doctor(w->hub, on_doctor, NULL);
+    turn_until(w, &doctor_calls, 2);
+    assert_int_equal(doctor_err.code, HOB_E_UNAVAILABLE);
+}
+
+static void closing_the_hub_ends_the_runner_and_tells_every_listener(void **state)
+{
+    struct world *w = *state;
+    struct seen s, t;
+    (void)start(w, &s, "sleep 60");
+    turn_until(w, &s.started, 1);
+    (void)start_as(w, &t, "hang", "true", -1);
+    node_hub_close(w->hub, on_hub_closed, w);
+    assert_int_equal(s.exited + t.failed, 0);
+    while (!w->is_closed)
+        (void)uv_run(&w->loop, UV_RUN_ONCE);
+    assert_int_equal(s.exited, 1);
+    assert_true(s.exit.is_lost);
+    assert_int_equal(t.failed, 1);
+    int status;
+    assert_int_equal(waitpid(w->runner_pid, &status, 0), w->runner_pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    w->runner_pid = 0;
+}
+
+static void sigterm_ends_the_runner_cleanly(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    int status;
+    (void)start(w, &s, "sleep 60");
+    turn_until(w, &s.started, 1);
+    (void)kill(w->runner_pid, SIGTERM);
+    turn_until(w, &s.exited, 1);
+    assert_true(s.exit.is_lost);
+    assert_int_equal(waitpid(w->runner_pid, &status, 0), w->runner_pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    w->runner_pid = 0;
+}
+
+/* ---- strangers ---- */
+
+static int dial(struct world *w)
+{
+    struct hob_err err;
+    int fd = hob_seqpacket_connect(w->link, &err);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void say(int fd, uint32_t type, const char *name, const char *value, int pass)
+{
+    hob_auto_buf struct hob_buf b;
+    struct hob_pairs_writer p;
+    hob_buf_init(&b, 4096);
+    hob_link_start(&p, &b, type);
+    hob_pairs_add(&p, hob_str(name), hob_str(value));
+    hob_pairs_add(&p, HOB_STR("protocol"), HOB_STR("1"));
+    assert_ok(hob_pairs_end(&p, NULL));
+    assert_int_equal(hob_fdmsg_send(fd, hob_buf_str(&b), &pass, pass >= 0), 1);
+}
+
+/* True once the hub has closed the connection, whatever it said before. */
+static bool is_closed(struct world *w, int fd)
+{
+    char in[4096];
+    for (unsigned i = 0; i < 200; i++) {
+        turn_for(w, 5);
+        ssize_t n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            return true;
+    }
+    return false;
+}
+
+static void a_second_runner_is_turned_away_and_the_first_goes_on(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    int fd = dial(w);
+    assert_true(is_closed(w, fd));
+    (void)close(fd);
+    (void)start(w, &s, "true");
+    turn_until(w, &s.exited, 1);
+    assert_false(s.exit.is_lost);
+}
+
+static void a_runner_that_breaks_the_protocol_is_closed(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        uint32_t type;
+        const char *name, *value;
+        bool is_greeted;
+    } bad[] = {{HOB_LINK_STARTED, "instance", "7", false},
+               {HOB_LINK_STARTED, "instance", "7", true},
+               {HOB_LINK_EXITED, "instance", "7", true},
+               {HOB_LINK_FAILED, "instance", "7", true},
+               {HOB_LINK_LOG, "instance", "7", true},
+               {HOB_LINK_DOCTOR, "check", "ok", true},
+               {99, "x", "y", true},
+               {HOB_LINK_HELLO, "protocol", "2", false},
+               {HOB_LINK_START, "instance", "7", true}};
+    end(&w->runner_pid, SIGKILL);
+    wait_runner(w, false);
+    unsigned fds = count_fds(getpid());
+    for (size_t i = 0; i < HOB_COUNT(bad); i++) {
+        int fd = dial(w);
+        if (bad[i].is_greeted) {
+            say(fd, HOB_LINK_HELLO, "node", "x", -1);
+            wait_runner(w, true);
+        }
+        say(fd, bad[i].type, bad[i].name, bad[i].value, fd);
+        assert_true(is_closed(w, fd));
+        assert_false(node_hub_has_runner(w->hub));
+        (void)close(fd);
+    }
+    int fd = dial(w);
+    assert_int_equal(send(fd, "xx", 2, 0), 2);
+    assert_true(is_closed(w, fd));
+    (void)close(fd);
+    turn_for(w, 20);
+    assert_int_equal(count_fds(getpid()), fds);
+}
+
+static void started_without_a_channel_or_twice_closes_the_link(void **state)
+{
+    struct world *w = *state;
+    struct seen s;
+    char id[32];
+    end(&w->runner_pid, SIGKILL);
+    wait_runner(w, false);
+    for (unsigned round = 0; round < 2; round++) {
+        int fd = dial(w), pass = round ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+        say(fd, HOB_LINK_HELLO, "node", "x", -1);
+        wait_runner(w, true);
+        (void)snprintf(id, sizeof id, "%llu", (unsigned long long)start(w, &s, "true"));
+        say(fd, HOB_LINK_STARTED, "instance", id, pass);
+        if (round)
+            say(fd, HOB_LINK_STARTED, "instance", id, pass);
+        assert_true(is_closed(w, fd));
+        assert_int_equal(s.started, round);
+        assert_int_equal(s.failed, !round);
+        assert_int_equal(s.exited, round);
+        (void)close(fd);
+        if (pass >= 0)
+            (void)close(pass);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
+int main(void)
+{
+    (void)setenv("HOB_LOG_LEVEL", "error", 0);
+    hob_log_init("test");
+    (void)alarm(110);
+    (void)signal(SIGPIPE, SIG_IGN);
+
+    const struct CMUnitTest tests[] = {
+        TEST(a_program_starts_speaks_and_ends),
+        TEST(a_program_killed_by_a_signal_is_told_so),
+        TEST(a_refused_start_fails_with_the_launchers_words),
+        TEST(a_start_that_makes_no_sense_fails_and_says_what),
+        TEST(stdin_reaches_the_program),
+        TEST(stop_is_a_request_first_and_a_kill_after_the_grace),
+        TEST(stop_before_started_still_gives_started_then_exited),
+        TEST(a_frozen_instance_thaws_and_can_be_stopped),
+        TEST(a_log_flood_is_dropped_and_counted_and_the_neighbour_lives),
+        TEST(a_line_of_any_size_and_bytes_comes_cut_and_harmless),
+        TEST(two_hundred_instances_leave_no_descriptor_behind),
+        TEST(a_killed_runner_ends_every_instance_and_a_new_one_serves),
+        TEST(a_lost_launcher_ends_its_instances_and_comes_back),
+        TEST(answers_that_are_none_count_as_a_lost_launcher),
+        TEST(the_doctor_tells_what_the_node_has),
+        TEST(closing_the_hub_ends_the_runner_and_tells_every_listener),
+        TEST(sigterm_ends_the_runner_cleanly),
+        TEST(a_second_runner_is_turned_away_and_the_first_goes_on),
+        TEST(a_runner_that_breaks_the_protocol_is_closed),
+        TEST(started_without_a_channel_or_twice_closes_the_link),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
