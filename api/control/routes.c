@@ -1,0 +1,126 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "api/control/control_priv.h"
+
+#define APP "/v1/apps/{app}"
+#define FN APP "/functions/{fn}"
+
+static const struct control_query deploy_queries[] = {{"env", "an overlay of hob.json's \"env\""},
+                                                      {"dry_run", "1: judge everything, change nothing"},
+                                                      {NULL, NULL}};
+static const struct control_query log_queries[] = {
+    {"tail", "newest matching lines first of all; 100 when absent"},
+    {"follow", "1: then every line as it comes"},
+    {"since", "no line before this time (ISO 8601, UTC)"},
+    {"level", "no line below it: debug, info, warn, error"},
+    {"request", "only lines of this request id"},
+    {NULL, NULL}};
+static const struct control_query invoke_queries[] = {
+    {"qualifier", "an alias or a version; the live one when absent"}, {NULL, NULL}};
+static const struct control_query instance_queries[] = {
+    {"app", "only of this app"}, {"function", "only of this function; needs app"}, {NULL, NULL}};
+
+/* clang-format off */
+const struct control_route control_routes[] = {
+    {"GET", "/v1/version", handle_version, CALL_BODY_NONE, true, 200, NULL, "Version", NULL,
+     "getVersion", "Which hobd this is"},
+    {"GET", "/v1/limits", handle_limits, CALL_BODY_NONE, false, 200, NULL, "Limits", NULL,
+     "getLimits", "Every limit that a client can meet"},
+    {"GET", "/v1/doctor", handle_doctor, CALL_BODY_NONE, false, 200, NULL, "Doctor", NULL,
+     "getDoctor", "Checks of the server and its node"},
+    {"GET", "/v1/runtimes", handle_runtimes, CALL_BODY_NONE, false, 200, NULL, "Runtimes", NULL,
+     "listRuntimes", "The languages of this machine"},
+    {"GET", "/v1/manifest.schema.json", handle_manifest_schema, CALL_BODY_NONE, false, 200, NULL, "application/schema+json", NULL,
+     "getManifestSchema", "The JSON Schema of hob.json"},
+    {"GET", "/v1/openapi.json", handle_openapi, CALL_BODY_NONE, false, 200, NULL, "application/json", NULL,
+     "getOpenapi", "This interface as an OpenAPI 3.1 document"},
+    {"GET", "/v1/apps", handle_apps, CALL_BODY_NONE, false, 200, NULL, "Apps", NULL,
+     "listApps", "All apps"},
+    {"DELETE", APP, handle_app_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
+     "removeApp", "Drain and remove an app with all its functions, secrets and logs"},
+    {"POST", APP "/deploy", handle_deploy, CALL_BODY_RAW, false, 201, "application/octet-stream", "Deployment", deploy_queries,
+     "deploy", "Make new versions from a tar, tar.gz or zip with hob.json at its root, and make them live"},
+    {"GET", "/v1/functions", handle_functions, CALL_BODY_NONE, false, 200, NULL, "Functions", NULL,
+     "listAllFunctions", "The functions of all apps"},
+    {"GET", APP "/functions", handle_functions, CALL_BODY_NONE, false, 200, NULL, "Functions", NULL,
+     "listFunctions", "The functions of one app"},
+    {"GET", FN, handle_function, CALL_BODY_NONE, false, 200, NULL, "Description", NULL,
+     "describeFunction", "Everything about one function"},
+    {"DELETE", FN, handle_function_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
+     "removeFunction", "Drain and remove one function"},
+    {"GET", FN "/versions", handle_versions, CALL_BODY_NONE, false, 200, NULL, "Versions", NULL,
+     "listVersions", "Its versions, newest first"},
+    {"POST", FN "/rollback", handle_rollback, CALL_BODY_JSON, false, 200, "RollbackBody", "Rollback", NULL,
+     "rollback", "Make an older version live again"},
+    {"GET", FN "/aliases", handle_aliases, CALL_BODY_NONE, false, 200, NULL, "Aliases", NULL,
+     "listAliases", "Its aliases"},
+    {"PUT", FN "/aliases/{alias}", handle_alias_set, CALL_BODY_JSON, false, 200, "AliasBody", "Alias", NULL,
+     "setAlias", "Let an alias name a version"},
+    {"DELETE", FN "/aliases/{alias}", handle_alias_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
+     "removeAlias", "Forget an alias"},
+    {"GET", FN "/env", handle_env, CALL_BODY_NONE, false, 200, NULL, "Env", NULL,
+     "getEnv", "The live version's variables"},
+    {"PATCH", FN "/env", handle_env_patch, CALL_BODY_JSON, false, 200, "EnvBody", "Env", NULL,
+     "changeEnv", "A new version with the same code and other variables"},
+    {"GET", APP "/secrets", handle_secrets, CALL_BODY_NONE, false, 200, NULL, "Secrets", NULL,
+     "listSecrets", "The names of an app's secrets"},
+    {"PUT", APP "/secrets/{NAME}", handle_secret_set, CALL_BODY_JSON, false, 200, "SecretBody", "Secret", NULL,
+     "setSecret", "Seal a secret; instances that use it are replaced"},
+    {"DELETE", APP "/secrets/{NAME}", handle_secret_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
+     "removeSecret", "Forget a secret"},
+    {"GET", FN "/logs", handle_logs, CALL_BODY_NONE, false, 200, NULL, "application/x-ndjson", log_queries,
+     "readLogs", "Log lines, one LogLine a line"},
+    {"POST", FN "/invoke", handle_invoke, CALL_BODY_RAW, false, 200, "application/octet-stream", "application/octet-stream", invoke_queries,
+     "invoke", "Call it with an event"},
+    {"GET", "/v1/instances", handle_instances, CALL_BODY_NONE, false, 200, NULL, "Instances", instance_queries,
+     "listInstances", "What runs now"},
+    {"POST", "/v1/backup", handle_backup, CALL_BODY_NONE, false, 200, NULL, "application/vnd.sqlite3", NULL,
+     "backup", "A consistent snapshot of the store"},
+};
+/* clang-format on */
+const size_t control_routes_n = HOB_COUNT(control_routes);
+
+/* Segment by segment; a {param} takes one that is not empty. */
+static bool pattern_matches(const char *pattern, struct hob_str path, struct hob_str *ret_params)
+{
+    struct hob_str left = path, want = hob_str(pattern), segment, wanted;
+    size_t n = 0;
+    while (left.at && want.at) {
+        segment = hob_str_cut(left, '/', &left);
+        wanted = hob_str_cut(want, '/', &want);
+        if (wanted.n && wanted.at[0] == '{') {
+            HOB_ASSERT(n < CALL_PARAMS_MAX);
+            if (!segment.n)
+                return false;
+            ret_params[n++] = segment;
+        } else if (!hob_str_eq(segment, wanted)) {
+            return false;
+        }
+    }
+    return !left.at && !want.at;
+}
+
+static void allow_add(struct call_match *m, const char *method)
+{
+    size_t n = strlen(m->allow);
+    (void)snprintf(m->allow + n, sizeof m->allow - n, "%s%s%s", n ? ", " : "", method,
+                   strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+void control_match(struct hob_str method, struct hob_str path, struct call_match *ret_match)
+{
+    *ret_match = (struct call_match){0};
+    for (size_t i = 0; i < control_routes_n; i++) {
+        const struct control_route *r = &control_routes[i];
+        struct hob_str params[CALL_PARAMS_MAX] = {{NULL, 0}};
+        if (!pattern_matches(r->pattern, path, params))
+            continue;
+        if (hob_str_is(method, r->method) || (hob_str_is(method, "HEAD") && strcmp(r->method, "GET") == 0)) {
+            ret_match->route = r;
+            memcpy(ret_match->params, params, sizeof params);
+            return;
+        }
+        allow_add(ret_match, r->method);
+    }
+}

@@ -1,0 +1,378 @@
+#include "api/control/schema.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+static const struct schema_member problem[] = {
+    {"type", "string", "about:blank, or a page that says more", true},
+    {"title", "string", "the status in words", true},
+    {"status", "integer", "the HTTP status", true},
+    {"detail", "string", "what, which value, and what would be right", true},
+    {"reason", "string", "a stable slug for programs", true},
+    {"request_id", "string", "to be found in the logs", true},
+};
+static const struct schema_member none[] = {{NULL, NULL, NULL, false}};
+static const struct schema_member version[] = {
+    {"version", "string", "of hobd", true},
+    {"api", "integer", "of this interface", true},
+};
+static const struct schema_member limit[] = {
+    {"name", "string", "", true},
+    {"value", "integer", "", true},
+    {"unit", "string", "", true},
+    {"why", "string", "what it bounds", true},
+    {"error", "string", "the reason slug beyond it", true},
+};
+static const struct schema_member limits[] = {{"limits", "Limit[]", "", true}};
+static const struct schema_member check[] = {
+    {"status", "string", "ok, warn or fail", true},
+    {"name", "string", "", true},
+    {"text", "string", "what was found and, when not ok, what to do", true},
+};
+static const struct schema_member doctor[] = {
+    {"ok", "boolean", "no check failed", true},
+    {"checks", "Check[]", "", true},
+};
+static const struct schema_member runtime[] = {
+    {"name", "string", "as in hob.json", true},
+    {"title", "string", "", true},
+    {"available", "boolean", "everything it needs is on this machine", true},
+    {"version", "string?", "as the runtime itself says", true},
+    {"install", "string", "the command that makes it available", true},
+};
+static const struct schema_member runtimes[] = {{"runtimes", "Runtime[]", "", true}};
+static const struct schema_member app[] = {
+    {"name", "string", "", true},
+    {"functions", "integer", "how many", true},
+    {"created_at", "string", "", true},
+};
+static const struct schema_member apps[] = {{"apps", "App[]", "", true}};
+static const struct schema_member route[] = {
+    {"host", "string?", "null: any", true},
+    {"path", "string", "", true},
+    {"methods", "string[]", "none: all", true},
+};
+static const struct schema_member function[] = {
+    {"app", "string", "", true},
+    {"name", "string", "", true},
+    {"runtime", "string", "", true},
+    {"version", "integer", "the live one", true},
+    {"url", "string", "where it can be called", true},
+    {"created_at", "string", "", true},
+    {"state", "string", "idle, warm, starting or failing", true},
+    {"instances", "integer", "of the live version", true},
+    {"routes", "Route[]", "", true},
+};
+static const struct schema_member functions[] = {{"functions", "Function[]", "", true}};
+static const struct schema_member crash[] = {
+    {"message", "string", "why the last start failed", true},
+    {"retry_ms", "integer", "until the next start is tried", true},
+};
+static const struct schema_member description[] = {
+    {"app", "string", "", true},
+    {"name", "string", "", true},
+    {"runtime", "string", "", true},
+    {"version", "integer", "the live one", true},
+    {"url", "string", "", true},
+    {"created_at", "string", "", true},
+    {"state", "string", "idle, warm, starting or failing", true},
+    {"instances", "integer", "of the live version", true},
+    {"routes", "Route[]", "", true},
+    {"config", "object", "as in hob.json, complete", true},
+    {"env", "map", "names and values", true},
+    {"secrets", "string[]", "names", true},
+    {"instance_list", "Instance[]", "of every version", true},
+    {"aliases", "Alias[]", "", true},
+    {"crash", "Crash?", "while starts fail", true},
+};
+static const struct schema_member deployed[] = {
+    {"name", "string", "", true},
+    {"version", "integer", "", true},
+    {"is_new", "boolean", "false: code and configuration unchanged, the version kept", true},
+    {"url", "string", "", true},
+    {"routes", "Route[]", "", true},
+};
+static const struct schema_member deployment[] = {
+    {"app", "string", "", true},
+    {"digest", "string", "SHA-256 of the code", true},
+    {"files", "integer", "", true},
+    {"bytes", "integer", "unpacked", true},
+    {"functions", "Deployed[]", "in hob.json's order", true},
+};
+static const struct schema_member version_row[] = {
+    {"version", "integer", "", true},
+    {"digest", "string", "of its code", true},
+    {"created_at", "string", "", true},
+    {"is_live", "boolean", "", true},
+    {"aliases", "string[]", "that name it", true},
+    {"why", "string", "what made it: deploy, env set", true},
+};
+static const struct schema_member versions[] = {{"versions", "VersionRow[]", "newest first", true}};
+static const struct schema_member rollback_body[] = {
+    {"version", "integer", "to make live; without it the one that was live before", false},
+};
+static const struct schema_member rollback[] = {
+    {"version", "integer", "now live", true},
+    {"previous", "integer", "was live", true},
+};
+static const struct schema_member alias_body[] = {{"version", "integer", "that the alias shall name", true}};
+static const struct schema_member alias[] = {
+    {"alias", "string", "", true},
+    {"version", "integer", "", true},
+};
+static const struct schema_member aliases[] = {{"aliases", "Alias[]", "", true}};
+static const struct schema_member env_body[] = {
+    {"set", "map", "variables to set", false},
+    {"unset", "string[]", "variables to take away; one of hob.json gets its value there back", false},
+};
+static const struct schema_member env[] = {
+    {"env", "map", "names and values", true},
+    {"version", "integer", "that has it", true},
+};
+static const struct schema_member secret_body[] = {{"value", "string", "never comes back", true}};
+static const struct schema_member secret[] = {
+    {"name", "string", "", true},
+    {"updated_at", "string", "", true},
+};
+static const struct schema_member secrets[] = {{"secrets", "Secret[]", "", true}};
+static const struct schema_member log_line[] = {
+    {"time", "string", "", true},
+    {"level", "string", "debug, info, warn or error", true},
+    {"stream", "string", "stdout, stderr, log or platform", true},
+    {"version", "integer", "", true},
+    {"instance", "string", "", true},
+    {"request_id", "string", "empty: not of one request", true},
+    {"text", "string", "", true},
+};
+static const struct schema_member instance[] = {
+    {"id", "string", "16 hexadecimal digits", true},
+    {"app", "string", "", true},
+    {"function", "string", "", true},
+    {"version", "integer", "", true},
+    {"state", "string", "", true},
+    {"in_flight", "integer", "invocations under way", true},
+    {"age_ms", "integer", "", true},
+    {"idle_ms", "integer", "", true},
+    {"invocations", "integer", "since it started", true},
+};
+static const struct schema_member instances[] = {{"instances", "Instance[]", "", true}};
+
+#define SCHEMA(name, members)                                                                                \
+    {                                                                                                        \
+        name, members, HOB_COUNT(members)                                                                    \
+    }
+static const struct schema schemas[] = {
+    SCHEMA("Problem", problem),
+    {"Nothing", none, 0},
+    SCHEMA("Version", version),
+    SCHEMA("Limit", limit),
+    SCHEMA("Limits", limits),
+    SCHEMA("Check", check),
+    SCHEMA("Doctor", doctor),
+    SCHEMA("Runtime", runtime),
+    SCHEMA("Runtimes", runtimes),
+    SCHEMA("App", app),
+    SCHEMA("Apps", apps),
+    SCHEMA("Route", route),
+    SCHEMA("Function", function),
+    SCHEMA("Functions", functions),
+    SCHEMA("Crash", crash),
+    SCHEMA("Description", description),
+    SCHEMA("Deployed", deployed),
+    SCHEMA("Deployment", deployment),
+    SCHEMA("VersionRow", version_row),
+    SCHEMA("Versions", versions),
+    SCHEMA("RollbackBody", rollback_body),
+    SCHEMA("Rollback", rollback),
+    SCHEMA("AliasBody", alias_body),
+    SCHEMA("Alias", alias),
+    SCHEMA("Aliases", aliases),
+    SCHEMA("EnvBody", env_body),
+    SCHEMA("Env", env),
+    SCHEMA("SecretBody", secret_body),
+    SCHEMA("Secret", secret),
+    SCHEMA("Secrets", secrets),
+    SCHEMA("LogLine", log_line),
+    SCHEMA("Instance", instance),
+    SCHEMA("Instances", instances),
+};
+
+size_t schemas_count(void)
+{
+    return HOB_COUNT(schemas);
+}
+
+const struct schema *schemas_at(size_t i)
+{
+    HOB_ASSERT(i < HOB_COUNT(schemas));
+    return &schemas[i];
+}
+
+const struct schema *schema_need(const char *name)
+{
+    for (size_t i = 0; i < HOB_COUNT(schemas); i++)
+        if (strcmp(schemas[i].name, name) == 0)
+            return &schemas[i];
+    HOB_ASSERT(!"no such schema");
+    return NULL;
+}
+
+/* --- judging a body ---------------------------------------------------------------------------------------------- */
+
+static bool is_string(const json_t *j)
+{
+    /* a NUL inside would cut it short wherever C reads it */
+    return json_is_string(j) && strlen(json_string_value(j)) == json_string_length(j);
+}
+
+static bool is_list_of_strings(const json_t *j)
+{
+    for (size_t i = 0; i < json_array_size(j); i++)
+        if (!is_string(json_array_get(j, i)))
+            return false;
+    return json_is_array(j);
+}
+
+static bool is_map_of_strings(const json_t *j)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)j, key, value)
+    {
+        if (!is_string(value))
+            return false;
+    }
+    return json_is_object(j);
+}
+
+static bool has_type(const json_t *j, const char *type)
+{
+    if (strcmp(type, "string") == 0)
+        return is_string(j);
+    if (strcmp(type, "integer") == 0)
+        return json_is_integer(j) && json_integer_value(j) >= 0;
+    if (strcmp(type, "boolean") == 0)
+        return json_is_boolean(j);
+    if (strcmp(type, "string[]") == 0)
+        return is_list_of_strings(j);
+    HOB_ASSERT(strcmp(type, "map") == 0);
+    return is_map_of_strings(j);
+}
+
+static const char *type_in_words(const char *type)
+{
+    static const char *const words[][2] = {{"string", "a string"},
+                                           {"integer", "a whole number that is not negative"},
+                                           {"boolean", "true or false"},
+                                           {"string[]", "a list of strings"},
+                                           {"map", "an object whose values are strings"}};
+    for (size_t i = 0; i < HOB_COUNT(words); i++)
+        if (strcmp(words[i][0], type) == 0)
+            return words[i][1];
+    return type;
+}
+
+static const struct schema_member *member_find(const struct schema *s, const char *name)
+{
+    for (size_t i = 0; i < s->members_n; i++)
+        if (strcmp(s->members[i].name, name) == 0)
+            return &s->members[i];
+    return NULL;
+}
+
+static enum hob_code fail_unknown(const struct schema *s, const char *name, struct hob_err *err)
+{
+    const char *names[16];
+    HOB_ASSERT(s->members_n <= HOB_COUNT(names));
+    for (size_t i = 0; i < s->members_n; i++)
+        names[i] = s->members[i].name;
+    const char *near = hob_nearest(name, names, s->members_n);
+    if (near)
+        return hob_fail_reason(err, HOB_E_INVALID, "unknown_member",
+                               "the body: unknown member '%.60s'; did you mean '%s'?", name, near);
+    return hob_fail_reason(err, HOB_E_INVALID, "unknown_member", "the body: unknown member '%.60s'", name);
+}
+
+enum hob_code schema_judge(const struct schema *s, const json_t *body, struct hob_err *err)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(body))
+        return hob_fail(err, HOB_E_INVALID, "the body must be a JSON object");
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
+    {
+        const struct schema_member *m = member_find(s, key);
+        if (!m)
+            return fail_unknown(s, key, err);
+        if (!has_type(value, m->type))
+            return hob_fail(err, HOB_E_INVALID, "the body: '%s' must be %s", key, type_in_words(m->type));
+    }
+    for (size_t i = 0; i < s->members_n; i++)
+        if (s->members[i].is_needed && !json_object_get(body, s->members[i].name))
+            return hob_fail(err, HOB_E_INVALID, "the body: '%s' is missing (%s)", s->members[i].name,
+                            s->members[i].help);
+    return HOB_OK;
+}
+
+/* --- writing JSON Schema ----------------------------------------------------------------------------------------- */
+
+static void base_type_write(struct hob_jw *w, struct hob_str type)
+{
+    hob_jw_object(w);
+    if (hob_str_is(type, "map")) {
+        hob_jw_kcstr(w, "type", "object");
+        hob_jw_key(w, "additionalProperties");
+        hob_jw_raw(w, HOB_STR("{\"type\":\"string\"}"));
+    } else if (hob_str_is(type, "string") || hob_str_is(type, "integer") || hob_str_is(type, "boolean") ||
+               hob_str_is(type, "object")) {
+        hob_jw_kstr(w, "type", type);
+    } else {
+        char ref[80];
+        (void)snprintf(ref, sizeof ref, "#/components/schemas/%.*s", HOB_STR_ARG(type));
+        hob_jw_kcstr(w, "$ref", ref);
+    }
+    hob_jw_object_end(w);
+}
+
+void schema_type_write(struct hob_jw *w, const char *type)
+{
+    struct hob_str t = hob_str(type);
+    if (t.n > 2 && strcmp(type + t.n - 2, "[]") == 0) {
+        hob_jw_object(w);
+        hob_jw_kcstr(w, "type", "array");
+        hob_jw_key(w, "items");
+        base_type_write(w, hob_str_n(type, t.n - 2));
+        hob_jw_object_end(w);
+    } else if (t.n > 1 && type[t.n - 1] == '?') {
+        hob_jw_object(w);
+        hob_jw_key(w, "anyOf");
+        hob_jw_array(w);
+        base_type_write(w, hob_str_n(type, t.n - 1));
+        hob_jw_raw(w, HOB_STR("{\"type\":\"null\"}"));
+        hob_jw_array_end(w);
+        hob_jw_object_end(w);
+    } else {
+        base_type_write(w, t);
+    }
+}
+
+void schema_write(struct hob_jw *w, const struct schema *s)
+{
+    hob_jw_object(w);
+    hob_jw_kcstr(w, "type", "object");
+    hob_jw_key(w, "properties");
+    hob_jw_object(w);
+    for (size_t i = 0; i < s->members_n; i++) {
+        hob_jw_key(w, s->members[i].name);
+        schema_type_write(w, s->members[i].type);
+    }
+    hob_jw_object_end(w);
+    hob_jw_key(w, "required");
+    hob_jw_array(w);
+    for (size_t i = 0; i < s->members_n; i++)
+        if (s->members[i].is_needed)
+            hob_jw_cstr(w, s->members[i].name);
+    hob_jw_array_end(w);
+    hob_jw_object_end(w);
+}
