@@ -42,7 +42,8 @@ struct admin_target { /* a function */
 void admin_rollback(struct admin *a, struct admin_target t, uint32_t version, admin_done_cb done, void *ctx);
 void admin_alias_set(struct admin *a, struct admin_target t, struct hob_str alias, uint32_t version,
                      admin_done_cb done, void *ctx);
-void admin_alias_remove(struct admin *a, struct admin_target t, struct hob_str alias, admin_done_cb done, void *ctx);
+void admin_alias_remove(struct admin *a, struct admin_target t, struct hob_str alias, admin_done_cb done,
+                        void *ctx);
 struct admin_env_patch {
     const struct env_var *set;
     size_t set_n;
@@ -51,10 +52,11 @@ struct admin_env_patch {
 };
 /* A new version with the same code. What `hob env` set stays over later deploys; unset gives hob.json's value back.
  * No change keeps the version. */
-void admin_env_patch(struct admin *a, struct admin_target t, const struct admin_env_patch *patch, admin_done_cb done,
-                     void *ctx);
+void admin_env_patch(struct admin *a, struct admin_target t, const struct admin_env_patch *patch,
+                     admin_done_cb done, void *ctx);
 /* An app that is not there yet is made, so that secrets can be set before the first deploy. Instances that use the
  * secret are replaced. */
 void admin_secret_set(struct admin *a, struct hob_str app, struct hob_str name, struct hob_str value,
                       admin_done_cb done, void *ctx);
-void admin_secret_remove(struct admin *a, struct hob_str app, struct hob_str name, admin_done_cb done, void *ctx);
+void admin_secret_remove(struct admin *a, struct hob_str app, struct hob_str name, admin_done_cb done,
+                         void *ctx);

@@ -21,6 +21,8 @@ HOB_MUST_USE enum hob_code config_merge_env(struct function_config *config, stru
                                             struct hob_err *err);
 /* Versions made from now on hold a reference to their digest there. */
 void catalog_use_code(struct catalog *c, struct code_store *code);
+/* Number and bytes of the variables against their limits. */
+HOB_MUST_USE enum hob_code config_env_check(const struct function_config *config, struct hob_err *err);
 /* HOB_E_CONFLICT with reason route_taken when another function's live version has one of `config`'s routes. */
 HOB_MUST_USE enum hob_code catalog_routes_check(struct catalog *c, const char *app,
                                                 const struct function_config *config, struct hob_err *err);

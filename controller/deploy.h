@@ -25,8 +25,8 @@ void deployer_close(struct deployer *d, void (*closed)(void *ctx), void *ctx);
 
 struct deploy_function {
     const char *name;
-    uint32_t version; /* in a dry run: the number it would get */
-    bool is_new;      /* false: code and configuration unchanged, the same version kept */
+    uint32_t version;                     /* in a dry run: the number it would get */
+    bool is_new;                          /* false: code and configuration unchanged, the same version kept */
     const struct function_config *config; /* for its routes */
 };
 struct deploy_result { /* borrowed until the callback returns */
@@ -47,7 +47,7 @@ struct deploy_spec {
  * missing_entry, runtime_missing, route_taken. */
 typedef void (*deploy_done_cb)(void *ctx, const struct deploy_result *r, const struct hob_err *err);
 struct deploy;
-HOB_MUST_USE struct deploy *deploy_start(struct deployer *d, const struct deploy_spec *spec, deploy_done_cb done,
-                                         void *ctx);
+HOB_MUST_USE struct deploy *deploy_start(struct deployer *d, const struct deploy_spec *spec,
+                                         deploy_done_cb done, void *ctx);
 /* As if the client had gone; too late once the commit was asked for. The callback still comes. */
 void deploy_cancel(struct deploy *dp);

@@ -1,0 +1,63 @@
+/* Inside controller/ only: one deploy, shared by deploy.c (the flow), deploy_judge.c (is this tree a good app?) and
+ * deploy_commit.c (the transaction, and the catalogue after it). */
+#pragma once
+
+#include "base/limits.h"
+#include "controller/deploy.h"
+
+enum deploy_state { DEPLOY_UNPACKING, DEPLOY_PUBLISHING, DEPLOY_COMMITTING, DEPLOY_CLOSING };
+
+struct deploy_step {   /* one function of hob.json on its way */
+    char *config_json; /* owned */
+    bool has_routes;
+    /* filled by the transaction, owned: */
+    struct {
+        int64_t function_id, version_id, created_ms;
+        uint32_t number, previous_live;
+        char *env_json;
+        bool is_new;
+    } made;
+};
+
+struct deploy {
+    struct hob_node node;
+    struct deployer *deployer;
+    enum deploy_state state;
+    char *app, *env_name;
+    bool is_dry_run;
+    int archive_fd; /* borrowed */
+    deploy_done_cb done;
+    void *ctx;
+
+    uint64_t instance; /* of the unpacker */
+    int records_fd;
+    bool has_unpacker, is_working, is_writing; /* what CLOSING waits for */
+    bool is_cleaned;
+    uv_timer_t deadline;
+    uv_work_t work;
+
+    struct code_staged staged;
+    struct hob_buf manifest_text;
+    struct manifest *manifest;
+    struct deploy_step *steps; /* as many as manifest->functions */
+    struct deploy_function *functions;
+    int64_t app_id, app_created_ms, now_ms;
+
+    struct hob_err work_err; /* the worker's */
+    struct hob_err err;      /* the first failure */
+};
+
+/* A deploy whose records come from `records_fd` (taken) instead of a sandboxed unpacker: for tests of everything behind
+ * it, without a runner. */
+HOB_MUST_USE struct deploy *deploy_start_from_records(struct deployer *d, const struct deploy_spec *spec,
+                                                      int records_fd, deploy_done_cb done, void *ctx);
+
+/* deploy_judge.c: parses hob.json and judges it against the tree, the runtimes and the catalogue; fills manifest,
+ * steps and functions. Loop. */
+HOB_MUST_USE enum hob_code deploy_judge(struct deploy *dp, const struct deployer_options *o,
+                                        struct hob_err *err);
+/* Reason missing_manifest, with where it is instead. Worker. */
+HOB_MUST_USE enum hob_code deploy_read_manifest(struct deploy *dp, struct hob_err *err);
+/* deploy_commit.c. */
+HOB_MUST_USE enum hob_code deploy_transaction(void *ctx, struct store_tx *tx, struct hob_err *err);
+void deploy_apply(struct deploy *dp, struct catalog *c);
