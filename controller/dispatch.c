@@ -82,6 +82,7 @@ static void close_if_done(struct dispatcher *d)
     while ((n = hob_list_first(&d->pools)) != NULL)
         pool_free(HOB_CONTAINER_OF(n, struct pool, in_pools));
     catalog_listen(d->o.catalog, NULL, NULL);
+    catalog_listen_replace(d->o.catalog, NULL, NULL);
     channel_mux_flush(d->mux);
     d->closing = 2;
     channel_mux_close(d->mux, on_handle_closed, d);
@@ -122,35 +123,34 @@ void dispatcher_tick(struct dispatcher *d)
 
 /* ---- the catalogue ---- */
 
-static bool has_alias(const struct function *f, const struct version *v)
+static void turn_soon(struct dispatcher *d)
 {
-    for (const struct alias *a = f->aliases; a; a = a->next)
-        if (a->version == v)
+    if (d->o.clock || d->is_closed)
+        return;
+    d->timer_at_us = 0;
+    HOB_ASSERT(uv_timer_start(&d->timer, on_timer, 0, 0) == 0);
+}
+
+static bool is_sibling_warm(const struct version *v)
+{
+    for (const struct version *o = v->function ? v->function->versions : NULL; o; o = o->older) {
+        const struct pool *p = o->pool;
+        if (o != v && p && p->ready_n > 0)
             return true;
+    }
     return false;
 }
 
-/* A new version is live: the others finish what they have and go, unless an alias still names them. When the one
- * before was warm, the new one is warmed too, so that the first request does not pay for the deploy. */
-static void on_live(struct dispatcher *d, struct version *live)
+/* A version that is live or has an alias. When the one before was warm, this one is warmed too, so that the first
+ * request does not pay for the deploy. */
+static void on_named(struct dispatcher *d, struct version *v)
 {
-    struct function *f = live->function;
-    bool was_warm = false;
-    for (struct version *v = f ? f->versions : NULL; v; v = v->older) {
-        struct pool *p = v->pool;
-        if (v == f->live || !p || has_alias(f, v))
-            continue;
-        was_warm = was_warm || p->ready_n > 0;
-        pool_retire(p, false);
-    }
-    if (!f || !f->live || d->is_draining)
+    bool is_warmed = v->function && v->function->live == v && is_sibling_warm(v);
+    if (!v->pool && !is_warmed && version_config(v)->scale_min == 0)
         return;
-    bool wants_min = version_config(f->live)->scale_min > 0;
-    if (!wants_min && !was_warm && !f->live->pool)
-        return;
-    struct pool *p = pool_of(d, f->live);
+    struct pool *p = pool_of(d, v);
     p->retired_us = 0;
-    if (was_warm && p->ready_n + p->starting_n == 0)
+    if (is_warmed && p->ready_n + p->starting_n == 0)
         instance_start(p);
     pool_mark(p);
 }
@@ -158,13 +158,21 @@ static void on_live(struct dispatcher *d, struct version *live)
 static void on_catalog(void *ctx, struct version *v, bool is_gone)
 {
     struct dispatcher *d = ctx;
-    if (!is_gone)
-        on_live(d, v);
+    if (d->is_draining)
+        return;
+    if (!is_gone && version_is_named(v))
+        on_named(d, v);
     else if (v->pool)
-        pool_retire(v->pool, true);
-    if (!d->o.clock && !d->is_closed)
-        HOB_ASSERT(uv_timer_start(&d->timer, on_timer, 0, 0) == 0); /* a turn of the loop */
-    d->timer_at_us = 0;
+        pool_retire(v->pool, is_gone);
+    turn_soon(d);
+}
+
+static void on_replace(void *ctx, struct version *v)
+{
+    struct dispatcher *d = ctx;
+    if (v->pool)
+        pool_replace(v->pool);
+    turn_soon(d);
 }
 
 /* ---- door ---- */
@@ -185,6 +193,7 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
     HOB_ASSERT(uv_timer_init(o->loop, &d->timer) == 0);
     d->timer.data = d;
     catalog_listen(o->catalog, on_catalog, d);
+    catalog_listen_replace(o->catalog, on_replace, d);
     return d;
 }
 
@@ -197,9 +206,7 @@ void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(vo
     d->closed_ctx = ctx;
     HOB_LIST_EACH(&d->pools, n, tmp)
     pool_mark(HOB_CONTAINER_OF(n, struct pool, in_pools));
-    if (!d->o.clock)
-        HOB_ASSERT(uv_timer_start(&d->timer, on_timer, 0, 0) == 0);
-    d->timer_at_us = 0;
+    turn_soon(d);
 }
 
 void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *ctx)

@@ -165,6 +165,7 @@ void pool_free(struct pool *p);
 void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic);
 void pool_instance_changed(struct pool *p); /* counts or slots changed */
 void pool_retire(struct pool *p, bool is_gone);
+void pool_replace(struct pool *p); /* its configuration changed: every configured instance drains */
 void pool_platform_log(struct pool *p, uint8_t level, const struct instance *inst, struct hob_str request_id,
                        struct hob_str text);
 /* Room for one more request? Else *err and *ret_retry_s say why not. */

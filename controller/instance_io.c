@@ -113,6 +113,8 @@ static void tell_dropped(struct instance *i)
 static void append_log(struct instance *i, const struct log_line *line)
 {
     const struct version *v = i->pool->version;
+    if (i->pool->is_gone)
+        return;
     logs_append(i->pool->d->o.logs, v->app_name, v->function_name, line);
 }
 

@@ -75,6 +75,8 @@ void pool_instance_changed(struct pool *p)
 void pool_platform_log(struct pool *p, uint8_t level, const struct instance *inst, struct hob_str request_id,
                        struct hob_str text)
 {
+    if (p->is_gone) /* its log was removed with it */
+        return;
     struct log_line line = {
         .utc_ms = hob_utc_ms(),
         .level = level,
@@ -238,6 +240,16 @@ void pool_retire(struct pool *p, bool is_gone)
     p->is_gone = p->is_gone || is_gone;
     p->retired_us = dispatcher_now(p->d) + 1;
     pool_mark(p);
+}
+
+void pool_replace(struct pool *p)
+{
+    HOB_LIST_EACH(&p->instances, n, tmp)
+    {
+        struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
+        if (i->state != INSTANCE_STARTING) /* that one gets the new configuration */
+            instance_event(i, INSTANCE_DRAIN);
+    }
 }
 
 static bool is_outlived(const struct pool *p, const struct instance *i)
