@@ -224,8 +224,7 @@ static bool judge_token(struct call *c)
     struct hob_err err = {0};
     unsigned retry_s = 0;
     const struct http_field challenge[] = {{HOB_STR("www-authenticate"), HOB_STR("Bearer realm=\"hob\"")}};
-    struct hob_str token = auth_bearer(http_field(c->x, "authorization"));
-    c->token_name = token.at ? tokens_check(c->control->o.tokens, token) : NULL;
+    c->token_name = control_token_name(c->control->o.tokens, c->x);
     if (c->token_name)
         return true;
     c->control->stats.auth_failures_total++;
@@ -381,6 +380,12 @@ void control_close(struct control *control, void (*closed)(void *ctx), void *ctx
     control->closed_ctx = ctx;
     uv_ref((uv_handle_t *)&control->closer);
     control_maybe_closed(control);
+}
+
+const char *control_token_name(const struct tokens *t, const struct http_exchange *x)
+{
+    struct hob_str token = auth_bearer(http_field(x, "authorization"));
+    return token.at ? tokens_check(t, token) : NULL;
 }
 
 void control_stats(const struct control *control, struct control_stats *ret_stats)

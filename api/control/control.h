@@ -34,6 +34,9 @@ void control_close(struct control *c, void (*closed)(void *ctx), void *ctx);
 /* Takes the exchange: answers it in every case. */
 void control_handle(struct control *c, struct http_exchange *x);
 
+/* The name of the token that this exchange carries, or NULL. Borrowed. Counts nothing. */
+const char *control_token_name(const struct tokens *t, const struct http_exchange *x);
+
 struct control_stats {
     uint64_t calls_total, refused_total, auth_failures_total, deploys_total, deploys_failed_total;
 };

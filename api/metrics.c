@@ -1,0 +1,192 @@
+#include "api/metrics.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+/* Writes until the buffer's limit; the first failure stays. */
+struct writer {
+    struct hob_buf *out;
+    enum hob_code rc;
+};
+
+static void family(struct writer *w, const char *name, const char *type, const char *help)
+{
+    if (w->rc == HOB_OK)
+        w->rc = hob_buf_addf(w->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void sample(struct writer *w, const char *name, const char *labels, double value)
+{
+    if (w->rc == HOB_OK)
+        w->rc = hob_buf_addf(w->out, "%s%s%s%s %.17g\n", name, labels ? "{" : "", labels ? labels : "",
+                             labels ? "}" : "", value);
+}
+
+static void single(struct writer *w, const char *name, const char *type, const char *help, double value)
+{
+    family(w, name, type, help);
+    sample(w, name, NULL, value);
+}
+
+/* --- instances and queues ---------------------------------------------------------------------------------------- */
+
+enum { STATES_MAX = 16 };
+struct states {
+    const char *names[STATES_MAX];
+    unsigned counts[STATES_MAX], n, in_flight;
+};
+
+static void on_instance(void *ctx, const struct instance_view *v)
+{
+    struct states *s = ctx;
+    unsigned i = 0;
+    while (i < s->n && strcmp(s->names[i], v->state) != 0)
+        i++;
+    if (i == STATES_MAX)
+        return;
+    if (i == s->n)
+        s->names[s->n++] = v->state;
+    s->counts[i]++;
+    s->in_flight += v->in_flight;
+}
+
+static void write_instances(struct writer *w, struct dispatcher *d)
+{
+    struct states s = {.n = 0};
+    char labels[64];
+    dispatcher_each_instance(d, on_instance, &s);
+    family(w, "hob_instances", "gauge", "Instances by state.");
+    for (unsigned i = 0; i < s.n; i++) {
+        (void)snprintf(labels, sizeof labels, "state=\"%s\"", s.names[i]);
+        sample(w, "hob_instances", labels, s.counts[i]);
+    }
+    single(w, "hob_invocations_in_flight", "gauge", "Invocations that an instance works on.", s.in_flight);
+}
+
+/* Names are a-z, 0-9 and '-': they need no escape in a label. Functions that never ran are left out. */
+static void write_queues(struct writer *w, const struct front_options *o)
+{
+    unsigned functions = 0, apps = 0;
+    family(w, "hob_queue_length", "gauge", "Requests that wait for a slot.");
+    for (const struct app *a = catalog_apps(o->catalog); a; a = a->hh.next, apps++)
+        for (const struct function *f = a->functions; f; f = f->hh.next, functions++) {
+            struct version_view view = {0};
+            char labels[160];
+            if (!f->live || !f->live->pool)
+                continue;
+            dispatcher_version_view(o->dispatcher, f->live, &view);
+            (void)snprintf(labels, sizeof labels, "app=\"%s\",function=\"%s\"", a->name, f->name);
+            sample(w, "hob_queue_length", labels, view.queued);
+        }
+    single(w, "hob_apps", "gauge", "Apps.", apps);
+    single(w, "hob_functions", "gauge", "Deployed functions.", functions);
+}
+
+/* --- the parts ----------------------------------------------------------------------------------------------------- */
+
+static void write_http(struct writer *w, const struct http_server *server)
+{
+    struct http_stats s = {0};
+    if (server)
+        http_server_stats(server, &s);
+    single(w, "hob_http_connections", "gauge", "Open client connections.", (double)s.connections_open);
+    single(w, "hob_http_connections_total", "counter", "Client connections taken.",
+           (double)s.connections_total);
+    single(w, "hob_http_requests_total", "counter", "HTTP requests, every face.", (double)s.requests_total);
+    single(w, "hob_http_received_bytes_total", "counter", "Bytes from clients.", (double)s.bytes_in);
+    single(w, "hob_http_sent_bytes_total", "counter", "Bytes to clients.", (double)s.bytes_out);
+    single(w, "hob_http_refused_total", "counter", "Requests that the server itself refused.",
+           (double)s.refused_total);
+}
+
+static void write_parts(struct writer *w, const struct front_options *o)
+{
+    struct store_stats store = store_stats(o->store);
+    struct logs_stats logs;
+    struct control_stats control;
+    logs_stats(o->logs, &logs);
+    control_stats(o->control, &control);
+    single(w, "hob_store_commits_total", "counter", "Transactions on disk.", (double)store.commits);
+    single(w, "hob_store_commits_failed_total", "counter", "Transactions that failed.",
+           (double)store.commits_failed);
+    single(w, "hob_store_jobs_total", "counter", "Writes asked for.", (double)store.jobs);
+    single(w, "hob_store_reads_total", "counter", "Reads asked for.", (double)store.reads);
+    single(w, "hob_log_lines_total", "counter", "Log lines of functions.", (double)logs.lines_total);
+    single(w, "hob_log_dropped_total", "counter", "Log lines that were dropped.", (double)logs.dropped_total);
+    single(w, "hob_log_pending_bytes", "gauge", "Log bytes that wait for the disk.",
+           (double)logs.pending_bytes);
+    single(w, "hob_log_readers", "gauge", "Readings and followings of logs.", (double)logs.readers);
+    single(w, "hob_control_calls_total", "counter", "Calls of the control API.", (double)control.calls_total);
+    single(w, "hob_control_refused_total", "counter", "Calls of it that were refused.",
+           (double)control.refused_total);
+    single(w, "hob_control_auth_failures_total", "counter", "Wrong or missing tokens.",
+           (double)control.auth_failures_total);
+    single(w, "hob_deploys_total", "counter", "Deploys that succeeded.", (double)control.deploys_total);
+    single(w, "hob_deploys_failed_total", "counter", "Deploys that failed.",
+           (double)control.deploys_failed_total);
+    single(w, "hob_runner_connected", "gauge", "1 when a hob-runner is connected.",
+           node_hub_has_runner(o->nodes));
+}
+
+/* --- the process: names as every Prometheus client library gives them ---------------------------------------------- */
+
+static double open_descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    double n = 0;
+    if (!d)
+        return 0;
+    for (const struct dirent *entry; (entry = readdir(d)) != NULL;)
+        n += entry->d_name[0] != '.';
+    (void)closedir(d);
+    return n - 1; /* the folder itself */
+}
+
+static double resident_bytes(void)
+{
+    struct hob_buf text hob_auto_buf;
+    hob_buf_init(&text, 4096);
+    if (hob_read_file("/proc/self/statm", &text, NULL) != HOB_OK)
+        return 0;
+    struct hob_str rest, size = hob_str_cut(hob_buf_str(&text), ' ', &rest);
+    uint64_t pages;
+    (void)size;
+    if (!rest.at || !hob_str_u64(hob_str_cut(rest, ' ', &rest), &pages))
+        return 0;
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void write_process(struct writer *w)
+{
+    struct rusage usage;
+    struct rlimit files;
+    HOB_ASSERT(getrusage(RUSAGE_SELF, &usage) == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0);
+    double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    single(w, "process_cpu_seconds_total", "counter", "CPU time of hobd.", cpu_s);
+    single(w, "process_resident_memory_bytes", "gauge", "Memory of hobd.", resident_bytes());
+    single(w, "process_open_fds", "gauge", "Open descriptors of hobd.", open_descriptors());
+    single(w, "process_max_fds", "gauge", "Descriptors that hobd may open.", (double)files.rlim_cur);
+}
+
+enum hob_code metrics_write(const struct front_options *o, const struct http_server *server,
+                            struct hob_buf *out)
+{
+    struct writer w = {out, HOB_OK};
+    family(&w, "hob_info", "gauge", "Which hobd this is.");
+    sample(&w, "hob_info", "version=\"" HOB_VERSION "\"", 1);
+    write_http(&w, server);
+    write_instances(&w, o->dispatcher);
+    write_queues(&w, o);
+    write_parts(&w, o);
+    write_process(&w);
+    return w.rc;
+}
