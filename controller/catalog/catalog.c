@@ -5,9 +5,9 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "controller/catalog/routes.h"
 #include "controller/catalog_change.h"
 #include "controller/code_store.h"
-#include "controller/routes.h"
 
 struct catalog {
     struct app *apps;

@@ -16,7 +16,7 @@
 #include "base/fs.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "controller/code_store_priv.h"
+#include "controller/deploy/code_store_priv.h"
 
 static const char staging_prefix[] = ".staging-", trash_prefix[] = ".trash-";
 

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/admin_priv.h"
+#include "controller/admin/admin_priv.h"
 
 /* Instances of what was removed hold its code while they drain: what could not be collected at once goes then. */
 enum { COLLECT_AGAIN_MS = 60000 };

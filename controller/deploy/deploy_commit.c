@@ -4,7 +4,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "controller/catalog_change.h"
-#include "controller/deploy_priv.h"
+#include "controller/deploy/deploy_priv.h"
 
 /* --- on the writer's thread: everything in one transaction; may run twice --- */
 

@@ -1,4 +1,4 @@
-#include "controller/routes.h"
+#include "controller/catalog/routes.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -19,7 +19,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/deploy_priv.h"
+#include "controller/deploy/deploy_priv.h"
 
 enum {
     DEPLOYS_MAX = 8, /* at once; each may hold one of libuv's workers */

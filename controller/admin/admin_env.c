@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "controller/admin_priv.h"
+#include "controller/admin/admin_priv.h"
 
 void admin_env_patch_free(struct admin_env_patch *p)
 {

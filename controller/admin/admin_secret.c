@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "controller/admin_priv.h"
+#include "controller/admin/admin_priv.h"
 
 static enum hob_code work_secret_set(void *ctx, struct store_tx *tx, struct hob_err *err)
 {

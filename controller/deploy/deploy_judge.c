@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "controller/catalog_change.h"
-#include "controller/deploy_priv.h"
+#include "controller/deploy/deploy_priv.h"
 
 enum { NEAR_FILES_MAX = 2000 }; /* of a larger tree, "did you mean" looks at the first ones only */
 

@@ -15,7 +15,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "controller/code_store_priv.h"
+#include "controller/deploy/code_store_priv.h"
 
 enum {
     READ_BYTES = 65536,
