@@ -102,6 +102,8 @@ static void say_started(struct instance *i, const struct happening *h)
     int fd = hob_steal_fd(&i->channel_fd);
     uplink_send(i->o.uplink, &fd, 1);
     i->state = RUNNING;
+    if (i->logs)
+        log_pump_go(i->logs);
     hob_log(HOB_LOG_DEBUG, "instance.started", "instance=%llu pid=%lld launch_us=%llu",
             (unsigned long long)i->id, (long long)h->pid, (unsigned long long)h->launch_us);
     if (i->is_stop_asked)

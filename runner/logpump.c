@@ -1,4 +1,4 @@
-/* Flow of a stream: READING <-> PAUSED (flooding), -> ENDED at the pipe's end or at log_pump_finish. */
+/* Flow of a stream: PAUSED (not yet, or flooding) <-> READING, -> ENDED at the pipe's end or at log_pump_finish. */
 #include "runner/logpump.h"
 
 #include <errno.h>
@@ -122,9 +122,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void on_pause_over(uv_timer_t *timer)
 {
-    struct log_pump *p = timer->data;
-    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
-        stream_resume(&p->streams[i]);
+    log_pump_go(timer->data);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -150,8 +148,9 @@ static int stream_open(struct log_pump *p, struct stream *s, uv_loop_t *loop, in
     if (rc < 0)
         return rc;
     s->poll.data = s;
+    s->state = STREAM_PAUSED;
     p->handles++;
-    return uv_poll_start(&s->poll, UV_READABLE, on_readable);
+    return 0;
 }
 
 struct log_pump *log_pump_start(uv_loop_t *loop, int stdout_fd, int stderr_fd, log_pump_line_cb cb, void *ctx,
@@ -173,6 +172,12 @@ struct log_pump *log_pump_start(uv_loop_t *loop, int stdout_fd, int stderr_fd, l
     (void)hob_fail_errno(err, -rc, "watching an instance's output");
     log_pump_close(p);
     return NULL;
+}
+
+void log_pump_go(struct log_pump *p)
+{
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
+        stream_resume(&p->streams[i]);
 }
 
 void log_pump_finish(struct log_pump *p)

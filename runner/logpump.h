@@ -17,6 +17,8 @@ typedef bool (*log_pump_line_cb)(void *ctx, bool is_stderr, struct hob_str text,
 /* Takes the non-blocking read ends, also on failure. */
 HOB_MUST_USE struct log_pump *log_pump_start(uv_loop_t *loop, int stdout_fd, int stderr_fd,
                                              log_pump_line_cb cb, void *ctx, struct hob_err *err);
+/* Begins to read: nothing is handed out before, so that no line comes ahead of STARTED. */
+void log_pump_go(struct log_pump *p);
 /* The writers are gone: hands out what is still in the pipes and what has no line's end, at once. */
 void log_pump_finish(struct log_pump *p);
 /* No line comes any more; frees itself when libuv is done. NULL is fine. */

@@ -42,7 +42,11 @@ static void answer(uint32_t what, uint64_t id, int errnum, const char *text, int
     a.usage =
         (struct hob_launch_usage){.cpu_us = 1234, .memory_peak_bytes = 4096, .oom_kills = is_oom, .pids = 1};
     (void)snprintf(a.text, sizeof a.text, "%s", text);
-    if (hob_fdmsg_send(conn, hob_str_n(&a, sizeof a), &pidfd, pidfd >= 0) != 1)
+    int rc;
+    struct pollfd p = {.fd = conn, .events = POLLOUT};
+    while ((rc = hob_fdmsg_send(conn, hob_str_n(&a, sizeof a), &pidfd, pidfd >= 0)) == 0)
+        (void)poll(&p, 1, -1);
+    if (rc < 0)
         (void)fprintf(stderr, "fake_launcher: an answer was lost\n");
 }
 
