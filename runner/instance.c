@@ -259,7 +259,7 @@ static void on_stats(void *ctx, const struct engine_usage *usage)
 static bool on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped)
 {
     struct instance *i = ctx;
-    if (!uplink_can_log(i->o.uplink))
+    if (!uplink_can_log(i->o.uplink, log_pump_is_modest(i->logs)))
         return false;
     struct hob_pairs_writer *w = begin(i, HOB_LINK_LOG);
     hob_pairs_add(w, HOB_STR("stream"), is_stderr ? HOB_STR("stderr") : HOB_STR("stdout"));

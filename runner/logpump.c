@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "runner/loglines.h"
 
@@ -178,6 +179,11 @@ void log_pump_go(struct log_pump *p)
 {
     for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
         stream_resume(&p->streams[i]);
+}
+
+bool log_pump_is_modest(const struct log_pump *p)
+{
+    return p->rate.tokens > HOB_MAX_LOG_BURST_BYTES / 2;
 }
 
 void log_pump_finish(struct log_pump *p)

@@ -19,6 +19,8 @@ HOB_MUST_USE struct log_pump *log_pump_start(uv_loop_t *loop, int stdout_fd, int
                                              log_pump_line_cb cb, void *ctx, struct hob_err *err);
 /* Begins to read: nothing is handed out before, so that no line comes ahead of STARTED. */
 void log_pump_go(struct log_pump *p);
+/* It has most of its log rate left. */
+bool log_pump_is_modest(const struct log_pump *p);
 /* The writers are gone: hands out what is still in the pipes and what has no line's end, at once. */
 void log_pump_finish(struct log_pump *p);
 /* No line comes any more; frees itself when libuv is done. NULL is fine. */

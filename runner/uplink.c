@@ -13,6 +13,7 @@ enum {
     BACKOFF_FIRST_MS = 20,
     BACKOFF_MAX_MS = 1000,
     LOG_QUEUE_BYTES = 256 * 1024,
+    LOG_QUEUE_MODEST_BYTES = 2 * 1024 * 1024,
     QUEUE_BYTES_MAX = 16 * 1024 * 1024, /* control messages of a hobd that asks and never listens */
 };
 
@@ -157,9 +158,10 @@ void uplink_send(struct uplink *u, const int *fds, size_t fds_n)
         (void)close(fds[i]);
 }
 
-bool uplink_can_log(const struct uplink *u)
+bool uplink_can_log(const struct uplink *u, bool is_modest)
 {
-    return u->state == UPLINK_UP && hob_msgsock_queued(u->sock) < LOG_QUEUE_BYTES;
+    size_t bytes_max = is_modest ? LOG_QUEUE_MODEST_BYTES : LOG_QUEUE_BYTES;
+    return u->state == UPLINK_UP && hob_msgsock_queued(u->sock) < bytes_max;
 }
 
 void uplink_close(struct uplink *u)

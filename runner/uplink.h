@@ -1,7 +1,8 @@
 /* The runner's end of the link to hobd (base/link.h): dials with back-off, sends, hands out messages.
  *
  * Lives on the loop's thread. Control messages are never dropped: a hobd that does not take them counts as lost. Log
- * lines are dropped (and counted by the caller) as soon as more than 256 KiB wait. */
+ * lines are dropped (and counted by the caller) as soon as too much waits: 256 KiB for an instance that writes a lot,
+ * 2 MiB for one that does not, so that a flood takes no neighbour's lines away. */
 #pragma once
 
 #include <uv.h>
@@ -24,5 +25,5 @@ bool uplink_is_up(const struct uplink *u);
 struct hob_pairs_writer *uplink_begin(struct uplink *u, uint32_t type);
 void uplink_send(struct uplink *u, const int *fds, size_t fds_n); /* takes the descriptors */
 /* False when logs must be dropped now. */
-bool uplink_can_log(const struct uplink *u);
+bool uplink_can_log(const struct uplink *u, bool is_modest);
 void uplink_close(struct uplink *u);
