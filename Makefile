@@ -34,7 +34,7 @@ LDLIBS   := -luv -ljansson -lsqlite3 -lsodium -lcurl -larchive -lpthread -lm
 
 # --- rooms -------------------------------------------------------------------------------------------------------
 # Mains live beside their room but not in its library; runner/init is a program of its own (static, musl).
-MAINS       := runner/main.c sandbox/main.c cli/main.c
+MAINS       := runner/main.c sandbox/main.c sandbox/seccomp_gen.c cli/main.c
 sources      = $(filter-out $(MAINS) runner/init/%,$(wildcard $(1)/*.c $(1)/*/*.c))
 objects      = $(patsubst %.c,$(B)/obj/%.o,$(1))
 lib          = $(B)/lib/lib$(1).a

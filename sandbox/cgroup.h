@@ -1,0 +1,103 @@
+/* cgroups behind one door: v1, v2, or some controllers on either (hybrid machines).
+ *
+ *   find        every hierarchy in mountinfo that serves a part we want; v1 first, v2 for what is left
+ *   base        one folder hob-NAME below our own group in each hierarchy: enclosing limits go on holding
+ *   set         one folder per sandbox in each; single use, never handed from one sandbox to another
+ *   enter       v1: the new process writes "0" to `tasks` itself; v2: it is cloned into the folder.
+ *               Nobody writes another task's pid to cgroup.procs on the request path: that waits milliseconds
+ *               for an RCU grace period on an idle machine
+ *   limits      memory (swap included), cpu ceiling and weight, processes
+ *   usage, freeze, thaw, kill, remove, sweep
+ *
+ * Owned by the launcher's worker (the guard keeps a copy to sweep with). Not thread-safe. */
+#pragma once
+
+#include "base/err.h"
+#include "base/launch.h"
+
+enum { CGROUP_TREES_MAX = 6, CGROUP_NAME_MAX = 32 };
+
+enum cgroup_part {
+    CGROUP_MEMORY = 1,
+    CGROUP_CPU = 2,
+    CGROUP_PIDS = 4,
+    CGROUP_FREEZER = 8,
+    CGROUP_CPUACCT = 16,
+    CGROUP_PARTS_ALL = 31,
+};
+
+struct cgroup_limits {
+    uint64_t memory_bytes;
+    uint32_t cpu_percent, cpu_weight, pids_max; /* cpu_percent 0: no ceiling */
+};
+
+struct cgroup_tree;
+struct cgroup_ops {
+    const char *version;
+    /* Once, after the base folder was made: 0, or -1 with errno. */
+    int (*prepare)(struct cgroup_tree *t);
+    /* Writes what differs from `old` (NULL: everything). 0, or -1 with errno. */
+    int (*limit)(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now,
+                 const struct cgroup_limits *old);
+    const char *door; /* the file by which a process enters; "" for the folder itself (CLONE_INTO_CGROUP) */
+    int (*freeze)(const struct cgroup_tree *t, const char *name, bool is_frozen);
+    void (*usage)(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u);
+    void (*kill)(const struct cgroup_tree *t, const char *name); /* everything in it */
+};
+extern const struct cgroup_ops cgroup_v1, cgroup_v2;
+
+struct cgroup_tree {
+    const struct cgroup_ops *ops;
+    unsigned parts;  /* enum cgroup_part that it serves for us */
+    int own, base;   /* descriptors of our own group and of hob-NAME below it */
+    int oom_eventfd; /* v1 memory: signalled at an OOM in any set, and when a set is removed */
+    char mount[256];
+};
+
+struct cgroups {
+    struct cgroup_tree trees[CGROUP_TREES_MAX];
+    size_t n;
+    unsigned parts; /* over all trees */
+    uint64_t next;  /* number of the next set */
+    char base_name[CGROUP_NAME_MAX + 8];
+};
+
+/* A folder in every tree, with the open doors; number 0 is "none". */
+struct cgroup_set {
+    uint64_t number;
+    int doors[CGROUP_TREES_MAX];
+    struct cgroup_limits limits;
+};
+
+/* Finds the hierarchies ("auto", "v1", "v2" or "none") and makes the base folders. A part that the machine
+ * does not give is missing in cg->parts and no error; a name that is not [a-z0-9-], 1 to 32 bytes, is one. */
+HOB_MUST_USE enum hob_code cgroups_open(struct cgroups *cg, const char *name, const char *which,
+                                        struct hob_err *err);
+/* Kills what runs in any set of our base folder and removes the sets; waits at most `wait_ms`. Returns how
+ * many sets are left. */
+unsigned cgroups_sweep(struct cgroups *cg, unsigned wait_ms);
+/* Removes the base folders, which must be empty. */
+void cgroups_remove_base(struct cgroups *cg);
+
+/* False with errno: no such group could be made. */
+HOB_MUST_USE bool cgroup_make(struct cgroups *cg, const struct cgroup_limits *limits,
+                              struct cgroup_set *ret_set);
+HOB_MUST_USE bool cgroup_limit(struct cgroups *cg, struct cgroup_set *set,
+                               const struct cgroup_limits *limits);
+/* In the new process: enters every v1 folder. 0, or -1 with errno. System calls only. */
+HOB_MUST_USE int cgroup_enter(const struct cgroups *cg, const struct cgroup_set *set);
+/* The v2 folder to clone into, borrowed, or -1 when no v2 tree is used. */
+int cgroup_clone_into(const struct cgroups *cg, const struct cgroup_set *set);
+void cgroup_close_doors(const struct cgroups *cg, struct cgroup_set *set);
+/* 0, or -1 with errno (ENOSYS: nothing here can freeze). */
+HOB_MUST_USE int cgroup_freeze(const struct cgroups *cg, uint64_t number, bool is_frozen);
+void cgroup_usage(const struct cgroups *cg, uint64_t number, struct hob_launch_usage *ret_usage);
+/* True when every folder is gone; false: still busy, try again later. */
+HOB_MUST_USE bool cgroup_remove(const struct cgroups *cg, uint64_t number);
+/* The descriptor that becomes readable at an OOM (see oom_eventfd), or -1. */
+int cgroup_oom_fd(const struct cgroups *cg);
+
+/* For the back ends: one small file of a set. */
+int cgroup_write(int base, const char *name, const char *file, const char *value);
+/* The number in `file`, or behind `key` and a space at a line's start; 0 when it is not there. */
+uint64_t cgroup_read(int base, const char *name, const char *file, const char *key);

@@ -1,0 +1,324 @@
+/* A launch: shelf -> template's namespace -> clone -> [steps in the new process] -> exec of hob-init.
+ *
+ * The new process shares the worker's memory until it execs (CLONE_VM | CLONE_VFORK: no page tables are copied,
+ * the worker sleeps meanwhile), so a step makes system calls and nothing else: it allocates nothing and changes
+ * nothing but the report. Everything it needs is prepared in the recipe before. */
+#include "sandbox/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "sandbox/caps.h"
+#include "sandbox/landlock.h"
+#include "sandbox/rlimits.h"
+#include "sandbox/seccomp.h"
+
+#include "base/banned.h"
+
+enum { STACK_BYTES = 128 * 1024 };
+
+struct report { /* in memory that a forked child shares too */
+    volatile int step, errnum;
+};
+struct recipe {
+    const struct launcher *l;
+    const struct request *request;
+    struct cgroup_set set;
+    int template, netns, code, fds[4];
+    unsigned uid;
+    int landlock_abi;
+    char tmp_options[96];
+    struct report *report;
+};
+
+/* --- the steps, in the new process --------------------------------------------------------------------------- */
+static int step_cgroups(const struct recipe *r)
+{
+    if (cgroup_enter(&r->l->cgroups, &r->set) < 0)
+        return -1;
+    return unshare(CLONE_NEWCGROUP); /* after entering: the namespace's root is the sandbox's own group */
+}
+
+static int step_network(const struct recipe *r)
+{
+    return setns(r->netns, CLONE_NEWNET);
+}
+
+static int step_tmp(const struct recipe *r)
+{
+    (void)umask(0);
+    if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, r->tmp_options) < 0)
+        return -1;
+    return mkdir("/tmp/.shm", 01777); /* /dev/shm points here: one budget */
+}
+
+static int step_proc(const struct recipe *r)
+{
+    (void)r;
+    return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid,hidepid=2");
+}
+
+static int step_code(const struct recipe *r)
+{
+    if (r->code < 0)
+        return chdir("/tmp");
+    if (move_mount(r->code, "", AT_FDCWD, "/app", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -1;
+    return chdir("/app");
+}
+
+static int step_session(const struct recipe *r)
+{
+    (void)r;
+    (void)umask(077);
+    return setsid() < 0 ? -1 : sethostname("hob", 3);
+}
+
+/* Bare system calls: libc's setters would tell threads that share this memory but are not ours. */
+static int step_ids(const struct recipe *r)
+{
+    if (syscall(SYS_setgroups, 0, NULL) < 0 && r->l->has_uid_range)
+        return -1; /* with one mapped uid the kernel forbids it, and the probe says so */
+    if (syscall(SYS_setresgid, r->uid, r->uid, r->uid) < 0)
+        return r->l->has_uid_range ? -1 : (int)syscall(SYS_setresuid, r->uid, r->uid, r->uid);
+    return (int)syscall(SYS_setresuid, r->uid, r->uid, r->uid);
+}
+
+static int step_privileges(const struct recipe *r)
+{
+    (void)r;
+    if (caps_none() < 0)
+        return -1;
+    return prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the ids: a change of ids clears it */
+}
+
+static int step_landlock(const struct recipe *r)
+{
+    return landlock_restrict(r->landlock_abi);
+}
+
+static int step_descriptors(const struct recipe *r)
+{
+    static const int target[4] = {3, 1, 2, 0}; /* channel, stdout, stderr, stdin */
+    for (size_t i = 0; i < 4; i++)
+        if (dup2(r->fds[i], target[i]) < 0)
+            return -1;
+    return (int)syscall(SYS_close_range, 4, ~0U, 0);
+}
+
+static int step_rlimits(const struct recipe *r)
+{
+    return rlimits_set(r->request->head->nofile_max, r->request->head->fsize_bytes);
+}
+
+static int step_filter(const struct recipe *r)
+{
+    (void)r;
+    sigset_t none;
+    (void)sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        return -1;
+    return seccomp_restrict();
+}
+
+static int step_exec(const struct recipe *r)
+{
+    return execve("/hob/init", (char *const *)(uintptr_t)r->request->argv,
+                  (char *const *)(uintptr_t)r->request->env);
+}
+
+static const struct {
+    const char *what;
+    int (*take)(const struct recipe *r);
+} steps[] = {
+    {"entering its cgroups", step_cgroups},
+    {"joining its network namespace", step_network},
+    {"mounting /tmp", step_tmp},
+    {"mounting /proc", step_proc},
+    {"mounting the code at /app", step_code},
+    {"starting its session", step_session},
+    {"taking its uid and gid", step_ids},
+    {"giving up all privileges", step_privileges},
+    {"restricting itself with Landlock", step_landlock},
+    {"arranging its descriptors", step_descriptors},
+    {"setting its resource limits", step_rlimits},
+    {"installing the system call filter", step_filter},
+    {"executing /hob/init", step_exec},
+};
+
+static int sandboxed(void *arg)
+{
+    const struct recipe *r = arg;
+    for (size_t i = 0; i < HOB_COUNT(steps); i++) {
+        r->report->step = (int)i;
+        if (steps[i].take(r) < 0) {
+            r->report->errnum = errno ? errno : EINVAL;
+            break;
+        }
+    }
+    (void)syscall(SYS_exit_group, 127);
+    return 127;
+}
+
+/* --- the worker's part ----------------------------------------------------------------------------------------- */
+static const int namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+
+/* Starts the new process as pid 1 of its namespaces and waits until it has exec'd or died. */
+static pid_t clone_sandboxed(struct recipe *r, int *ret_pidfd)
+{
+    int into = cgroup_clone_into(&r->l->cgroups, &r->set);
+    *ret_pidfd = -1;
+    if (into < 0) {
+        static char stack[STACK_BYTES] __attribute__((aligned(16)));
+        return clone(sandboxed, stack + sizeof stack,
+                     namespaces | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, r, ret_pidfd);
+    }
+    /* clone3 has no libc function that would give the child a stack, so this one gets a copy of the memory */
+    struct clone_args args = {
+        .flags = (unsigned)namespaces | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = (unsigned)into,
+    };
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    if (pid == 0)
+        (void)sandboxed(r);
+    return pid;
+}
+
+/* The version's folder as a detached, read-only mount. */
+static int code_open(const struct launcher *l, const char *digest, struct hob_err *err)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    hob_auto_close int dir = (int)syscall(SYS_openat2, l->code, digest, &how, sizeof how);
+    if (dir < 0)
+        return (void)hob_fail_errno(err, errno, "code '%s' below '%s'", digest, l->options->code), -1;
+    hob_auto_close int tree = open_tree(dir, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+        return (void)hob_fail_errno(err, errno, "a read-only mount of code '%s'", digest), -1;
+    return hob_steal_fd(&tree);
+}
+
+static bool take_set(struct launcher *l, const struct cgroup_limits *limits, struct cgroup_set *ret_set)
+{
+    l->shelf.limits = *limits;
+    if (l->shelf.sets_n == 0)
+        return cgroup_make(&l->cgroups, limits, ret_set);
+    *ret_set = l->shelf.sets[--l->shelf.sets_n];
+    return cgroup_limit(&l->cgroups, ret_set, limits);
+}
+
+static int take_netns(struct launcher *l)
+{
+    return l->shelf.netns_n ? l->shelf.netns[--l->shelf.netns_n] : netns_make(l->host_net);
+}
+
+/* Fills what the steps need. Whatever it took is in *r even when it fails. */
+static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_err *err)
+{
+    const struct hob_launch_request *head = r->request->head;
+    struct cgroup_limits limits = {.memory_bytes = (uint64_t)head->memory_mb << 20,
+                                   .cpu_percent = head->cpu_percent,
+                                   .cpu_weight = head->cpu_weight,
+                                   .pids_max = head->pids_max};
+    if ((r->template = template_get(l, head->runtime, err)) < 0)
+        return err->code;
+    if (head->digest[0] && (r->code = code_open(l, head->digest, err)) < 0)
+        return err->code;
+    if (!take_set(l, &limits, &r->set))
+        return hob_fail_errno(err, errno, "its cgroups");
+    if ((r->netns = take_netns(l)) < 0)
+        return hob_fail_errno(err, errno, "its network namespace");
+    (void)snprintf(r->tmp_options, sizeof r->tmp_options, "size=%llu,nr_inodes=%u,mode=1777",
+                   (unsigned long long)head->tmp_bytes, head->tmp_inodes);
+    return HOB_OK;
+}
+
+/* Goes to the template's mount namespace, clones there, comes back. */
+static enum hob_code start(struct launcher *l, struct recipe *r, struct launched *ret, struct hob_err *err)
+{
+    r->report->step = r->report->errnum = 0;
+    if (setns(r->template, CLONE_NEWNS) < 0)
+        return hob_fail_errno(err, errno, "entering the mounts of runtime '%s'", r->request->head->runtime);
+    ret->pid = clone_sandboxed(r, &ret->pidfd);
+    int errnum = errno;
+    HOB_ASSERT(setns(l->host_mnt, CLONE_NEWNS) == 0);
+    if (ret->pid < 0)
+        return hob_fail_errno(err, errnum, "clone");
+    if (r->report->errnum) {
+        hob_close_p(&ret->pidfd);
+        return hob_fail_errno(err, r->report->errnum, "%s", steps[r->report->step].what);
+    }
+    return HOB_OK;
+}
+
+enum hob_code launch(struct launcher *l, const struct request *r, const int fds[4], unsigned uid,
+                     struct launched *ret, struct hob_err *err)
+{
+    static int abi = -1;
+    if (abi < 0)
+        abi = landlock_abi();
+    struct recipe recipe = {.l = l,
+                            .request = r,
+                            .template = -1,
+                            .netns = -1,
+                            .code = -1,
+                            .fds = {fds[0], fds[1], fds[2], fds[3] < 0 ? l->null : fds[3]},
+                            .uid = uid,
+                            .landlock_abi = abi,
+                            .report = l->report};
+    for (size_t i = 0; i < 4; i++)
+        HOB_ASSERT(recipe.fds[i] > 3); /* below lie the descriptors that they become */
+    for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
+        recipe.set.doors[i] = -1;
+    *ret = (struct launched){.pid = -1, .pidfd = -1};
+    enum hob_code code = prepare(l, &recipe, err);
+    ret->set = recipe.set.number;
+    if (code == HOB_OK)
+        code = start(l, &recipe, ret, err);
+    cgroup_close_doors(&l->cgroups, &recipe.set);
+    hob_close_p(&recipe.netns);
+    hob_close_p(&recipe.code);
+    return code;
+}
+
+bool launch_restock(struct launcher *l)
+{
+    if (l->shelf.sets_n < LAUNCHER_SHELF && l->shelf.limits.pids_max &&
+        cgroup_make(&l->cgroups, &l->shelf.limits, &l->shelf.sets[l->shelf.sets_n])) {
+        l->shelf.sets_n++;
+        return true;
+    }
+    if (l->shelf.netns_n < LAUNCHER_SHELF &&
+        (l->shelf.netns[l->shelf.netns_n] = netns_make(l->host_net)) >= 0) {
+        l->shelf.netns_n++;
+        return true;
+    }
+    return false;
+}
+
+void launch_clear(struct launcher *l)
+{
+    while (l->shelf.sets_n) {
+        struct cgroup_set *set = &l->shelf.sets[--l->shelf.sets_n];
+        cgroup_close_doors(&l->cgroups, set);
+        if (!cgroup_remove(&l->cgroups, set->number))
+            continue; /* the guard sweeps what is left */
+    }
+    while (l->shelf.netns_n)
+        (void)close(l->shelf.netns[--l->shelf.netns_n]);
+}

@@ -1,0 +1,544 @@
+/* The worker: one epoll loop, one thread.
+ *
+ *   listener   accept, only from the uid that is served
+ *   connection one request at a time, one answer each; while answers wait to be sent, nothing more is read
+ *   signals    SIGTERM ends everything; SIGCHLD: a sandbox's pid 1 is gone, and with it (the kernel waits for
+ *              them) every process of its pid namespace
+ *   oom        v1 tells that some group ran out of memory: find it, end all of it
+ *   timers     grace periods of STOP, cgroups that are still busy, shelves to fill
+ *
+ * A sandbox:  LIVE -> (STOP) STOPPING -> (grace over) killed -> reaped: EXITED is sent, its groups are removed
+ * when they can be. A connection's end kills what it launched. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdmsg.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "sandbox/launch.h"
+#include "sandbox/launcher.h"
+#include "sandbox/request.h"
+
+#include "base/banned.h"
+
+enum {
+    EVENTS_MAX = 32,
+    TICK_MS = 10,     /* busy cgroups are tried again */
+    RESTOCK_MS = 1,   /* idle for so long: one thing more for the shelves */
+    OOM_SCANS = 4,    /* the kernel tells before it counts the kill: look again */
+    REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
+    BUSY_MAX = 256,
+    END_MS = 5000, /* at most, from SIGTERM */
+};
+
+struct conn {
+    struct hob_node in_all;
+    struct hob_list answers; /* struct answer, unsent */
+    int fd;
+    uint64_t serial;
+};
+struct answer {
+    struct hob_node in_conn;
+    struct hob_launch_reply reply;
+    int fd; /* to pass along, owned; -1: none */
+};
+struct sandbox_key {
+    uint64_t conn, id;
+};
+struct sandbox {
+    struct sandbox_key key;
+    struct conn *conn; /* NULL when it has closed */
+    struct hob_node in_stopping;
+    uint64_t kill_at_ms;
+    uint64_t set;
+    pid_t pid;
+    uint16_t slot;
+    bool is_frozen;
+    UT_hash_handle by_key, by_pid;
+};
+struct busy_set { /* to be removed */
+    struct hob_node in_busy;
+    uint64_t set;
+};
+
+struct server {
+    struct launcher *l;
+    int epoll, listener, signals;
+    struct hob_list conns, stopping, busy;
+    struct sandbox *by_key, *by_pid;
+    size_t live, conns_n, busy_n;
+    uint64_t serial;
+    uint16_t free_slots[LAUNCHER_SANDBOXES_MAX];
+    uint16_t generations[LAUNCHER_SANDBOXES_MAX];
+    size_t free_n;
+    uint64_t oom_noise; /* signals that removed groups will still give */
+    unsigned oom_scans;
+    uint64_t oom_at_ms;
+    bool is_ending;
+    uint64_t end_at_ms;
+    _Alignas(8) char message[HOB_FDMSG_BYTES_MAX];
+};
+
+/* --- answers --------------------------------------------------------------------------------------------------- */
+static void watch(struct server *s, int fd, uint32_t events, void *what, int op)
+{
+    struct epoll_event e = {.events = events, .data.ptr = what};
+    HOB_ASSERT(epoll_ctl(s->epoll, op, fd, &e) == 0);
+}
+
+static void answer_free(struct answer *a)
+{
+    hob_list_remove(&a->in_conn);
+    hob_close_p(&a->fd);
+    free(a);
+}
+
+/* Sends what waits. False: the peer is gone. */
+static bool conn_flush(struct server *s, struct conn *c)
+{
+    bool was_waiting = !hob_list_is_empty(&c->answers);
+    struct hob_node *first;
+    while ((first = hob_list_first(&c->answers))) {
+        struct answer *a = HOB_CONTAINER_OF(first, struct answer, in_conn);
+        int sent = hob_fdmsg_send(c->fd, hob_str_n(&a->reply, sizeof a->reply), &a->fd, a->fd >= 0);
+        if (sent < 0)
+            return false;
+        if (sent == 0)
+            break;
+        answer_free(a);
+    }
+    if (was_waiting)
+        watch(s, c->fd, hob_list_is_empty(&c->answers) ? EPOLLIN : EPOLLOUT, c, EPOLL_CTL_MOD);
+    return true;
+}
+
+/* Takes `fd`. What cannot be sent now waits; a peer that is gone is noticed by its connection's event. */
+static void conn_answer(struct server *s, struct conn *c, const struct hob_launch_reply *reply, int fd)
+{
+    struct answer *a = hob_new(struct answer);
+    a->reply = *reply;
+    a->reply.magic = HOB_LAUNCH_MAGIC;
+    a->fd = fd;
+    hob_list_push_back(&c->answers, &a->in_conn);
+    if (!conn_flush(s, c))
+        (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+static void conn_fail(struct server *s, struct conn *c, uint64_t id, const struct hob_err *err)
+{
+    struct hob_launch_reply reply = {
+        .answer = HOB_LAUNCH_FAILED, .id = id, .errnum = err->errnum ? err->errnum : EINVAL};
+    (void)snprintf(reply.text, sizeof reply.text, "%s", err->msg);
+    conn_answer(s, c, &reply, -1);
+}
+
+/* --- sandboxes --------------------------------------------------------------------------------------------------- */
+static unsigned slot_uid(const struct server *s, uint16_t slot)
+{
+    if (!s->l->has_uid_range)
+        return geteuid();
+    return LAUNCHER_UID_BASE + slot + LAUNCHER_UID_STRIDE * (unsigned)s->generations[slot];
+}
+
+static void set_remove_later(struct server *s, uint64_t set)
+{
+    struct busy_set *b = hob_new(struct busy_set);
+    b->set = set;
+    hob_list_push_back(&s->busy, &b->in_busy);
+    s->busy_n++;
+}
+
+static void remove_busy(struct server *s, unsigned most)
+{
+    HOB_LIST_EACH(&s->busy, node, next)
+    {
+        struct busy_set *b = HOB_CONTAINER_OF(node, struct busy_set, in_busy);
+        if (most-- == 0)
+            return;
+        hob_list_remove(node);
+        if (!cgroup_remove(&s->l->cgroups, b->set)) {
+            hob_list_push_back(&s->busy, node);
+            continue;
+        }
+        s->oom_noise++;
+        s->busy_n--;
+        free(b);
+    }
+}
+
+/* A frozen process of v1 dies only when thawed. */
+static void sandbox_signal(struct server *s, struct sandbox *b, int signal)
+{
+    if (b->is_frozen && cgroup_freeze(&s->l->cgroups, b->set, false) == 0)
+        b->is_frozen = false;
+    (void)kill(b->pid, signal); /* not reaped yet, so the pid is still its own */
+}
+
+static void sandbox_add(struct server *s, struct conn *c, uint64_t id, const struct launched *launched)
+{
+    struct sandbox *b = hob_new(struct sandbox);
+    b->key = (struct sandbox_key){c->serial, id};
+    b->conn = c;
+    b->pid = launched->pid;
+    b->set = launched->set;
+    b->slot = s->free_slots[--s->free_n];
+    HASH_ADD(by_key, s->by_key, key, sizeof b->key, b);
+    HASH_ADD(by_pid, s->by_pid, pid, sizeof b->pid, b);
+    s->live++;
+}
+
+static struct sandbox *sandbox_find(struct server *s, const struct conn *c, uint64_t id)
+{
+    struct sandbox_key key = {c->serial, id};
+    struct sandbox *b;
+    HASH_FIND(by_key, s->by_key, &key, sizeof key, b);
+    return b;
+}
+
+static uint64_t rusage_us(const struct rusage *r)
+{
+    return (uint64_t)(r->ru_utime.tv_sec + r->ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(r->ru_utime.tv_usec + r->ru_stime.tv_usec);
+}
+
+static void sandbox_reaped(struct server *s, struct sandbox *b, int status, const struct rusage *rusage)
+{
+    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_EXITED, .id = b->key.id, .wait_status = status};
+    cgroup_usage(&s->l->cgroups, b->set, &reply.usage);
+    if (reply.usage.cpu_us == 0) /* no accounting group: pid 1's with all it reaped */
+        reply.usage.cpu_us = rusage_us(rusage);
+    HASH_DELETE(by_key, s->by_key, b);
+    HASH_DELETE(by_pid, s->by_pid, b);
+    hob_list_remove(&b->in_stopping);
+    s->generations[b->slot] = (uint16_t)((s->generations[b->slot] + 1U) % s->l->uid_generations);
+    s->free_slots[s->free_n++] = b->slot;
+    s->live--;
+    set_remove_later(s, b->set);
+    if (b->conn)
+        conn_answer(s, b->conn, &reply, -1);
+    free(b);
+}
+
+static void reap(struct server *s)
+{
+    int status;
+    struct rusage rusage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &rusage)) > 0) {
+        struct sandbox *b;
+        HASH_FIND(by_pid, s->by_pid, &pid, sizeof pid, b);
+        if (b) /* else: one that failed before it was a sandbox */
+            sandbox_reaped(s, b, status, &rusage);
+    }
+}
+
+/* v1 kills one process of the group that ran out of memory; the instance is then ended whole. */
+static void oom_scan(struct server *s)
+{
+    struct sandbox *b, *next;
+    HASH_ITER(by_key, s->by_key, b, next)
+    {
+        struct hob_launch_usage usage;
+        cgroup_usage(&s->l->cgroups, b->set, &usage);
+        if (usage.oom_kills)
+            sandbox_signal(s, b, SIGKILL);
+    }
+}
+
+static void on_oom(struct server *s)
+{
+    uint64_t n = 0;
+    if (read(cgroup_oom_fd(&s->l->cgroups), &n, sizeof n) != (ssize_t)sizeof n)
+        return;
+    uint64_t noise = n < s->oom_noise ? n : s->oom_noise;
+    s->oom_noise -= noise;
+    if (n > noise)
+        s->oom_scans = OOM_SCANS;
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------- */
+static void do_launch(struct server *s, struct conn *c, const struct request *r, int fds[4])
+{
+    struct hob_err err = {0};
+    struct launched launched = {.pid = -1};
+    uint64_t id = r->head->id;
+    if (sandbox_find(s, c, id)) {
+        (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is in use on this connection", (unsigned long long)id);
+        conn_fail(s, c, id, &err);
+        return;
+    }
+    if (s->free_n == 0) {
+        (void)hob_fail(&err, HOB_E_BUSY, "%d sandboxes are live, no more fit", LAUNCHER_SANDBOXES_MAX);
+        conn_fail(s, c, id, &err);
+        return;
+    }
+    unsigned uid = slot_uid(s, s->free_slots[s->free_n - 1]);
+    if (launch(s->l, r, fds, uid, &launched, &err) != HOB_OK) {
+        if (launched.set)
+            set_remove_later(s, launched.set);
+        hob_log(HOB_LOG_WARN, "launch.fail", "runtime=%s error=\"%s\"", r->head->runtime, err.msg);
+        conn_fail(s, c, id, &err);
+        return;
+    }
+    sandbox_add(s, c, id, &launched);
+    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = id};
+    conn_answer(s, c, &reply, launched.pidfd);
+}
+
+static void do_stop(struct server *s, struct sandbox *b, uint32_t grace_ms)
+{
+    uint64_t kill_at_ms = hob_now_ms() + grace_ms;
+    sandbox_signal(s, b, grace_ms ? SIGTERM : SIGKILL);
+    if (hob_node_is_linked(&b->in_stopping)) /* a second STOP may only shorten the grace */
+        b->kill_at_ms = b->kill_at_ms < kill_at_ms ? b->kill_at_ms : kill_at_ms;
+    else if (grace_ms) {
+        b->kill_at_ms = kill_at_ms;
+        hob_list_push_back(&s->stopping, &b->in_stopping);
+    }
+}
+
+static void do_known(struct server *s, struct conn *c, const struct hob_launch_request *head)
+{
+    struct hob_err err = {0};
+    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_DONE, .id = head->id};
+    struct sandbox *b = sandbox_find(s, c, head->id);
+    if (!b) {
+        (void)hob_fail(&err, HOB_E_NOT_FOUND, "id %llu is not live on this connection",
+                       (unsigned long long)head->id);
+        err.errnum = ESRCH;
+        conn_fail(s, c, head->id, &err);
+        return;
+    }
+    bool is_freeze = head->op == HOB_LAUNCH_FREEZE;
+    if (head->op == HOB_LAUNCH_STATS)
+        cgroup_usage(&s->l->cgroups, b->set, &reply.usage);
+    else if (head->op == HOB_LAUNCH_STOP)
+        do_stop(s, b, head->grace_ms);
+    else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
+        (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
+        conn_fail(s, c, head->id, &err);
+        return;
+    } else
+        b->is_frozen = is_freeze;
+    conn_answer(s, c, &reply, -1);
+}
+
+static void do_request(struct server *s, struct conn *c, size_t n, int *fds, size_t fds_n)
+{
+    static struct request r;
+    struct hob_err err = {0};
+    const struct hob_launch_request *head = (const void *)s->message;
+    if (request_judge(s->message, n, &r, &err) != HOB_OK ||
+        request_judge_fds(&r, fds, fds_n, &err) != HOB_OK) {
+        conn_fail(s, c, n >= sizeof *head ? head->id : 0, &err);
+    } else if (head->op == HOB_LAUNCH_LAUNCH) {
+        do_launch(s, c, &r, fds);
+    } else if (head->op == HOB_LAUNCH_PROBE) {
+        struct hob_launch_reply reply = {.answer = HOB_LAUNCH_PROBED, .id = head->id};
+        probe_report(s->l, reply.text, sizeof reply.text);
+        conn_answer(s, c, &reply, -1);
+    } else {
+        do_known(s, c, head);
+    }
+}
+
+/* --- connections --------------------------------------------------------------------------------------------------- */
+static void conn_close(struct server *s, struct conn *c)
+{
+    struct sandbox *b, *next;
+    HASH_ITER(by_key, s->by_key, b, next)
+    {
+        if (b->conn != c)
+            continue;
+        b->conn = NULL;
+        sandbox_signal(s, b, SIGKILL);
+    }
+    HOB_LIST_EACH(&c->answers, node, after)
+    answer_free(HOB_CONTAINER_OF(node, struct answer, in_conn));
+    hob_list_remove(&c->in_all);
+    (void)close(c->fd);
+    s->conns_n--;
+    free(c);
+}
+
+static void on_listener(struct server *s)
+{
+    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    unsigned uid = hob_peer_uid(fd);
+    if (uid != s->l->options->uid || s->conns_n == LAUNCHER_CONNECTIONS_MAX || s->is_ending) {
+        hob_log(HOB_LOG_WARN, "conn.refuse", "uid=%u connections=%zu", uid, s->conns_n);
+        (void)close(fd);
+        return;
+    }
+    struct conn *c = hob_new(struct conn);
+    c->fd = fd;
+    c->serial = ++s->serial;
+    hob_list_init(&c->answers);
+    hob_list_push_back(&s->conns, &c->in_all);
+    s->conns_n++;
+    watch(s, fd, EPOLLIN, c, EPOLL_CTL_ADD);
+}
+
+static void on_conn(struct server *s, struct conn *c, uint32_t events)
+{
+    if ((events & EPOLLOUT) && !conn_flush(s, c)) {
+        conn_close(s, c);
+        return;
+    }
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        return;
+    int fds[4] = {-1, -1, -1, -1};
+    size_t fds_n = 0;
+    ssize_t n = hob_fdmsg_recv(c->fd, s->message, sizeof s->message, fds, HOB_COUNT(fds), &fds_n);
+    if (n > 0 && !s->is_ending)
+        do_request(s, c, (size_t)n, fds, fds_n);
+    else if (n < 0 && errno == EMSGSIZE) {
+        struct hob_err err = {0};
+        (void)hob_fail(&err, HOB_E_TOO_LARGE, "a message of more than %d bytes or 4 descriptors",
+                       HOB_FDMSG_BYTES_MAX);
+        conn_fail(s, c, 0, &err);
+    } else if (n == 0 || (n < 0 && errno != EAGAIN))
+        conn_close(s, c);
+    for (size_t i = 0; i < fds_n; i++)
+        (void)close(fds[i]);
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------------------ */
+static void end_begin(struct server *s)
+{
+    struct sandbox *b, *next;
+    s->is_ending = true;
+    s->end_at_ms = hob_now_ms() + END_MS;
+    HASH_ITER(by_key, s->by_key, b, next)
+    sandbox_signal(s, b, SIGKILL);
+}
+
+static void on_signals(struct server *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info)
+        if (info.ssi_signo != SIGCHLD && !s->is_ending)
+            end_begin(s);
+    reap(s);
+}
+
+/* Kills what has had its grace. Returns when the next one is due, in ms from now; -1: none. */
+static int64_t deadlines(struct server *s)
+{
+    int64_t due = -1;
+    uint64_t now = hob_list_is_empty(&s->stopping) ? 0 : hob_now_ms();
+    HOB_LIST_EACH(&s->stopping, node, next)
+    {
+        struct sandbox *b = HOB_CONTAINER_OF(node, struct sandbox, in_stopping);
+        if (b->kill_at_ms <= now) {
+            hob_list_remove(node);
+            sandbox_signal(s, b, SIGKILL);
+        } else if (due < 0 || (int64_t)(b->kill_at_ms - now) < due)
+            due = (int64_t)(b->kill_at_ms - now);
+    }
+    return due;
+}
+
+/* What can wait until nothing else is to do. Returns for how long, in ms, nothing here needs doing; -1: for ever. */
+static int64_t idle(struct server *s, bool is_quiet)
+{
+    if (s->oom_scans && hob_now_ms() >= s->oom_at_ms) {
+        s->oom_scans--;
+        s->oom_at_ms = hob_now_ms() + TICK_MS;
+        oom_scan(s);
+    }
+    if (is_quiet || s->busy_n > BUSY_MAX)
+        remove_busy(s, REMOVE_BATCH);
+    if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
+        s->oom_noise = 0; /* nobody is left whose signal it could hide */
+    bool is_stocking = !s->is_ending && s->conns_n && (is_quiet ? launch_restock(s->l) : true);
+    if (is_stocking)
+        return RESTOCK_MS;
+    return s->oom_scans || !hob_list_is_empty(&s->busy) ? TICK_MS : -1;
+}
+
+static bool is_over(const struct server *s)
+{
+    return s->is_ending && ((s->live == 0 && hob_list_is_empty(&s->busy)) || hob_now_ms() >= s->end_at_ms);
+}
+
+static void dispatch(struct server *s, const struct epoll_event *e)
+{
+    if (e->data.ptr == &s->listener)
+        on_listener(s);
+    else if (e->data.ptr == &s->signals)
+        on_signals(s);
+    else if (e->data.ptr == &s->oom_noise)
+        on_oom(s);
+    else
+        on_conn(s, e->data.ptr, e->events);
+}
+
+static void serve(struct server *s)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int64_t wait_ms = 0;
+    while (!is_over(s)) {
+        int n = epoll_wait(s->epoll, events, EVENTS_MAX, (int)wait_ms);
+        for (int i = 0; i < n; i++)
+            dispatch(s, &events[i]);
+        int64_t idle_ms = idle(s, n == 0), due_ms = deadlines(s);
+        wait_ms = idle_ms < 0 || (due_ms >= 0 && due_ms < idle_ms) ? due_ms : idle_ms;
+        if (s->is_ending)
+            wait_ms = TICK_MS;
+    }
+}
+
+static void open_server(struct server *s, int listener)
+{
+    sigset_t mask;
+    (void)sigfillset(&mask);
+    HOB_ASSERT(sigprocmask(SIG_SETMASK, &mask, NULL) == 0);
+    (void)sigemptyset(&mask);
+    (void)sigaddset(&mask, SIGTERM);
+    (void)sigaddset(&mask, SIGINT);
+    (void)sigaddset(&mask, SIGCHLD);
+    s->listener = listener;
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    s->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0);
+    watch(s, listener, EPOLLIN, &s->listener, EPOLL_CTL_ADD);
+    watch(s, s->signals, EPOLLIN, &s->signals, EPOLL_CTL_ADD);
+    if (cgroup_oom_fd(&s->l->cgroups) >= 0)
+        watch(s, cgroup_oom_fd(&s->l->cgroups), EPOLLIN, &s->oom_noise, EPOLL_CTL_ADD);
+    hob_list_init(&s->conns);
+    hob_list_init(&s->stopping);
+    hob_list_init(&s->busy);
+    unsigned seed = hob_hash("generation", 10); /* two launchers of one machine should not meet */
+    for (size_t i = 0; i < LAUNCHER_SANDBOXES_MAX; i++) {
+        s->free_slots[s->free_n++] = (uint16_t)(LAUNCHER_SANDBOXES_MAX - 1 - i);
+        s->generations[i] = (uint16_t)(seed % s->l->uid_generations);
+    }
+}
+
+int server_run(struct launcher *l, int listener)
+{
+    struct server *s = hob_new(struct server);
+    s->l = l;
+    open_server(s, listener);
+    serve(s);
+    HOB_LIST_EACH(&s->conns, node, next)
+    conn_close(s, HOB_CONTAINER_OF(node, struct conn, in_all));
+    launch_clear(l);
+    free(s);
+    return 0;
+}
