@@ -232,17 +232,18 @@ static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
                                                  .dispatcher = d->dispatcher,
                                                  .nodes = d->nodes,
                                                  .store = d->store,
-                                                 .logs = d->logs});
+                                                 .logs = d->logs,
+                                                 .tokens = d->tokens});
     d->server = http_server_start(&d->loop,
                                   &(struct http_server_options){.host = d->o->host,
                                                                 .port = d->o->port,
-                                                                .on_request = front_on_request,
+                                                                .on_request = front_handle,
                                                                 .ctx = d->front,
                                                                 .server_name = "hob"},
                                   err);
     if (!d->server)
         return err->code;
-    front_watch_server(d->front, d->server);
+    front_watch(d->front, d->server);
     return HOB_OK;
 }
 
@@ -364,7 +365,7 @@ static void drain(struct daemon *d)
 {
     HOB_ASSERT(d->state < D_DRAINING);
     d->state = D_DRAINING;
-    control_drain(d->control);
+    front_drain(d->front);
     http_server_drain(d->server, DRAIN_MS, on_server_drained, d);
 }
 
