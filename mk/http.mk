@@ -1,6 +1,7 @@
 # The HTTP server's parts: llhttp in strict mode, the floor it is measured against, its fuzz target.
 
 # Debian's sources choose leniency at compile time.
+$(LLHTTP_OBJ): mk/http.mk
 $(LLHTTP_OBJ): HARD += -DLLHTTP_STRICT_MODE=1
 
 $(B)/bench/gateway_floor: bench/gateway_floor.c $(B)/lib/libllhttp.a

@@ -237,6 +237,8 @@ static bool refuse_as_llhttp(const llhttp_t *p, struct http_refusal *r)
     switch ((int)llhttp_get_errno(p)) {
     case HPE_INVALID_METHOD:
         return refuse(r, 501, "unknown_method", "this method is not supported");
+    case HPE_INVALID_URL:
+        return refuse(r, 400, "bad_target", "the request target is malformed");
     case HPE_INVALID_CONTENT_LENGTH:
     case HPE_UNEXPECTED_CONTENT_LENGTH:
         return refuse(r, 400, "bad_content_length",
