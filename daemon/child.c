@@ -22,7 +22,7 @@ struct child {
     pid_t pid; /* 0: not running */
     uint64_t started_ms;
     unsigned backoff_ms;
-    bool can_restart, is_watched;
+    bool can_restart, is_watched, is_let_go;
     uv_signal_t on_death;
     uv_timer_t again;
     child_lost_cb lost;
@@ -132,6 +132,10 @@ static void try_again(uv_timer_t *timer)
 
 static void note_death(struct child *c, int status)
 {
+    if (c->is_let_go) {
+        c->pid = 0;
+        return;
+    }
     hob_log(HOB_LOG_ERROR, "child.died", "name=%s pid=%d exit=%d signal=%d", c->spec.name, (int)c->pid,
             WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
     bool was_steady = hob_now_ms() - c->started_ms > STEADY_MS;
@@ -164,6 +168,12 @@ void child_watch(struct child *c, uv_loop_t *loop, bool can_restart, child_lost_
     HOB_ASSERT(uv_signal_start(&c->on_death, on_sigchld, SIGCHLD) == 0);
     c->is_watched = true;
     on_sigchld(&c->on_death, SIGCHLD); /* it may have died before we looked */
+}
+
+void child_let_go(struct child *c)
+{
+    c->is_let_go = true;
+    (void)uv_timer_stop(&c->again);
 }
 
 static bool reap_within(struct child *c, unsigned ms)

@@ -24,6 +24,8 @@ struct child_spec {
 HOB_MUST_USE struct child *child_start(const struct child_spec *spec, struct hob_err *err);
 /* From now on its death is seen: it is restarted (`can_restart`, 100 ms doubling to 10 s), else `lost` is called. */
 void child_watch(struct child *c, uv_loop_t *loop, bool can_restart, child_lost_cb lost, void *ctx);
+/* Its end is expected from now on: neither logged nor mended. */
+void child_let_go(struct child *c);
 /* SIGTERM, then SIGKILL after grace_ms; blocks until it is reaped. Frees it. */
 void child_stop(struct child *c, unsigned grace_ms);
 const char *child_name(const struct child *c);

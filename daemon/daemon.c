@@ -358,6 +358,8 @@ static void on_server_drained(void *ctx)
 {
     struct daemon *d = ctx;
     d->state = D_CLOSING;
+    child_let_go(d->runner); /* it ends by itself when its link closes */
+    child_let_go(d->launcher);
     control_close(d->control, on_control_closed, d);
 }
 
