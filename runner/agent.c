@@ -63,7 +63,7 @@ static void agent_hello(struct agent *a)
     hob_pairs_add(w, HOB_STR("node"), hob_str(a->o.node));
     hob_pairs_add(w, HOB_STR("version"), HOB_STR(HOB_VERSION));
     hob_pairs_add(w, HOB_STR("engines"), is_up ? hob_str(a->engine->name) : HOB_STR(""));
-    hob_pairs_add_u64(w, "rootless", strstr(probe, "rootless=1") != NULL);
+    hob_pairs_add_u64(w, "rootless", strstr(probe, " rootless:") != NULL);
     hob_pairs_add(w, HOB_STR("probe"), hob_str(probe));
     uplink_send(a->uplink, NULL, 0);
 }
@@ -106,15 +106,10 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
 
 static void check_add(struct hob_pairs_writer *w, struct hob_str line)
 {
-    char text[640];
     bool has_verdict = hob_str_starts(line, HOB_STR("ok ")) || hob_str_starts(line, HOB_STR("warn ")) ||
                        hob_str_starts(line, HOB_STR("fail "));
-    struct hob_str value, name = hob_str_cut(line, '=', &value);
-    int n = has_verdict || !value.at
-                ? snprintf(text, sizeof text, "%s%.*s", has_verdict ? "" : "ok launcher: ", HOB_STR_ARG(line))
-                : snprintf(text, sizeof text, "ok %.*s: %.*s", HOB_STR_ARG(name), HOB_STR_ARG(value));
-    hob_pairs_add(w, HOB_STR("check"),
-                  hob_str_n(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+    if (has_verdict)
+        hob_pairs_add(w, HOB_STR("check"), line);
 }
 
 static void agent_doctor(struct agent *a)

@@ -22,6 +22,7 @@
 enum {
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 2000,
+    QUIET_MS = 400,
     ANSWER_MS = 10000, /* a launcher that owes an answer this long counts as gone */
     WATCH_MS = 1000,
     QUEUE_BYTES_MAX = 8 * 1024 * 1024,
@@ -168,7 +169,7 @@ static enum hob_code code_of_errno(int errnum)
     }
 }
 
-static void run_answer_failed(struct engine_run *r, const struct hob_launch_reply *a)
+static void run_answer_failed(struct engine_run *r, unsigned op, const struct hob_launch_reply *a)
 {
     if (r->state == RUN_LAUNCHING) {
         struct hob_err err;
@@ -180,6 +181,8 @@ static void run_answer_failed(struct engine_run *r, const struct hob_launch_repl
     }
     hob_log(HOB_LOG_WARN, "sandbox.refused", "run=%llu errno=%d %.200s", (unsigned long long)r->id, a->errnum,
             a->text);
+    if (op == HOB_LAUNCH_FREEZE || op == HOB_LAUNCH_THAW)
+        r->listener.frozen(r->ctx, r->is_frozen); /* as it was */
 }
 
 static void run_answer_done(struct engine_run *r, unsigned op, const struct hob_launch_reply *a)
@@ -213,10 +216,12 @@ static void run_ended(struct engine_run *r, const struct hob_launch_reply *a)
 
 static void engine_down(struct sandbox *e, const char *why)
 {
-    if (!e->is_failing)
-        hob_log(HOB_LOG_ERROR, "launcher.lost", "path=%s %s", e->path, why);
-    e->is_failing = true;
     bool was_up = e->state == ENGINE_UP;
+    /* While both start it is merely not there yet. */
+    bool is_news = !e->is_failing && (e->state != ENGINE_DOWN || e->backoff_ms >= QUIET_MS);
+    if (is_news)
+        hob_log(HOB_LOG_ERROR, "launcher.lost", "path=%s %s", e->path, why);
+    e->is_failing = e->is_failing || is_news;
     e->state = ENGINE_DOWN;
     hob_msgsock_close(e->sock);
     e->sock = NULL;
@@ -292,10 +297,9 @@ static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, i
         run_ended(r, a);
     else if (a->answer == HOB_LAUNCH_DONE && !is_launching)
         run_answer_done(r, take_op(r), a);
-    else if (a->answer == HOB_LAUNCH_FAILED) {
-        (void)take_op(r);
-        run_answer_failed(r, a);
-    } else
+    else if (a->answer == HOB_LAUNCH_FAILED)
+        run_answer_failed(r, take_op(r), a);
+    else
         return false;
     return true;
 }

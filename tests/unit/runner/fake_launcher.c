@@ -106,7 +106,8 @@ static void serve(const struct hob_launch_request *q, char *strings, const int *
     if (strcmp(q->runtime, "garbage") == 0 && hob_fdmsg_send(conn, HOB_STR("what?"), NULL, 0) == 1)
         return;
     if (q->op == HOB_LAUNCH_PROBE)
-        answer(HOB_LAUNCH_PROBED, q->id, 0, "cgroup=none\nrootless=1\nwarn seccomp: not used in tests", -1, 0,
+        answer(HOB_LAUNCH_PROBED, q->id, 0,
+               "ok cgroup: none\nwarn rootless: in tests\nwarn seccomp: not used in tests\nnoise\n", -1, 0,
                false);
     else if (q->op == HOB_LAUNCH_LAUNCH && strcmp(q->runtime, "hang") != 0)
         launch(q, strings, fds, fds_n);
