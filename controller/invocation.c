@@ -198,7 +198,7 @@ static void note_cold(struct invocation *i, const struct instance *inst)
 {
     uint64_t waited = i->dispatched_us > i->received_us ? i->dispatched_us - i->received_us : 0;
     i->times = (struct invocation_times){.queue_us = waited};
-    if (inst->invocations > 1 || inst->ready_us <= i->queued_us)
+    if (inst->invocations > 1 || inst->ready_us < i->queued_us)
         return;
     i->times.is_cold = true;
     i->times.start_us = inst->started_us - inst->asked_us;
