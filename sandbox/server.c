@@ -288,7 +288,6 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
     if (launch(s->l, r, fds, uid, &launched, &err) != HOB_OK) {
         if (launched.set)
             set_remove_later(s, launched.set);
-        hob_log(HOB_LOG_WARN, "launch.fail", "runtime=%s error=\"%s\"", r->head->runtime, err.msg);
         conn_fail(s, c, id, &err);
         return;
     }
