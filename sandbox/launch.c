@@ -224,7 +224,7 @@ static bool take_set(struct launcher *l, const struct cgroup_limits *limits, str
 
 static int take_netns(struct launcher *l)
 {
-    return l->shelf.netns_n ? l->shelf.netns[--l->shelf.netns_n] : netns_make(l->host_net);
+    return l->shelf.netns_n ? l->shelf.netns[--l->shelf.netns_n] : netns_make(l->own_net);
 }
 
 /* Fills what the steps need. Whatever it took is in *r even when it fails. */
@@ -304,7 +304,7 @@ bool launch_restock(struct launcher *l)
         return true;
     }
     if (l->shelf.netns_n < LAUNCHER_SHELF &&
-        (l->shelf.netns[l->shelf.netns_n] = netns_make(l->host_net)) >= 0) {
+        (l->shelf.netns[l->shelf.netns_n] = netns_make(l->own_net)) >= 0) {
         l->shelf.netns_n++;
         return true;
     }

@@ -31,9 +31,8 @@ struct launcher {
     const struct launcher_options *options;
     struct cgroups cgroups;
     struct templates templates;
-    int host_mnt, host_net, code,
-        null;              /* descriptors: namespaces to come back to, the code root, /dev/null */
-    struct report *report; /* where a new process says which step failed (launch.c) */
+    int host_mnt, own_net, code, null; /* descriptors: namespaces to come back to, the code root, /dev/null */
+    struct report *report;             /* where a new process says which step failed (launch.c) */
     bool is_rootless;
     bool has_uid_range; /* false: rootless with the one uid */
     unsigned uid_generations;

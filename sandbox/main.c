@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,7 +133,12 @@ HOB_NORETURN static void worker(struct launcher *l, int listener, int ready)
         _exit(1);
     l->null = fcntl(null, F_DUPFD_CLOEXEC, 10);
     l->host_mnt = open_or_die("/proc/self/ns/mnt", O_RDONLY);
-    l->host_net = open_or_die("/proc/self/ns/net", O_RDONLY);
+    if (unshare(CLONE_NEWNET) <
+        0) { /* the worker needs no network, and rootless could not come back to the host's */
+        hob_log(HOB_LOG_ERROR, "launcher.netns", "error=\"%s\"", hob_errno_text(errno));
+        _exit(1);
+    }
+    l->own_net = open_or_die("/proc/self/ns/net", O_RDONLY);
     l->code = open_or_die(l->options->code, O_PATH | O_DIRECTORY);
     l->report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     l->uid_generations = l->is_rootless ? LAUNCHER_UID_GENERATIONS_ROOTLESS : LAUNCHER_UID_GENERATIONS;

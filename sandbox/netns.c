@@ -20,7 +20,7 @@ static int loopback_up(void)
     return fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
-int netns_make(int host_net)
+int netns_make(int own_net)
 {
     if (unshare(CLONE_NEWNET) < 0)
         return -1;
@@ -32,7 +32,7 @@ int netns_make(int host_net)
         fd = -1;
     }
     /* staying in a sandbox's network would be a programmer's error: the descriptor is ours */
-    HOB_ASSERT(setns(host_net, CLONE_NEWNET) == 0);
+    HOB_ASSERT(setns(own_net, CLONE_NEWNET) == 0);
     errno = errnum;
     return fd;
 }

@@ -7,5 +7,5 @@
  * Worker only. */
 #pragma once
 
-/* Returns an owned descriptor, or -1 with errno. `host_net` is where the caller goes back to. */
-int netns_make(int host_net);
+/* Returns an owned descriptor, or -1 with errno. `own_net` is where the caller lives and goes back to. */
+int netns_make(int own_net);
