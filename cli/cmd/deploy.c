@@ -1,0 +1,281 @@
+/* Flow: JUDGE hob.json -> BUILD (each command once) -> PACK -> UPLOAD -> PRINT. The first failure ends it; nothing is
+ * changed on the server before it has the whole archive and has judged it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/out.h"
+#include "cli/pack.h"
+#include "cli/project.h"
+#include "cli/target.h"
+
+#include "base/banned.h"
+
+#define hob_auto_manifest __attribute__((cleanup(manifest_free_p)))
+
+enum { UPLOAD_MS = 15 * 60 * 1000, BAR_CELLS = 30 };
+
+/* Building -------------------------------------------------------------------------------------------------------- */
+
+/* The environment without what opens the server: a build command runs strangers' packages. Returns owned. */
+static char **environment_for_build(void)
+{
+    size_t n = 0, kept = 0;
+    while (environ[n])
+        n++;
+    char **list = hob_new_n(char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(environ[i], "HOB_TOKEN=", 10) != 0)
+            list[kept++] = environ[i];
+    return list;
+}
+
+/* Its output goes to stderr as it comes: stdout is for what people pipe on. */
+static int spawn_shell(const char *dir, const char *command, pid_t *ret_pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    char sh[] = "/bin/sh", flag[] = "-c";
+    hob_auto_free char *text = hob_strdup(command);
+    char *argv[] = {sh, flag, text, NULL};
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed)
+        return failed;
+    failed = posix_spawnattr_init(&attributes);
+    if (failed) {
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return failed;
+    }
+    hob_auto_free char **env = environment_for_build();
+    (void)sigemptyset(&defaults);
+    (void)sigaddset(&defaults, SIGPIPE); /* we ignore it, the command shall not */
+    failed = posix_spawnattr_setsigdefault(&attributes, &defaults);
+    failed = failed ? failed : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    failed = failed ? failed : posix_spawn_file_actions_addchdir_np(&actions, dir);
+    failed =
+        failed ? failed : posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    failed = failed ? failed : posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+    failed = failed ? failed : posix_spawn(ret_pid, sh, &actions, &attributes, argv, env);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+static enum hob_code build_one(struct cli *c, const char *dir, const struct function_config *f,
+                               struct hob_err *err)
+{
+    note(c, "Building %s: %s", f->name, f->build);
+    (void)fflush(c->err);
+    pid_t pid;
+    int status = 0, failed = spawn_shell(dir, f->build, &pid);
+    if (failed)
+        return hob_fail_errno(err, failed, "starting /bin/sh for functions.%s.build", f->name);
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return hob_fail_errno(err, errno, "waiting for functions.%s.build", f->name);
+    if (signals_interrupted())
+        return hob_fail(err, HOB_E_CANCELLED, "interrupted while building");
+    if (WIFSIGNALED(status))
+        return hob_fail_reason(err, HOB_E_INVALID, "build_failed",
+                               "functions.%s.build was killed by signal %d: %.100s", f->name,
+                               WTERMSIG(status), f->build);
+    if (WEXITSTATUS(status) != 0)
+        return hob_fail_reason(err, HOB_E_INVALID, "build_failed",
+                               "functions.%s.build failed with exit status %d: %.100s", f->name,
+                               WEXITSTATUS(status), f->build);
+    return HOB_OK;
+}
+
+/* Functions that share a command share its one run. */
+static enum hob_code build_all(struct cli *c, const char *dir, const struct manifest *m, struct hob_err *err)
+{
+    for (size_t i = 0; i < m->functions_n; i++) {
+        bool is_done = m->functions[i].build == NULL;
+        for (size_t k = 0; k < i && !is_done; k++)
+            is_done = m->functions[k].build && strcmp(m->functions[k].build, m->functions[i].build) == 0;
+        if (!is_done && build_one(c, dir, &m->functions[i], err) != HOB_OK)
+            return err->code;
+    }
+    return HOB_OK;
+}
+
+/* Packing --------------------------------------------------------------------------------------------------------- */
+
+static enum hob_code check_entries(const struct manifest *m, const struct pack *p, struct hob_err *err)
+{
+    for (size_t i = 0; i < m->functions_n; i++)
+        if (!pack_has_file(p, m->functions[i].entry))
+            return hob_fail_reason(
+                err, HOB_E_INVALID, "missing_entry",
+                "functions.%s.entry: there is no file '%.100s' in the archive (does .hobignore leave it out, or is a build missing?)",
+                m->functions[i].name, m->functions[i].entry);
+    return HOB_OK;
+}
+
+/* hob.json as it is, or with another app in it. */
+static enum hob_code manifest_for_app(struct hob_str text, const char *app, struct hob_buf *out,
+                                      struct hob_err *err)
+{
+    hob_auto_json json_t *root = hob_json_parse_commented(text, "hob.json", err);
+    if (!root)
+        return err->code;
+    HOB_ASSERT(json_object_set_new(root, "app", json_string(app)) == 0);
+    struct hob_jw w;
+    hob_jw_init(&w, out);
+    hob_jw_json(&w, root);
+    return hob_jw_end(&w, err);
+}
+
+/* Uploading ------------------------------------------------------------------------------------------------------- */
+
+struct bar {
+    struct cli *c;
+    int shown; /* percent that stands on the terminal */
+};
+
+static void on_upload(void *ctx, uint64_t sent, uint64_t total)
+{
+    struct bar *bar = ctx;
+    int percent = total ? (int)(sent * 100 / total) : 100;
+    if (percent == bar->shown)
+        return;
+    bar->shown = percent;
+    char cells[BAR_CELLS + 1], size[24];
+    for (int i = 0; i < BAR_CELLS; i++)
+        cells[i] = i * 100 < percent * BAR_CELLS ? '#' : '.';
+    cells[BAR_CELLS] = 0;
+    bytes_text(total, size);
+    (void)fprintf(bar->c->err, "\r[%s] %3d %% of %s", cells, percent, size);
+    (void)fflush(bar->c->err);
+}
+
+static json_t *upload(struct cli *c, const struct args *a, const char *app, const struct pack *p,
+                      struct hob_err *err)
+{
+    bool has_bar = c->is_err_terminal && !c->is_quiet && !c->is_json;
+    struct bar bar = {c, -1};
+    hob_auto_free char *path = url_path("/v1/apps/%s/deploy", app);
+    hob_auto_free char *env = args_has(a, "env") ? url_path("env=%s", args_get(a, "env")) : hob_strdup("");
+    bool is_dry = args_has(a, "dry-run");
+    hob_auto_free char *full = hob_asprintf("%s%s%s%s%s", path, *env || is_dry ? "?" : "", env,
+                                            *env && is_dry ? "&" : "", is_dry ? "dry_run=1" : "");
+    struct request q = {.method = "POST",
+                        .path = full,
+                        .body_fd = p->fd,
+                        .body_bytes = p->packed_bytes,
+                        .timeout_ms = UPLOAD_MS,
+                        .content_type = "application/gzip",
+                        .on_upload = has_bar ? on_upload : NULL,
+                        .ctx = &bar};
+    struct response r;
+    response_init(&r);
+    json_t *answer = NULL;
+    enum hob_code code = client_send(c, &q, &r, err);
+    if (bar.shown >= 0)
+        (void)fprintf(c->err, "\r\033[K");
+    if (code == HOB_OK)
+        answer = hob_json_parse(hob_buf_str(&r.body), "the server's answer", err);
+    response_done(&r);
+    return answer;
+}
+
+/* Printing -------------------------------------------------------------------------------------------------------- */
+
+static void print_result(struct cli *c, const json_t *answer, const char *app, bool is_dry)
+{
+    static const char *const heads[] = {"FUNCTION", "VERSION", "", "URL"};
+    const json_t *list = json_object_get(answer, "functions");
+    struct table t;
+    table_init(&t, HOB_COUNT(heads), heads);
+    size_t new_n = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *f = json_array_get(list, i);
+        const char *url = text_of(f, "url");
+        bool is_new = json_is_true(json_object_get(f, "is_new"));
+        new_n += is_new;
+        table_cellf(&t, "%.64s/%.64s", app, text_of(f, "name"));
+        table_cellf(&t, "%lld", (long long)json_integer_value(json_object_get(f, "version")));
+        table_cell(&t, is_new ? "new" : "unchanged");
+        hob_auto_free char *full = hob_asprintf("%s%s", *url == '/' ? client_url(c->client) : "", url);
+        table_cell(&t, full);
+    }
+    table_print(c, &t);
+    char size[24];
+    bytes_text((uint64_t)json_integer_value(json_object_get(answer, "bytes")), size);
+    note(c, "%s %zu of %zu functions (%lld files, %s, %.12s).%s", is_dry ? "Would deploy" : "Deployed", new_n,
+         json_array_size(list), (long long)json_integer_value(json_object_get(answer, "files")), size,
+         text_of(answer, "digest"), is_dry ? " A dry run: nothing was changed." : "");
+}
+
+static enum hob_code pack_and_upload(struct cli *c, const struct args *a, const char *dir,
+                                     struct hob_str text, const struct manifest *m, struct hob_err *err)
+{
+    const char *app = args_has(a, "app") ? args_get(a, "app") : m->app;
+    hob_auto_buf struct hob_buf other;
+    hob_buf_init(&other, text.n * 8 + 4096);
+    if (strcmp(app, m->app) != 0 && manifest_for_app(text, app, &other, err) != HOB_OK)
+        return err->code;
+    struct pack p;
+    if (pack_collect(&p, dir, err) != HOB_OK)
+        return err->code;
+    if (p.skipped_n)
+        warn(c, "%zu sockets, pipes or devices are left out", p.skipped_n);
+    enum hob_code code = check_entries(m, &p, err);
+    if (code == HOB_OK)
+        code = pack_write(&p, dir, other.n ? hob_buf_str(&other) : (struct hob_str){0}, err);
+    if (code == HOB_OK) {
+        char size[24];
+        bytes_text(p.packed_bytes, size);
+        note(c, "Packed %zu files, %s.", p.entries_n, size);
+        hob_auto_json json_t *answer = upload(c, a, app, &p, err);
+        code = answer ? HOB_OK : err->code;
+        if (answer && c->is_json)
+            print_json(c, answer);
+        else if (answer)
+            print_result(c, answer, app, args_has(a, "dry-run"));
+    }
+    pack_done(&p);
+    return code;
+}
+
+static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *err)
+{
+    const char *dir = args_at(a, 0) ? args_at(a, 0) : ".";
+    const char *app = args_get(a, "app");
+    if (app && !hob_name_is_valid(hob_str(app)))
+        return hob_fail(err, HOB_E_INVALID,
+                        "app name '%.70s': use a-z, 0-9 and '-', 1 to 64 characters, a letter first", app);
+    hob_auto_buf struct hob_buf text = {0};
+    if (project_read(dir, &text, err) != HOB_OK)
+        return err->code;
+    hob_auto_manifest struct manifest *m = manifest_parse(hob_buf_str(&text), args_get(a, "env"), err);
+    if (!m || build_all(c, dir, m, err) != HOB_OK)
+        return err->code;
+    return pack_and_upload(c, a, dir, hob_buf_str(&text), m, err);
+}
+
+static const struct option options[] = {
+    {'a', "app", "NAME", "deploy as another app than hob.json says"},
+    {'e', "env", "NAME", "with the overlay of that name from \"env\" in hob.json"},
+    {0, "dry-run", NULL, "do and judge everything, change nothing"},
+    {0},
+};
+const struct command cmd_deploy = {
+    .name = "deploy",
+    .usage = "[DIR]",
+    .summary = "Build, pack and upload a project; print URLs and versions.",
+    .details =
+        "Judges hob.json, runs each function's \"build\" in DIR, and packs what .hobignore does not leave out (as .gitignore\n"
+        "does; .git, .env, *.log and the like never go, node_modules does). The switch is atomic: all functions or none.",
+    .options = options,
+    .positionals_max = 1,
+    .run = run,
+};
