@@ -156,7 +156,7 @@ static void pump(void)
         (void)uv_run(&bench_loop, UV_RUN_NOWAIT);
 }
 
-static void pass_ms(uint64_t ms)
+HOB_UNUSED static void pass_ms(uint64_t ms)
 {
     bench_now_us += ms * 1000;
     dispatcher_tick(bench);
@@ -237,7 +237,7 @@ static void fake_exit(unsigned k, struct node_exit e)
     pump();
 }
 
-static void fake_fail(unsigned k)
+HOB_UNUSED static void fake_fail(unsigned k)
 {
     fake_exit(k, (struct node_exit){0});
 }
