@@ -18,9 +18,9 @@ void vault_each(struct vault *v, struct hob_str app, vault_each_cb cb, void *ctx
 size_t vault_count(struct vault *v, struct hob_str app);
 
 /* For controller/admin.c: seal, remember in memory what the store has taken, forget. */
-HOB_MUST_USE enum hob_code vault_seal(struct vault *v, const char *app, const char *name, struct hob_str value,
-                                      struct hob_buf *ret_sealed);
+HOB_MUST_USE enum hob_code vault_seal(struct vault *v, const char *app, const char *name,
+                                      struct hob_str value, struct hob_buf *ret_sealed);
 void vault_put(struct vault *v, const char *app, const char *name, struct hob_str sealed, int64_t updated_ms);
 void vault_drop(struct vault *v, const char *app, const char *name); /* name NULL: all of the app */
-/* A-Z, 0-9, '_', a letter first, 1 to 64 characters. */
+/* As in hob.json: A-Z, a-z, 0-9, '_', a letter first, 1 to 128 characters. */
 HOB_MUST_USE enum hob_code vault_name_check(struct hob_str name, struct hob_err *err);

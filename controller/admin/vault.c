@@ -16,7 +16,7 @@ enum {
     KEY_BYTES = crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
     NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
     TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES,
-    NAME_CHARS_MAX = 64,
+    NAME_CHARS_MAX = 128,
 };
 
 struct secret {
@@ -186,16 +186,21 @@ void vault_each(struct vault *v, struct hob_str app, vault_each_cb cb, void *ctx
         cb(ctx, list[i]->name, list[i]->updated_ms);
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
 enum hob_code vault_name_check(struct hob_str name, struct hob_err *err)
 {
-    bool is_valid = name.n >= 1 && name.n <= NAME_CHARS_MAX && name.at[0] >= 'A' && name.at[0] <= 'Z';
+    bool is_valid = name.n >= 1 && name.n <= NAME_CHARS_MAX && is_letter(name.at[0]);
     for (size_t i = 0; i < name.n && is_valid; i++) {
         char c = name.at[i];
-        is_valid = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+        is_valid = is_letter(c) || (c >= '0' && c <= '9') || c == '_';
     }
     if (!is_valid)
         return hob_fail(err, HOB_E_INVALID,
-                        "secret name '%.*s': use A-Z, 0-9 and '_', 1 to %d characters, a letter first",
+                        "secret name '%.*s': use A-Z, a-z, 0-9 and '_', 1 to %d characters, a letter first",
                         (int)(name.n < NAME_CHARS_MAX ? name.n : NAME_CHARS_MAX), name.at, NAME_CHARS_MAX);
     return HOB_OK;
 }
