@@ -4,6 +4,7 @@ import time
 
 PAYLOAD_MAX = 6 * 1024 * 1024
 JSON_TYPE = [(b"content-type", b"application/json")]
+OCTETS = [(b"content-type", b"application/octet-stream")]
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TEXT_TYPES = ("text", "json", "xml", "javascript")
 _HEX = {f"{i:02{c}}".encode(): bytes((i,)) for i in range(256) for c in "xX"}
