@@ -54,8 +54,9 @@ export class Invocation {
     this.cancelled = 0;
     this.isHeadSent = false;
     this.isAnswered = false;
+    this.isEnded = false;
     this.isDone = false;
-    this.waits = null;
+    this.waits = null; // Set of promises
     this.controller = null;
     this.lingerTimer = null;
     this.onCancel = null;
@@ -252,27 +253,24 @@ export class Invocation {
 
   // --- the end ---
   waitUntil(promise) {
-    (this.waits ??= []).push(Promise.resolve(promise));
+    this.waits ??= new Set();
+    const wait = Promise.resolve(promise)
+      .catch((error) => console.error('waitUntil:', error))
+      .finally(() => {
+        this.waits.delete(wait);
+        if (this.isEnded && this.waits.size === 0) this.done();
+      });
+    this.waits.add(wait);
   }
   /** The function's part is over: DONE now, or when every waitUntil has settled. */
   ended() {
-    if (this.waits !== null && !this.isDone && this.waits.length) void this.settle();
-    else this.done();
-  }
-  async settle() {
-    const timeout = setTimeout(() => {
-      console.warn(`waitUntil: ${this.waits.length} promises had not settled after ${WAIT_UNTIL_MS / 1000} s; given up`);
+    if (this.waits === null || this.waits.size === 0) return this.done();
+    if (this.isEnded || this.isDone) return;
+    this.isEnded = true;
+    this.lingerTimer ??= setTimeout(() => {
+      console.warn(`waitUntil: ${this.waits.size} promises had not settled after ${WAIT_UNTIL_MS / 1000} s; given up`);
       this.done();
     }, WAIT_UNTIL_MS);
-    for (let i = 0; i < this.waits.length; i++) {
-      try {
-        await this.waits[i];
-      } catch (error) {
-        console.error('waitUntil:', error);
-      }
-    }
-    clearTimeout(timeout);
-    this.done();
   }
   done() {
     if (this.isDone) return;
