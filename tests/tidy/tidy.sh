@@ -2,7 +2,7 @@
 # The law of the house, judged over every tracked file: includes go one way, sizes, banned calls, documented doors.
 # Prints TAP.
 cd "$(dirname "$0")/../.." || exit 1
-sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' | grep -v '^examples/' | sort -u)
+sources=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' | grep -vE '^(examples|runtimes)/' | sort -u) # runtimes/c/hob.h is a one-header library, its users' code follows their own rules
 n=0
 verdict() { # name, findings (empty: fine)
     n=$((n + 1))
@@ -60,7 +60,7 @@ verdict "no room holds more than 20 source files" "$bad"
 bad=$(printf '%s\n' "$sources" | grep '\.c$' | grep -v '^tests/' | grep -v '^runner/init/' |
     xargs -r grep -nE '(^|[^a-zA-Z_0-9>.])(strcpy|strcat|sprintf|strncpy|strtok|atoi|atol|alloca|system|popen|gmtime|localtime|ctime|strerror)\(' | grep -vE ':[0-9]+: *(/?\*|//)' | grep -v 'strerror_r')
 verdict "no banned function is called" "$bad"
-bad=$(printf '%s\n' "$sources" | grep '\.c$' | grep -v '^tests/' | xargs -r grep -nE '[^a-z_]open(at)?\(' | grep -v 'O_CLOEXEC' | grep -E 'O_(RD|WR|PATH)')
+bad=$(printf '%s\n' "$sources" | grep '\.c$' | grep -v '^tests/' | xargs -r grep -nE '[^a-z_]open(at)?\(' | grep -vE 'O_CLOEXEC|NOLINT' | grep -E 'O_(RD|WR|PATH)')
 verdict "every descriptor is opened close-on-exec" "$bad"
 
 # --- doors ---
