@@ -14,6 +14,6 @@ $(B)/tests/sandbox/probe $(B)/tests/sandbox/tiny_init: $(B)/tests/sandbox/%: tes
 	$(MUSL_CC) -std=gnu11 -static -O2 -g -D_GNU_SOURCE -Wall -Wextra -idirafter /usr/include \
 	  -idirafter /usr/include/$(shell $(CC) -print-multiarch) -o $@ $<
 $(B)/tests/sandbox/test_seccomp: LDLIBS += -lseccomp
-SANDBOX_TEST_NEEDS := $(B)/tests/sandbox/probe $(B)/tests/sandbox/tiny_init $(B)/bin/hob-launcher
+SANDBOX_TEST_NEEDS := $(B)/tests/sandbox/probe $(B)/tests/sandbox/tiny_init $(B)/bin/hob-launcher $(B)/bin/hob-init
 $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/sandbox/test_*.c)): | $(SANDBOX_TEST_NEEDS)
 $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/sandbox/test_*.c)): CPPFLAGS += -DBUILD_DIR='"$(abspath $(B))"'
