@@ -1,6 +1,5 @@
 #include "api/front.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,19 +78,6 @@ static const struct {
     void (*answer)(struct front *f, struct http_exchange *x);
 } own[] = {{"/healthz", answer_health}, {"/readyz", answer_ready}, {"/metrics", answer_metrics}};
 
-static void answer_405(struct http_exchange *x)
-{
-    const struct http_field fields[] = {{HOB_STR("content-type"), HOB_STR("application/problem+json")},
-                                        {HOB_STR("allow"), HOB_STR("GET, HEAD")}};
-    char body[400];
-    int n = snprintf(body, sizeof body,
-                     "{\"type\":\"about:blank\",\"title\":\"Method Not Allowed\",\"status\":405,"
-                     "\"detail\":\"only GET and HEAD are possible here\",\"reason\":\"method_not_allowed\","
-                     "\"request_id\":\"%.128s\"}",
-                     http_request(x)->request_id);
-    http_respond(x, 405, fields, HOB_COUNT(fields), hob_str_n(body, (size_t)n));
-}
-
 void front_handle(void *ctx, struct http_exchange *x)
 {
     struct front *f = ctx;
@@ -107,7 +93,7 @@ void front_handle(void *ctx, struct http_exchange *x)
         if (hob_str_is(rq->method, "GET") || hob_str_is(rq->method, "HEAD"))
             own[i].answer(f, x);
         else
-            answer_405(x);
+            control_answer_405(x, "GET, HEAD");
         return;
     }
     gateway_handle(f->o.gateway, x);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/control/control_priv.h"
+#include "api/server/answer.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/limits.h"
@@ -236,27 +237,21 @@ static bool judge_token(struct call *c)
     return false;
 }
 
-/* 405 is no code of base/err.c: nothing else in Hob needs it. */
-static void answer_405(struct call *c, const char *allow)
+/* 405 is no code of base/err.c: nothing but routing needs it. */
+void control_answer_405(struct http_exchange *x, const char *allow)
 {
-    const struct http_request *rq = http_request(c->x);
+    const struct http_request *rq = http_request(x);
     const struct http_field fields[] = {{HOB_STR("content-type"), HOB_STR("application/problem+json")},
                                         {HOB_STR("allow"), hob_str(allow)}};
-    char detail[200];
-    (void)snprintf(detail, sizeof detail, "%.*s is not possible here; possible: %s",
-                   (int)(rq->method.n > 32 ? 32 : rq->method.n), rq->method.at, allow);
-    struct hob_jw *w = call_start(c);
-    hob_jw_object(w);
-    hob_jw_kcstr(w, "type", "about:blank");
-    hob_jw_kcstr(w, "title", "Method Not Allowed");
-    hob_jw_kint(w, "status", 405);
-    hob_jw_kcstr(w, "detail", detail);
-    hob_jw_kcstr(w, "reason", "method_not_allowed");
-    hob_jw_kcstr(w, "request_id", rq->request_id);
-    hob_jw_object_end(w);
-    c->is_answered = true;
-    c->control->stats.refused_total++;
-    http_respond(c->x, 405, fields, HOB_COUNT(fields), hob_buf_str(&c->out));
+    struct hob_err err = {0};
+    struct hob_buf body hob_auto_buf;
+    hob_buf_init(&body, 4096);
+    (void)hob_fail_reason(&err, HOB_E_INVALID, "method_not_allowed",
+                          "the method %.*s is not allowed here; allowed: %s",
+                          (int)(rq->method.n > 32 ? 32 : rq->method.n), rq->method.at, allow);
+    if (http_problem_body(405, &err, rq->request_id, &body) != HOB_OK)
+        hob_buf_clear(&body);
+    http_respond(x, 405, fields, HOB_COUNT(fields), hob_buf_str(&body));
 }
 
 static bool judge_params(struct call *c)
@@ -295,7 +290,9 @@ static bool judge_route(struct call *c)
     if ((!c->route || !c->route->is_open) && !judge_token(c))
         return false;
     if (!c->route && match.allow[0]) {
-        answer_405(c, match.allow);
+        c->is_answered = true;
+        c->control->stats.refused_total++;
+        control_answer_405(c->x, match.allow);
         return false;
     }
     if (!c->route) {

@@ -37,6 +37,9 @@ void control_handle(struct control *c, struct http_exchange *x);
 /* The name of the token that this exchange carries, or NULL. Borrowed. Counts nothing. */
 const char *control_token_name(const struct tokens *t, const struct http_exchange *x);
 
+/* A problem document of status 405; `allow` lists what is possible. */
+void control_answer_405(struct http_exchange *x, const char *allow);
+
 struct control_stats {
     uint64_t calls_total, refused_total, auth_failures_total, deploys_total, deploys_failed_total;
 };
