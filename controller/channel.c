@@ -190,8 +190,12 @@ static void on_poll(uv_poll_t *h, int status, int events)
         flush(c);
     if (c->is_dead || c->is_closed || (status >= 0 && !(events & UV_READABLE)))
         return;
-    if (status < 0 || read_once(c) == 0)
+    if (status < 0 || read_once(c) == 0) {
         hang_up(c);
+    } else if (c->is_reading && !c->is_dead && c->out.n >= OUT_PAUSE_BYTES) {
+        c->is_reading = false;
+        watch(c);
+    }
 }
 
 void channel_read_rest(struct channel *c)
