@@ -68,8 +68,7 @@ def find(hello):
         path = f"{root}/{folder}" if folder else root
         if not folder or os.path.isdir(path):
             sys.path.insert(1 if folder else 0, path)
-    for path in ("/usr/local/lib/python3/dist-packages", "/usr/lib/python3/dist-packages"):
-        sys.path.append(path)  # what the machine's own packages bring, behind everything else
+    sys.path.append("/usr/lib/python3/dist-packages")  # Debian's packages, such as Pillow, behind everything else
     entry = hello.get("entry", "")
     kind = hello.get("kind", "")
     if kind not in ("", "auto", "lambda"):

@@ -1,0 +1,6 @@
+<?php
+
+return function (array $event, object $context) {
+    $name = $event['queryStringParameters']['name'] ?? $event['name'] ?? 'world';
+    return ['statusCode' => 200, 'headers' => ['content-type' => 'text/plain; charset=utf-8'], 'body' => "Hello, $name, from PHP!\n"];
+};
