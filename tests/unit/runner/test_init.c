@@ -206,7 +206,10 @@ static void the_program_starts_with_nothing_blocked_or_ignored(void **state)
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     assert_int_equal(finish(&c, text, sizeof text), 4);
     assert_contains(text, "SigBlk:\t0000000000000000");
-    assert_contains(text, "SigIgn:\t0000000000000000");
+    const char *at = strstr(text, "SigIgn:\t");
+    assert_non_null(at);
+    /* libc keeps 32 and 33 to itself; they are as the machine gave them */
+    assert_int_equal(strtoull(at + 8, NULL, 16) & ~0x180000000ULL, 0);
 }
 
 static void the_program_dies_with_it(void **state)
