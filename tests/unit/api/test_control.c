@@ -435,7 +435,7 @@ static void unknown_paths_methods_and_names_are_told(void **state)
     assert_true(answer_has(w, "PUT, DELETE"));
     assert_problem(w, call(w, "GET /v1/apps/SHOP/functions", ""), 400, "bad_name");
     assert_problem(w, call(w, "GET /v1/apps/shop/functions/a%2Fb", ""), 400, "bad_name");
-    assert_problem(w, call(w, "PUT /v1/apps/shop/secrets/lower", "{\"value\":\"x\"}"), 400, "invalid");
+    assert_problem(w, call(w, "PUT /v1/apps/shop/secrets/low-er", "{\"value\":\"x\"}"), 400, "invalid");
     (void)call(w, "GET /v1/apps/shop/functions/helo", "");
     assert_int_equal(w->status, 404);
     assert_true(answer_has(w, "hello"));
