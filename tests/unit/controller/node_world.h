@@ -21,7 +21,7 @@
 #include "base/mem.h"
 #include "controller/node.h"
 
-enum { PATIENCE_MS = 15000, LINES_MAX = 64 };
+enum { PATIENCE_MS = 15000, LINES_MAX = 16 };
 
 struct world { /* one hob: its folder, its processes, its hub */
     uv_loop_t loop;
