@@ -194,8 +194,12 @@ export class Host {
     this.socket = this.child.stdio[3];
     this.socket.on('data', (d) => this.onData(d));
     this.socket.on('error', () => {});
-    this.child.stdout.on('data', (d) => (this.stdout += d));
-    this.child.stderr.on('data', (d) => (this.stderr += d));
+    for (const name of ['stdout', 'stderr']) {
+      this.child[name].on('data', (d) => {
+        this[name] += d;
+        this.changed();
+      });
+    }
     this.exited = new Promise((resolve) => this.child.on('close', (code, signal) => resolve({ code, signal })));
     this.exited.then(() => {
       for (const call of this.calls.values()) call.resolve(call);

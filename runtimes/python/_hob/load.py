@@ -64,12 +64,15 @@ def _by_handler(handler, entry):
 def find(hello):
     """Returns the handler; raises InitError or what the code raised."""
     root = os.getcwd()
+    entry = hello.get("entry", "")
+    stem = os.path.splitext(os.path.basename(entry))[0]
+    if stem in getattr(sys, "stdlib_module_names", ()):
+        __import__(stem)  # a json.py must not stand in the way of everybody's json
     for folder in ("", "python_modules", "vendor", "site-packages"):
         path = f"{root}/{folder}" if folder else root
         if not folder or os.path.isdir(path):
             sys.path.insert(1 if folder else 0, path)
     sys.path.append("/usr/lib/python3/dist-packages")  # Debian's packages, such as Pillow, behind everything else
-    entry = hello.get("entry", "")
     kind = hello.get("kind", "")
     if kind not in ("", "auto", "lambda"):
         raise InitError("Runtime.KindUnsupported", f"kind '{kind}' is not supported yet by the python runtime: define handler(event, context)")

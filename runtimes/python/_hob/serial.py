@@ -47,11 +47,11 @@ class Server(answering.Frames):
         self.read(True)
 
     def on_tick(self, signum, stack):
-        if self.is_reading:
-            return
         if self.call is None:
             self.is_ticking = False
             _signal.setitimer(_signal.ITIMER_REAL, 0)
+            return
+        if self.is_reading:
             return
         self.read(False)
         if self.call.cancelled and self.is_in_handler:
