@@ -63,7 +63,7 @@ static void finish(struct store *s, struct job **jobs, size_t n, unsigned commit
  * commit tries again. */
 static void checkpoint(struct db *db)
 {
-    if (db->wal_pages < CHECKPOINT_PAGES || HOB_FAULT("store.checkpoint"))
+    if (HOB_FAULT("store.checkpoint") || db->wal_pages < CHECKPOINT_PAGES)
         return;
     int mode = db->wal_pages < CHECKPOINT_MUST_PAGES ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
     (void)sqlite3_wal_checkpoint_v2(db->h, NULL, mode, NULL, NULL);

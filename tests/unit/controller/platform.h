@@ -66,10 +66,10 @@ static inline void bundle_end(struct bundle *b)
 /* Returns owned descriptor at the stream's start; the bundle is empty afterwards. */
 static inline int bundle_fd(struct bundle *b)
 {
-    struct hob_err err;
     int fd = memfd_create("bundle", MFD_CLOEXEC);
     assert_true(fd >= 0);
-    assert_ok(hob_write_all(fd, hob_buf_str(&b->out), "bundle", &err));
+    struct hob_str all = hob_buf_str(&b->out);
+    assert_int_equal(write(fd, all.at, all.n), all.n); /* not by base/fs.h: that has fault points */
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     hob_buf_done(&b->out);
     return fd;

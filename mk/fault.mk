@@ -1,0 +1,12 @@
+# Fault sweeps: tests/fault/fault_NAME.c, in a build of their own in which fault points exist (base/fault.h).
+FAULT_SRC := $(wildcard tests/fault/fault_*.c)
+FAULT_BIN := $(patsubst tests/fault/%.c,$(B)/fault/%,$(FAULT_SRC))
+$(B)/fault/fault_%: tests/fault/fault_%.c $(wildcard tests/unit/*.h tests/unit/*/*.h) $(call libs,controller) $(B)/lib/libllhttp.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(LINK) -o $@ $< -Wl,--start-group $(call libs,controller) -Wl,--end-group $(LDLIBS) -lcmocka
+
+.PHONY: fault faults-built
+faults-built: $(FAULT_BIN)
+fault: ## sweep the fault points: fail, then kill, at each in turn (FAULT_SAN=address,undefined with sanitizers)
+	@$(MAKE) --no-print-directory -s -j2 B=$(B)/with-faults SAN=$(FAULT_SAN) EXTRA_CPPFLAGS=-DHOB_FAULTS faults-built
+	@for t in $(FAULT_BIN:$(B)/%=$(B)/with-faults/%); do echo "$$t"; timeout -k 5 600 $$t || exit 1; done
