@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { answers, bin, buildC, freePort, k, median, pidsWith, root, rounds, sleep, start, startHob, stop, stopAll, table, wrk, load, benchBin, seconds } from './lib.mjs';
 
+process.on('uncaughtException', async (e) => { console.error(e); await stopAll(); process.exit(1); });
 const peers = [];
 async function peer(name, cmd, argsFor, options) {
   if (cmd.includes('node_modules') && !fs.existsSync(cmd)) { console.log(`# ${name}: skipped, ${cmd} is not installed (npm install in bench/)`); return; }
