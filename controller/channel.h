@@ -17,7 +17,8 @@ enum {
     CHANNEL_WINDOW = 1024 * 1024,
     CHANNEL_FREE_BODY = 16 * 1024, /* body bytes that may ride in INVOKE without credit */
     CHANNEL_STREAMS_MAX = 1000,
-    CHANNEL_CALLS_MAX = 64, /* open calls of one invocation */
+    CHANNEL_INVOKE_BYTES = 512 * 1024, /* the strings of one INVOKE together */
+    CHANNEL_CALLS_MAX = 64,            /* open calls of one invocation */
 };
 
 struct channel;
@@ -69,7 +70,8 @@ void channel_close(struct channel *c); /* frees itself after the loop let go of 
 void channel_set_streams(struct channel *c, unsigned n);
 
 void channel_hello(struct channel *c, struct hob_str pairs);
-/* Opens `s` and writes INVOKE with `data` (at most CHANNEL_FREE_BODY). There must be a free stream. */
+/* Opens `s` and writes INVOKE with `data` (at most CHANNEL_FREE_BODY) and strings of at most CHANNEL_INVOKE_BYTES. There
+ * must be a free stream. */
 void channel_invoke(struct channel *c, struct channel_stream *s, const struct hob_invoke_meta *meta,
                     uint32_t run_ms, struct hob_str data, bool is_end);
 /* Writes as much of `data` as credit allows and returns that; `is_end` goes out once everything was taken. */

@@ -5,7 +5,7 @@
 
 enum {
     READ_BYTES = 256 * 1024,    /* one turn's share of one instance */
-    OUT_BYTES_MAX = 256 << 20,  /* never met by credit and slots; beyond it the instance is not reading */
+    OUT_BYTES_MAX = 1 << 30,    /* never met by credit and slots; beyond it the instance is not reading */
     OUT_PAUSE_BYTES = 4 << 20,  /* then nothing more is read, so that answers to PING and CALL are bounded */
     OUT_KEEP_BYTES = 64 * 1024, /* memory kept between turns */
     HEAD_FIELDS_MAX = 1000,     /* pairs in HEAD, trailers, READY */

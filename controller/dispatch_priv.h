@@ -58,6 +58,7 @@ struct pool {
     unsigned queued_n;
     struct hob_list instances, ready; /* ready: with a free slot, most recently used first */
     unsigned ready_n, starting_n;     /* by state; instances that drain or stop are in neither */
+    unsigned slots_seen; /* of the last instance that became ready: it may take less than `concurrency` */
     struct scaler scaler;
     struct hob_err failure;                     /* why the last start failed, as strangers may know it */
     char failure_type[64], failure_detail[240]; /* and as its owner may */

@@ -164,6 +164,14 @@ static void violated(struct instance *i)
         pool_start_failed(i->pool, &why, true);
 }
 
+static void start_too_long(struct instance *i)
+{
+    (void)hob_fail_reason(&i->why, HOB_E_UNAVAILABLE, "start_failed",
+                          "no node started the function's instance within %d s", START_MS / 1000);
+    stop_node(i, 0);
+    pool_start_failed(i->pool, &i->why, false);
+}
+
 static void init_too_long(struct instance *i)
 {
     const struct function_config *f = i->pool->config;
@@ -256,7 +264,7 @@ static const struct cell table[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
 [INSTANCE_START_FAILED]={{G, start_failed}, {N, bug},           {R, bug},         {B, bug},         {D, bug},         {G, stopped},     {G, bug}},
 [INSTANCE_INIT_DONE]  = {{S, bug},          {R, become_ready},  {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
 [INSTANCE_INIT_ERROR] = {{S, bug},          {X, init_failed},   {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
-[INSTANCE_INIT_TIMEOUT]={{X, init_too_long},{X, init_too_long}, {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_INIT_TIMEOUT]={{X, start_too_long},{X, init_too_long}, {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
 [INSTANCE_SLOT_TAKEN] = {{S, bug},          {N, bug},           {B, become_busy}, {B, bug},         {D, bug},         {X, bug},         {G, bug}},
 [INSTANCE_SLOTS_FREE] = {{S, bug},          {N, bug},           {R, bug},         {R, become_idle}, {D, drained},     {X, ignore},      {G, bug}},
 [INSTANCE_DRAIN]      = {{X, stop},         {X, kill_gently},   {D, drain},       {D, drain},       {D, ignore},      {X, ignore},      {G, bug}},

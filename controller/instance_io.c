@@ -27,6 +27,7 @@ static void on_ready(void *ctx, const struct hob_pairs *pairs)
         return;
     }
     i->slots = (unsigned)(can < want ? can : want);
+    i->pool->slots_seen = i->slots;
     channel_set_streams(i->channel, i->slots);
     instance_event(i, INSTANCE_INIT_DONE);
 }

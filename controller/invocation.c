@@ -82,17 +82,19 @@ void invocation_free_all(struct dispatcher *d)
 static void keep_request_id(struct invocation *i, struct hob_str id)
 {
     hob_buf_clear(&i->spec);
-    i->request_id_n = hob_buf_add_str(&i->spec, id) == HOB_OK ? id.n : 0;
+    i->request_id_n = id.n;
+    HOB_ASSERT(hob_buf_add_str(&i->spec, id) == HOB_OK);
 }
 
-static bool keep_spec(struct invocation *i, const struct hob_invoke_meta *m)
+static void keep_spec(struct invocation *i, const struct hob_invoke_meta *m)
 {
     i->method_n = m->method.n;
     i->target_n = m->target.n;
     i->fields_n = m->fields.n;
     i->extras_n = m->extras.n;
-    return hob_buf_add_str(&i->spec, m->method) == HOB_OK && hob_buf_add_str(&i->spec, m->target) == HOB_OK &&
-           hob_buf_add_str(&i->spec, m->fields) == HOB_OK && hob_buf_add_str(&i->spec, m->extras) == HOB_OK;
+    const struct hob_str parts[] = {m->method, m->target, m->fields, m->extras};
+    for (size_t n = 0; n < HOB_COUNT(parts); n++)
+        HOB_ASSERT(hob_buf_add_str(&i->spec, parts[n]) == HOB_OK); /* their sum was judged at the door */
 }
 
 static struct hob_str cut(const char **at, size_t n)
@@ -365,8 +367,8 @@ static bool wait_again(struct invocation *i)
         return false;
     hob_buf_clear(&i->body);
     keep_request_id(i, hob_str_n(m.request_id.at, m.request_id.n));
-    if (!keep_spec(i, &m) || hob_buf_add_str(&i->body, data) != HOB_OK)
-        return false;
+    keep_spec(i, &m);
+    HOB_ASSERT(hob_buf_add_str(&i->body, data) == HOB_OK);
     return true;
 }
 
@@ -439,16 +441,20 @@ struct invocation *invocation_start(struct dispatcher *d, const struct invocatio
         .fields = spec->fields,
         .extras = spec->extras,
     };
+    size_t bytes = m.method.n + m.target.n + m.request_id.n + m.fields.n + m.extras.n;
     struct instance *inst = p->queued_n == 0 && i->has_body_end && !d->is_draining ? pool_slot(p) : NULL;
-    if (inst) { /* nothing to wait for: no copy of the request is made */
+    if (bytes > CHANNEL_INVOKE_BYTES) {
+        (void)hob_fail(&err, HOB_E_TOO_LARGE,
+                       "the request's head has %zu bytes, more than the %d a function is given", bytes,
+                       CHANNEL_INVOKE_BYTES);
+        refuse(d, i, &err, 0);
+    } else if (inst) { /* nothing to wait for: no copy of the request is made */
         i->queued_us = spec->received_us;
         dispatch(i, inst, &m);
     } else if (pool_admit(p, &retry_s, &err) != HOB_OK) {
         refuse(d, i, &err, retry_s);
-    } else if (!keep_spec(i, &m)) {
-        (void)hob_fail(&err, HOB_E_TOO_LARGE, "the request's head is larger than a function can be given");
-        refuse(d, i, &err, 0);
     } else {
+        keep_spec(i, &m);
         i->queued_us = dispatcher_now(d);
         pool_push(p, i);
     }

@@ -195,7 +195,9 @@ static struct scaler_view view(const struct pool *p, uint64_t now_us)
         .ready = p->ready_n,
         .starting = p->starting_n,
         .live = p->ready_n + p->starting_n,
-        .concurrency = p->config->concurrency ? p->config->concurrency : 1,
+        .concurrency = p->slots_seen            ? p->slots_seen
+                       : p->config->concurrency ? p->config->concurrency
+                                                : 1,
         .min = may_have_min ? p->config->scale_min : 0,
         .max = p->config->scale_max ? p->config->scale_max : 1,
     };

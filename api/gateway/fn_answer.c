@@ -24,10 +24,9 @@ static double ms(uint64_t us)
 static void add_timing(struct call *c, struct http_field *fields, size_t *n, char text[TIMING_CHARS],
                        char number[NUMBER_CHARS])
 {
-    static const struct invocation_times none;
+    const struct invocation_times *t = &c->times;
     if (!c->wants_timing || !c->version)
         return;
-    const struct invocation_times *t = c->inv ? invocation_times(c->inv) : &none;
     int k = snprintf(text, TIMING_CHARS, "queue;dur=%.3f, start;dur=%.3f, init;dur=%.3f, run;dur=%.3f",
                      ms(t->queue_us), ms(t->start_us), ms(t->init_us), ms(t->run_us));
     add(fields, n, HOB_STR("Server-Timing"), hob_str_n(text, (size_t)k));
@@ -100,8 +99,8 @@ static void refuse_answer(struct call *c, const char *why)
     struct invocation *i = c->inv;
     (void)hob_fail_reason(&err, HOB_E_FUNCTION, "bad_function_answer",
                           "the function's answer cannot be sent: %s", why);
-    fn_answer_problem(c, &err, 0);
     c->inv = NULL;
+    fn_answer_problem(c, &err, 0);
     invocation_cancel(i, HOB_CANCEL_CLIENT_GONE);
 }
 

@@ -23,7 +23,9 @@ static void give_back(struct call *c)
 
 static void on_head(void *ctx, unsigned status, const struct hob_pairs *fields, int64_t body_bytes)
 {
-    fn_answer_head(ctx, status, fields, body_bytes);
+    struct call *c = ctx;
+    c->times = *invocation_times(c->inv);
+    fn_answer_head(c, status, fields, body_bytes);
 }
 
 /* The function gets its window back when the client has taken the bytes, or is near enough to it. */
@@ -49,16 +51,14 @@ static void on_fail(void *ctx, const struct hob_err *err, const struct invocatio
                     unsigned retry_s)
 {
     struct call *c = ctx;
-    struct hob_err shown = *err;
-    if (c->has_head) {
-        c->inv = NULL;
-        http_abort(c->x);
-    } else if (c->is_event && failure) {
-        fn_answer_failure(c, &shown, failure, retry_s);
-    } else {
-        fn_answer_problem(c, &shown, retry_s);
-    }
+    c->times = *invocation_times(c->inv);
     c->inv = NULL;
+    if (c->has_head)
+        http_abort(c->x);
+    else if (c->is_event && failure)
+        fn_answer_failure(c, err, failure, retry_s);
+    else
+        fn_answer_problem(c, err, retry_s);
 }
 
 static void on_body_window(void *ctx, size_t n)

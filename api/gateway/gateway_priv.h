@@ -24,7 +24,8 @@ struct call { /* lives in the exchange's arena */
     struct cors cors;
     bool is_event, wants_timing, has_head, is_held;
     uint32_t version;
-    size_t unconsumed; /* answer bytes not yet given back to the function */
+    struct invocation_times times; /* for Server-Timing, when it is wanted */
+    size_t unconsumed;             /* answer bytes not yet given back to the function */
 };
 
 struct fn_target { /* what was found */
