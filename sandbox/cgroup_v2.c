@@ -40,11 +40,11 @@ static bool has_word(int dir, const char *file, const char *word)
 static int make_room(const struct cgroup_tree *t)
 {
     char pid[16];
-    if (mkdirat(t->own, "hob-main", 0755) < 0 && errno != EEXIST)
+    if (mkdirat(t->own, CGROUP_V2_LEAF + 1, 0755) < 0 && errno != EEXIST)
         return -1;
     (void)snprintf(pid, sizeof pid, "%d", (int)getppid());
-    (void)cgroup_write(t->own, "hob-main", "cgroup.procs", pid);
-    return cgroup_write(t->own, "hob-main", "cgroup.procs", "0");
+    (void)cgroup_write(t->own, CGROUP_V2_LEAF + 1, "cgroup.procs", pid);
+    return cgroup_write(t->own, CGROUP_V2_LEAF + 1, "cgroup.procs", "0");
 }
 
 static int enable(const struct cgroup_tree *t, const char *what)

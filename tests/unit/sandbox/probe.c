@@ -37,6 +37,9 @@ static int status(void)
 {
     static const char *const keys[] = {"Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:", NULL};
     show_file("/proc/self/status", keys);
+    char adj[8] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDONLY);
+    printf("oom_score_adj=%d\n", read(fd, adj, sizeof adj - 1) > 0 ? atoi(adj) : -1);
     char host[64] = "", cwd[256] = "";
     gethostname(host, sizeof host);
     printf("host=%s\ncwd=%s\npid=%d\nsid=%d\n", host, getcwd(cwd, sizeof cwd) ? cwd : "?", getpid(),

@@ -31,6 +31,7 @@ static void process_has_its_own_ids_and_no_privileges(void **state)
                      "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\n");
     assert_has(text, "NoNewPrivs:\t1");
     assert_has(text, "Seccomp:\t2");
+    assert_has(text, "oom_score_adj=500\n");
     assert_has(text, "host=hob\ncwd=/app\n");
 }
 
