@@ -188,6 +188,17 @@ static char *put_fields(char *to, const struct http_answer *a, bool has_connecti
     return to;
 }
 
+/* HEAD without a body at hand: the handler may say how long it would be. */
+static int64_t length_of_head(const struct http_answer *a)
+{
+    uint64_t length;
+    for (size_t i = 0; i < a->fields_n; i++)
+        if (hob_str_ieq(a->fields[i].name, HOB_STR("content-length")) &&
+            hob_str_u64(a->fields[i].value, &length) && length <= INT64_MAX)
+            return (int64_t)length;
+    return a->body_bytes;
+}
+
 /* RFC 9110, 8.6 and 9112, 6.3: exactly one framing, none for 204 and 304. */
 static char *put_framing(char *to, struct http_answer *a)
 {
@@ -197,6 +208,8 @@ static char *put_framing(char *to, struct http_answer *a)
         return to;
     if (a->status == 205)
         a->body_bytes = 0;
+    else if (a->is_head && a->body_bytes == 0)
+        a->body_bytes = length_of_head(a);
     if (a->body_bytes >= 0)
         return PUT(put_decimal(PUT(to, "Content-Length: "), (uint64_t)a->body_bytes), "\r\n");
     if (a->is_http10) {

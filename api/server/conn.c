@@ -247,17 +247,6 @@ static void take_bytes(struct http_conn *c, struct hob_str in)
     use_buffered(c);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct http_conn *c = stream->data;
-    if (n > 0)
-        take_bytes(c, (struct hob_str){buf->base, (size_t)n});
-    else if (n < 0)
-        lose(c, n == UV_EOF ? "the client closed the connection" : "the connection to the client broke");
-    if (n != 0)
-        http_conn_touch(c);
-}
-
 /* Whether more bytes could be used or may wait. While a handler works, reading goes on (within pipeline_bytes), so
  * that a client that leaves is noticed. */
 static bool wants_bytes(const struct http_conn *c)
@@ -270,15 +259,37 @@ static bool wants_bytes(const struct http_conn *c)
     return c->in.n <= t->pipeline_bytes;
 }
 
+static void pause_reading(struct http_conn *c)
+{
+    c->is_reading = false;
+    (void)uv_read_stop((uv_stream_t *)&c->tcp); /* cannot fail */
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct http_conn *c = stream->data;
+    if (n > 0)
+        take_bytes(c, (struct hob_str){buf->base, (size_t)n});
+    else if (n < 0)
+        lose(c, n == UV_EOF ? "the client closed the connection" : "the connection to the client broke");
+    if (n == 0)
+        return;
+    http_conn_touch(c);
+    if (!wants_bytes(c)) /* now: libuv reads several times in a turn */
+        pause_reading(c);
+}
+
 static void read_or_pause(struct http_conn *c)
 {
     bool wants = wants_bytes(c);
     if (wants == c->is_reading)
         return;
-    c->is_reading = wants;
-    if (!wants)
-        (void)uv_read_stop((uv_stream_t *)&c->tcp); /* cannot fail */
-    else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
+    if (!wants) {
+        pause_reading(c);
+        return;
+    }
+    c->is_reading = true;
+    if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
         lose(c, "the connection to the client broke");
 }
 

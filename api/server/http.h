@@ -3,6 +3,8 @@
  * Lives on the loop's thread. One exchange = one request and its one answer; exchanges of a connection are answered
  * in order, so only the first unanswered one is handed to the handler (pipelined ones wait, with a bound).
  *
+ * The process must ignore SIGPIPE.
+ *
  * The handler gets on_request once the head is in. It must answer exactly once: http_respond (whole), or http_head +
  * http_write* + http_end, or http_abort. Everything borrowed from an exchange lives until on_close, which comes
  * exactly once, last, also when the client goes away before an answer. After on_close the exchange must not be used. */

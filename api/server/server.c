@@ -96,21 +96,41 @@ void http_server_peer_left(struct http_server *s, struct http_peer *peer)
 
 /* --- accepting ---------------------------------------------------------------------------------------------------------- */
 
-/* A short 503, then away: nothing of the request is read beyond what is there. */
+/* Writes the whole 503 of a client that cannot be served to `out`. */
+static enum hob_code put_too_many(struct http_server *s, struct hob_buf *out)
+{
+    static const struct http_field fields[] = {{{"Content-Type", 12}, {"application/problem+json", 24}},
+                                               {{"Retry-After", 11}, {"1", 1}}};
+    hob_auto_buf struct hob_buf body = {0};
+    char request_id[HTTP_REQUEST_ID_MAX + 1];
+    struct hob_err err;
+    hob_buf_init(&body, out->max);
+    http_request_id((struct hob_str){NULL, 0}, request_id);
+    (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "too_many_connections",
+                          "the server has as many connections as it can take; try again soon");
+    enum hob_code code = http_problem_body(503, &err, request_id, &body);
+    struct http_answer a = {.status = 503,
+                            .fields = fields,
+                            .fields_n = HOB_COUNT(fields),
+                            .body_bytes = (int64_t)body.n,
+                            .date = http_server_date(s),
+                            .server_name = s->options.server_name,
+                            .request_id = request_id,
+                            .is_close = true};
+    if (code == HOB_OK)
+        code = http_answer_head(&a, out);
+    return code == HOB_OK ? hob_buf_add_str(out, hob_buf_str(&body)) : code;
+}
+
+/* A 503, then away: nothing of the request is read beyond what is there. */
 static void turn_away(struct http_server *s, int fd, const char *why)
 {
-    static const char answer[] =
-        "HTTP/1.1 503 Service Unavailable\r\n"
-        "Content-Type: application/problem+json\r\n"
-        "Retry-After: 1\r\n"
-        "Connection: close\r\n"
-        "Content-Length: 131\r\n"
-        "\r\n"
-        "{\"type\":\"https://hob.invalid/problems/too_many_connections\",\"title\":"
-        "\"Service Unavailable\",\"status\":503,\"reason\":\"too_many_connections\"}";
     char dropped[4096];
+    hob_auto_buf struct hob_buf out = {0};
+    hob_buf_init(&out, sizeof dropped);
     s->stats.refused_total++;
-    (void)send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (put_too_many(s, &out) == HOB_OK)
+        (void)send(fd, hob_buf_data(&out), out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)shutdown(fd, SHUT_WR);
     /* unread bytes would turn the close into a reset that overtakes the answer */
     while (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) > 0)
@@ -290,6 +310,7 @@ void http_server_drain(struct http_server *s, uint32_t grace_ms, void (*closed)(
     http_conn_drain(HOB_CONTAINER_OF(node, struct http_conn, in_conns), false);
     int status = uv_timer_start(&s->sweep, on_sweep, DRAIN_SWEEP_MS, DRAIN_SWEEP_MS);
     HOB_ASSERT(status == 0);
+    uv_ref((uv_handle_t *)&s->sweep); /* paused connections do not keep the loop alive; the drain must */
     finish_drain(s);
 }
 

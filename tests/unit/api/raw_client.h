@@ -6,11 +6,12 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "api/server/server_priv.h"
 #include "base/clock.h"
+#include "base/limits.h"
 
 struct bed {
     uv_loop_t loop;
@@ -23,6 +24,7 @@ static void bed_open(struct bed *bed, const struct http_tuning *tuning, http_req
     struct hob_err err;
     struct http_server_options options = {.host = "127.0.0.1", .on_request = on_request, .ctx = ctx};
     memset(bed, 0, sizeof *bed);
+    assert_true(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* as hobd does: libuv writes without MSG_NOSIGNAL */
     assert_int_equal(uv_loop_init(&bed->loop), 0);
     bed->server = http_server_start_tuned(&bed->loop, &options, tuning, &err);
     assert_non_null(bed->server);
