@@ -158,11 +158,11 @@ static enum hob_code fail_curl(const struct client *cl, const struct transfer *t
             err, HOB_E_UNAVAILABLE, "tls",
             "%s: the certificate is not trusted (%.80s); CURL_CA_BUNDLE or SSL_CERT_FILE may name your own authority",
             url, cl->error);
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
         return hob_fail_reason(err, HOB_E_INVALID, "bad_url", "server address '%.80s' is not right: %.80s",
                                url, cl->error);
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* the scheme was judged: this is HTTP/0.9, what anything looks like */
         return hob_fail_reason(err, HOB_E_UNAVAILABLE, "not_hob",
                                "%s answers, but not in HTTP; is the address right?", url);
     default:

@@ -18,9 +18,10 @@ static void print_options(FILE *to, const struct option *table)
     }
 }
 
-static void print_exit_codes(FILE *to, const char *prefix)
+/* Each exit code once, with the reasons behind it; `row` takes the number and the text. */
+static void print_exit_codes(FILE *to, void (*row)(FILE *to, int exit_code, const char *text))
 {
-    (void)fprintf(to, "%s0    it worked\n", prefix);
+    row(to, 0, "it worked");
     for (int exit_code = 1; exit_code <= 130; exit_code++) {
         char names[128];
         size_t used = 0;
@@ -31,8 +32,18 @@ static void print_exit_codes(FILE *to, const char *prefix)
                                          info->reason);
         }
         if (used)
-            (void)fprintf(to, "%s%-4d %s\n", prefix, exit_code, names);
+            row(to, exit_code, names);
     }
+}
+
+static void text_row(FILE *to, int exit_code, const char *text)
+{
+    (void)fprintf(to, "  %-4d %s\n", exit_code, text);
+}
+
+static void markdown_row(FILE *to, int exit_code, const char *text)
+{
+    (void)fprintf(to, "| %d | %s |\n", exit_code, text);
 }
 
 void help_command(FILE *to, const struct command *cmd)
@@ -56,7 +67,7 @@ static void help_all(FILE *to)
     (void)fprintf(to, "\nFor every command\n");
     print_options(to, global_options);
     (void)fprintf(to, "\nExit codes\n");
-    print_exit_codes(to, "  ");
+    print_exit_codes(to, text_row);
     (void)fprintf(to,
                   "\n`hob help COMMAND` says more. First steps: hob init hello && cd hello && hob deploy\n");
 }
@@ -98,7 +109,7 @@ static void markdown_all(FILE *to)
         "Colours only on a terminal and not with `NO_COLOR`. Control characters in what functions and servers say are shown\n"
         "as `\\xNN` on a terminal.\n\n"
         "## Exit codes\n\n| code | reason |\n| --- | --- |\n");
-    print_exit_codes(to, "| ");
+    print_exit_codes(to, markdown_row);
 }
 
 static void markdown_commands(FILE *to)
