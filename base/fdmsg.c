@@ -27,7 +27,7 @@ int hob_fdmsg_send(int sock, struct hob_str msg, const int *fds, size_t fds_n)
     for (;;) {
         if (sendmsg(sock, &m, MSG_NOSIGNAL) >= 0)
             return 1;
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
+        if (errno == EAGAIN)
             return 0;
         if (errno != EINTR)
             return -1;

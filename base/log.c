@@ -58,11 +58,15 @@ static size_t put_prefix(char *line, size_t cap, enum hob_log_level level, const
     (void)gmtime_r(&tv.tv_sec, &tm);
     char when[32];
     (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-    const char *fmt =
-        is_json ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"program\":\"%s\",\"event\":\"%s\",\"text\":\""
-                : "%s.%03dZ %-5s %s %s ";
-    return (size_t)snprintf(line, cap, fmt, when, (int)(tv.tv_usec / 1000), level_names[level], program_name,
-                            event);
+    int ms = (int)(tv.tv_usec / 1000);
+    int n =
+        is_json
+            ? snprintf(
+                  line, cap,
+                  "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"program\":\"%s\",\"event\":\"%s\",\"text\":\"",
+                  when, ms, level_names[level], program_name, event)
+            : snprintf(line, cap, "%s.%03dZ %-5s %s %s ", when, ms, level_names[level], program_name, event);
+    return (size_t)n < cap ? (size_t)n : cap - 1;
 }
 
 void hob_log(enum hob_log_level level, const char *event, const char *fmt, ...)

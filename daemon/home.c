@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +37,29 @@ static enum hob_code make_folder(const char *path, mode_t mode, uid_t uid, gid_t
     return own(path, uid, gid, err);
 }
 
+/* A folder that `uid` may not pass through hides everything below it, whoever owns that. */
+static enum hob_code check_reachable(const char *dir, uid_t uid, gid_t gid, struct hob_err *err)
+{
+    if (geteuid() != 0)
+        return HOB_OK;
+    hob_auto_free char *copy = hob_strdup(dir);
+    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        struct stat st;
+        *slash = '\0';
+        if (stat(copy, &st) < 0)
+            return hob_fail_errno(err, errno, "looking at %s", copy);
+        mode_t pass = st.st_uid == uid ? S_IXUSR : st.st_gid == gid ? S_IXGRP : S_IXOTH;
+        if (!(st.st_mode & pass))
+            return hob_fail(
+                err, HOB_E_FORBIDDEN,
+                "%s cannot be the home: hobd becomes uid %u, which may not pass through %s; choose another --home, "
+                "such as /var/lib/hob",
+                dir, (unsigned)uid, copy);
+        *slash = '/';
+    }
+    return HOB_OK;
+}
+
 static enum hob_code take_lock(struct home *h, uid_t uid, gid_t gid, struct hob_err *err)
 {
     hob_auto_free char *path = home_path(h, "run/lock");
@@ -63,7 +87,8 @@ enum hob_code home_open(struct home *h, const char *dir, uid_t uid, gid_t gid, s
     h->dir = realpath(dir, NULL);
     if (!h->dir)
         return hob_fail_errno(err, errno, "resolving %s", dir);
-    if ((rc = own(h->dir, uid, gid, err)) != HOB_OK)
+    if ((rc = check_reachable(h->dir, uid, gid, err)) != HOB_OK ||
+        (rc = own(h->dir, uid, gid, err)) != HOB_OK)
         return rc;
     if (chmod(h->dir, 0700) < 0)
         return hob_fail_errno(err, errno, "closing %s to others", h->dir);
