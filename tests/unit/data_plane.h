@@ -3,12 +3,14 @@
 #pragma once
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/frame.h"
 #include "base/pairs.h"
-#include "check.h"
 #include "controller/dispatch_priv.h"
 #include "controller/pool.h"
 
@@ -206,8 +208,8 @@ static int bench_up(void **state)
     bench_version2.config = &bench_config2;
     bench_function = (struct function){.name = bench_f, .live = &bench_version, .versions = &bench_version};
     bench_version.function = bench_version2.function = &bench_function;
-    assert_int_equal(uv_loop_init(&bench_loop), 0);
-    assert_int_equal(uv_async_init(&bench_loop, &bench_alive, on_alive), 0);
+    HOB_ASSERT((uv_loop_init(&bench_loop)) == (0));
+    HOB_ASSERT((uv_async_init(&bench_loop, &bench_alive, on_alive)) == (0));
     bench = dispatcher_start(&(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock});
     return 0;
 }
@@ -215,8 +217,8 @@ static int bench_up(void **state)
 static void fake_started(unsigned k)
 {
     int pair[2];
-    assert_true(k < fakes_n);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    HOB_ASSERT(k < fakes_n);
+    HOB_ASSERT((socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair)) == (0));
     fakes[k].fd = pair[1];
     fakes[k].is_started = true;
     fakes[k].events->started(fakes[k].ctx, pair[0], 900);
@@ -225,7 +227,7 @@ static void fake_started(unsigned k)
 
 static void fake_exit(unsigned k, struct node_exit e)
 {
-    assert_false(fakes[k].is_over);
+    HOB_ASSERT(!(fakes[k].is_over));
     fakes[k].is_over = true;
     if (fakes[k].fd >= 0)
         (void)close(fakes[k].fd);
@@ -260,12 +262,12 @@ static int bench_down(void **state)
         hob_buf_done(&fakes[k].in);
     }
     pump();
-    assert_true(is_closed);
+    HOB_ASSERT(is_closed);
     uv_close((uv_handle_t *)&bench_alive, NULL);
     (void)uv_run(&bench_loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&bench_loop), 0);
+    HOB_ASSERT((uv_loop_close(&bench_loop)) == (0));
     hob_buf_done(&fake_log);
-    assert_int_equal(bench_version.refs, 1);
+    HOB_ASSERT((bench_version.refs) == (1));
     return 0;
 }
 
@@ -302,7 +304,7 @@ static void add_pairs(struct hob_buf *out, const char *const *names_values)
     hob_pairs_start(&w, out);
     for (; *names_values; names_values += 2)
         hob_pairs_add(&w, hob_str(names_values[0]), hob_str(names_values[1]));
-    assert_ok(hob_pairs_end(&w, NULL));
+    HOB_ASSERT((hob_pairs_end(&w, NULL)) == HOB_OK);
 }
 
 static void say_pairs(unsigned k, struct hob_frame f, const char *const *names_values)
@@ -330,10 +332,10 @@ static void say_head(unsigned k, uint32_t stream, unsigned status, const char *c
     hob_buf_init(&meta, 1 << 20);
     hob_buf_init(&payload, 1 << 20);
     hob_put_u16(head, (uint16_t)status);
-    assert_ok(hob_buf_add(&meta, head, 4));
+    HOB_ASSERT((hob_buf_add(&meta, head, 4)) == HOB_OK);
     add_pairs(&meta, fields);
     struct hob_frame f = {.type = HOB_FRAME_HEAD, .stream = stream, .flags = is_end ? HOB_FRAME_END : 0};
-    assert_ok(hob_frame_add_meta(&payload, f, hob_buf_str(&meta), data));
+    HOB_ASSERT((hob_frame_add_meta(&payload, f, hob_buf_str(&meta), data)) == HOB_OK);
     say_bytes(k, hob_buf_data(&payload), payload.n);
 }
 
@@ -365,7 +367,7 @@ static struct hob_frame heard(unsigned k, struct hob_str *ret_payload)
     pump();
     take_in(k);
     int got = hob_frame_next(&fakes[k].in, &f, &payload);
-    assert_true(got >= 0);
+    HOB_ASSERT(got >= 0);
     if (got == 0)
         return (struct hob_frame){0};
     static char keep[2 << 20];
@@ -397,7 +399,7 @@ static uint32_t heard_invoke(unsigned k)
 static void fake_ready(unsigned k, const char *concurrency)
 {
     fake_started(k);
-    assert_int_equal(heard(k, NULL).type, HOB_FRAME_HELLO);
+    HOB_ASSERT((heard(k, NULL).type) == (HOB_FRAME_HELLO));
     say_ready(k, concurrency);
 }
 
@@ -486,7 +488,7 @@ static void call_version(struct outcome *o, struct version *v, uint8_t kind, int
                                                         .body_bytes = body_bytes,
                                                         .received_us = bench_now_us},
                               &outcome_events, o);
-    assert_int_equal(o->ends + o->fails, 0);
+    HOB_ASSERT((o->ends + o->fails) == (0));
 }
 
 static void call(struct outcome *o)
@@ -494,6 +496,7 @@ static void call(struct outcome *o)
     call_version(o, &bench_version, HOB_INVOKE_HTTP, 0);
 }
 
+/* for tests, which include check.h first */
 #define assert_failed(o, reason_)                                                                            \
     do {                                                                                                     \
         assert_int_equal((o).fails, 1);                                                                      \

@@ -1,5 +1,7 @@
 /* Functions over HTTP with raw bytes on one side and scripted instances on the other; the server, the gateway and the
  * dispatcher between them are the real ones. */
+#include "check.h"
+
 #include "data_plane.h"
 
 #include <netinet/in.h>

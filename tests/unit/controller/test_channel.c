@@ -1,5 +1,7 @@
 /* A hostile instance: each script breaks one rule of the channel. Whatever it does, the instance is stopped, its own
  * invocations end exactly once, and another instance's invocation does not notice. */
+#include "check.h"
+
 #include "data_plane.h"
 
 struct script {

@@ -1,4 +1,6 @@
 /* Queue, dispatch, deadlines, starts and ends under a clock that the test moves; instances are scripted. */
+#include "check.h"
+
 #include "data_plane.h"
 
 static char cobol[] = "cobol", missing[] = "MISSING", pay_key[] = "PAY_KEY", colour[] = "COLOUR",
