@@ -75,6 +75,10 @@ struct cgroup_set {
  * does not give is missing in cg->parts and no error; a name that is not [a-z0-9-], 1 to 32 bytes, is one. */
 HOB_MUST_USE enum hob_code cgroups_open(struct cgroups *cg, const char *name, const char *which,
                                         struct hob_err *err);
+/* Whether the base folders that are open still have their names: another launcher may have removed them. */
+bool cgroups_are_there(const struct cgroups *cg);
+/* Closes the descriptors; the folders stay. */
+void cgroups_close(struct cgroups *cg);
 /* Kills what runs in any set of our base folder and removes the sets; waits at most `wait_ms`. Returns how
  * many sets are left. */
 unsigned cgroups_sweep(struct cgroups *cg, unsigned wait_ms);

@@ -236,9 +236,27 @@ static int guard_run(struct guard *g)
         backoff_ms = hob_now_ms() - start_ms > STABLE_MS ? BACKOFF_MIN_MS : backoff_ms * 2;
         backoff_ms = backoff_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms;
     }
+    (void)unlink(
+        g->launcher.options->socket); /* first: behind the base folder a new launcher may already wait */
     cgroups_remove_base(&g->launcher.cgroups);
-    (void)unlink(g->launcher.options->socket);
     return g->is_ending ? 0 : 1;
+}
+
+/* Only one launcher may use a base folder. The one of a daemon that was killed a moment ago still removes it: it is
+ * waited for, and what it removed is made again. */
+static enum hob_code cgroups_claim(struct cgroups *cg, const char *name, const char *which,
+                                   struct hob_err *err)
+{
+    for (uint64_t until_ms = hob_now_ms() + END_MS;;) {
+        if (cgroups_open(cg, name, which, err) != HOB_OK)
+            return err->code;
+        if (!cg->n || (flock(cg->trees[0].base, LOCK_EX | LOCK_NB) == 0 && cgroups_are_there(cg)))
+            return HOB_OK;
+        cgroups_close(cg);
+        if (hob_now_ms() >= until_ms)
+            return hob_fail(err, HOB_E_CONFLICT, "cgroup '%s': another launcher uses it", cg->base_name);
+        (void)poll(NULL, 0, 20);
+    }
 }
 
 static enum hob_code guard_open(struct guard *g, const struct launcher_options *o, struct hob_err *err)
@@ -251,10 +269,8 @@ static enum hob_code guard_open(struct guard *g, const struct launcher_options *
     g->launcher.options = o;
     g->lifeline = o->lifeline;
     struct cgroups *cg = &g->launcher.cgroups;
-    if (cgroups_open(cg, o->cgroup ? o->cgroup : name, o->cgroups, err) != HOB_OK)
+    if (cgroups_claim(cg, o->cgroup ? o->cgroup : name, o->cgroups, err) != HOB_OK)
         return err->code;
-    if (cg->n && flock(cg->trees[0].base, LOCK_EX | LOCK_NB) < 0)
-        return hob_fail_errno(err, errno, "cgroup '%s': another launcher uses it", cg->base_name);
     (void)cgroups_sweep(cg, SWEEP_MS);
     if ((g->listener = hob_seqpacket_listen(o->socket, 0600, err)) < 0)
         return err->code;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,4 +68,27 @@ void cgroups_remove_base(struct cgroups *cg)
 {
     for (size_t i = 0; i < cg->n; i++)
         (void)unlinkat(cg->trees[i].own, cg->base_name, AT_REMOVEDIR);
+}
+
+bool cgroups_are_there(const struct cgroups *cg)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        struct stat open_one, named;
+        if (fstat(cg->trees[i].base, &open_one) < 0 ||
+            fstatat(cg->trees[i].own, cg->base_name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+            open_one.st_ino != named.st_ino)
+            return false;
+    }
+    return true;
+}
+
+void cgroups_close(struct cgroups *cg)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        hob_close_p(&cg->trees[i].oom_eventfd);
+        hob_close_p(&cg->trees[i].base);
+        hob_close_p(&cg->trees[i].own);
+    }
+    cg->n = 0;
+    cg->parts = 0;
 }
