@@ -21,8 +21,8 @@ _invoke = Struct("<BBHIQHHIIQI")
 _DONTWAIT = _socket.MSG_DONTWAIT
 
 
-class Broken(Exception):
-    """The peer broke the protocol, or has gone."""
+class Broken(BaseException):
+    """The peer broke the protocol, or has gone. Not an Exception: a handler must not catch it by chance."""
 
 
 def frame(kind, stream=0, flags=0, code=0, arg=0, payload=b""):

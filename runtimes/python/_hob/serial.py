@@ -22,7 +22,6 @@ class Server(answering.Frames):
         self.handler = handler
         self.call = None
         self.is_in_handler = False
-        self.is_reading = False
         self.is_ticking = False
         self.has_logging = False
         self.backlog = []
@@ -36,12 +35,8 @@ class Server(answering.Frames):
         return call if call is not None and call.stream == stream else None
 
     def read(self, wait):
-        self.is_reading = True
-        try:
-            for item in self.wire.receive(wait):
-                self.dispatch(item)
-        finally:
-            self.is_reading = False
+        for item in self.wire.receive(wait):
+            self.dispatch(item)
 
     def wait(self, call):
         self.read(True)
@@ -51,12 +46,18 @@ class Server(answering.Frames):
             self.is_ticking = False
             _signal.setitimer(_signal.ITIMER_REAL, 0)
             return
-        if self.is_reading:
-            return
+        if not self.is_in_handler:
+            return  # our own code is at work on the channel: it must not be interrupted half-way
+        self.is_in_handler = False
         self.read(False)
-        if self.call.cancelled and self.is_in_handler:
-            self.is_in_handler = False
+        if self.call.cancelled:
             raise Cancelled()
+        self.is_in_handler = True
+
+    def send_log(self, data):
+        was_in_handler, self.is_in_handler = self.is_in_handler, False
+        self.wire.send(data)
+        self.is_in_handler = was_in_handler
 
     def on_term(self, signum, stack):
         self.is_draining = True
@@ -81,7 +82,7 @@ class Server(answering.Frames):
         if happening is None:
             return
         if not self.has_logging:
-            self.has_logging = logs.install_if_imported(self.wire.send, lambda: self.call.stream if self.call else 0)
+            self.has_logging = logs.install_if_imported(self.send_log, lambda: self.call.stream if self.call else 0)
         self.is_in_handler = True
         result = self.handler(happening, Context(call))
         self.is_in_handler = False
@@ -136,4 +137,7 @@ def serve(wire, handler, concurrency, early):
     server = Server(wire, handler)
     _signal.signal(_signal.SIGALRM, server.on_tick)
     _signal.signal(_signal.SIGTERM, server.on_term)
-    server.loop(early)
+    try:
+        server.loop(early)
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)  # Python's end takes the handler away, and SIGALRM would kill
