@@ -5,7 +5,7 @@ import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { Daemon, HELLO, Load, childNamed, descendants, processes, request, sleep, until } from "./harness.mjs";
+import { Daemon, HELLO, Load, childNamed, descendants, instances, processes, request, sleep, until } from "./harness.mjs";
 
 let hob;
 before(async () => {
@@ -17,8 +17,14 @@ before(async () => {
 });
 after(() => hob.close());
 
-/** Host pids of instances: what hob-init started, by the runtime's program. */
-const instancePids = () => [...descendants(hob.pid)].filter(([, p]) => /adapter\.(mjs|py|php)/.test(p.command)).map(([pid]) => pid);
+const runtimePids = () => instances(hob.pid).map((i) => i.runtime).filter(Boolean);
+const kill9 = (pid) => {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it ended meanwhile
+  }
+};
 const alive = async () => (await request(`${hob.url}/fn/app/f`)).status === 200;
 const explained = (answer) => answer.status === 200 || ([502, 503].includes(answer.status) && Boolean(answer.json.reason));
 
@@ -27,7 +33,7 @@ test("an instance that is killed: its requests are told, the next ones are serve
   const load = new Load(`${hob.url}/fn/app/f`, { clients: 6, check: explained });
   for (let i = 0; i < 10; i++) {
     await sleep(150);
-    for (const pid of instancePids()) try { process.kill(pid, "SIGKILL"); } catch { /* it ended */ }
+    runtimePids().forEach(kill9);
   }
   await until(alive, "an answer", 15000);
   const counts = await load.stop();
@@ -39,7 +45,7 @@ test("an instance killed while it runs: exactly one answer for each of its reque
   await until(async () => (await request(`${hob.url}/fn/app2/slow?ms=1`)).status === 200, "the slow function");
   const asked = Array.from({ length: 20 }, () => request(`${hob.url}/fn/app2/slow?ms=2000`));
   await sleep(400);
-  for (const pid of instancePids()) process.kill(pid, "SIGKILL");
+  runtimePids().forEach(kill9);
   const answers = await Promise.all(asked);
   assert.equal(answers.length, 20);
   for (const answer of answers) {
@@ -50,17 +56,16 @@ test("an instance killed while it runs: exactly one answer for each of its reque
 
 test("hob-init killed: the instance is gone as a whole", async () => {
   await until(alive, "an answer");
-  const before = instancePids();
+  const before = runtimePids();
   assert.ok(before.length);
-  const all = processes();
-  for (const pid of before) try { process.kill(all.get(pid).ppid, "SIGKILL"); } catch { /* it ended */ }
-  await until(() => before.every((pid) => !processes().has(pid) || processes().get(pid).state === "Z"), "every process of it to end", 5000);
+  instances(hob.pid).forEach((i) => kill9(i.init));
+  await until(() => before.every((pid) => (processes().get(pid)?.state ?? "Z") === "Z"), "every process of it to end", 5000);
   await until(alive, "an answer", 15000);
 });
 
 test("the runner killed under load: hobd starts another, instances are not left over", async () => {
   await until(alive, "an answer");
-  const old = instancePids();
+  const old = runtimePids();
   const load = new Load(`${hob.url}/fn/app/f`, { clients: 4, check: explained });
   const runner = childNamed(hob.pid, "hob-runner");
   process.kill(runner, "SIGKILL");
@@ -69,7 +74,7 @@ test("the runner killed under load: hobd starts another, instances are not left 
   await until(alive, "an answer", 15000);
   await load.stop();
   assert.deepEqual(load.failures, []);
-  await until(() => old.every((pid) => !instancePids().includes(pid)), "the old instances to be gone", 5000);
+  await until(() => old.every((pid) => !runtimePids().includes(pid)), "the old instances to be gone", 5000);
 });
 
 test("the runner killed again and again", { timeout: 60000 }, async () => {
@@ -116,6 +121,8 @@ test("hobd killed under load: children follow, a restart sweeps and serves", { t
       return q && q.started === p.started && q.state !== "Z";
     }).map(([pid, p]) => `${pid} ${p.command || p.name}`);
     await until(() => living().length === 0, "the children to follow", 8000).catch(() => assert.deepEqual(living(), []));
+    const left = () => hob.leftovers(tree).filter((l) => !l.startsWith("file") && !l.startsWith("folder"));
+    await until(() => left().length === 0, "nothing left of it", 5000).catch(() => assert.deepEqual(left(), []));
     await hob.launch();
   }
   assert.ok(await alive());

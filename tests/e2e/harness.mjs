@@ -139,8 +139,8 @@ function cgroupsNamed(name) {
     for (const entry of entries) {
       if (!entry.isDirectory()) continue;
       const at = path.join(dir, entry.name);
-      if (entry.name.startsWith(name)) found.push(at);
-      else if (depth < 4) walk(at, depth + 1);
+      if (entry.name.includes(name)) found.push(at);
+      else if (depth < 6) walk(at, depth + 1);
     }
   };
   walk("/sys/fs/cgroup", 0);
@@ -248,7 +248,7 @@ export class Daemon {
     }
     for (const [pid, p] of now) if (p.command.includes(this.home)) left.push(`process ${pid} ${p.command}`);
     const id = createHash("sha256").update(fs.realpathSync(this.home)).digest("hex").slice(0, 12);
-    left.push(...cgroupsNamed(`hob-${id}`).map((at) => `cgroup ${at}`));
+    left.push(...cgroupsNamed(id).map((at) => `cgroup ${at}`));
     const mounts = fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n");
     left.push(...mounts.filter((line) => line.includes(this.home)).map((line) => `mount ${line}`));
     left.push(...fs.readdirSync(path.join(this.home, "tmp")).map((name) => `file tmp/${name}`));
@@ -290,6 +290,13 @@ export class Daemon {
     await this.ended;
     return tree;
   }
+}
+
+/** Host pids of the instances below `pid`: {init, runtime} each. A runtime may have given itself another title. */
+export function instances(pid) {
+  const tree = descendants(pid);
+  return [...tree].filter(([, p]) => p.command.startsWith("/hob/init -- ")).map(([init]) =>
+    ({ init, runtime: [...tree].find(([, p]) => p.ppid === init)?.[0] }));
 }
 
 /** Keeps `clients` asking without a pause until stop(); counts what came. */
