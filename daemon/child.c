@@ -105,12 +105,7 @@ struct child *child_start(const struct child_spec *spec, struct hob_err *err)
     struct child *c = hob_new(struct child);
     c->spec = *spec;
     c->backoff_ms = BACKOFF_FIRST_MS;
-    c->program_fd = open(spec->program, O_PATH | O_CLOEXEC);
-    if (c->program_fd < 0) {
-        (void)hob_fail_errno(err, errno, "the program %s", spec->program);
-        free(c);
-        return NULL;
-    }
+    c->program_fd = spec->program_fd;
     if (start_once(c, err) != HOB_OK) {
         child_stop(c, 0);
         return NULL;

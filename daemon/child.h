@@ -13,7 +13,7 @@ typedef void (*child_lost_cb)(void *ctx, struct child *c);
 
 struct child_spec {
     const char *name;              /* "hob-runner", for logs */
-    const char *program;           /* path, opened at once */
+    int program_fd;                /* O_PATH: takes; opened while we still may look there */
     char *const *argv;             /* NULL-ended; borrowed for the child's life */
     const struct identity *become; /* NULL: stay who we are */
     int keep_fd;                   /* stays open in the child as 3; -1: none */

@@ -40,6 +40,7 @@ struct daemon {
     uv_timer_t ready_timer;
     uint64_t ready_deadline_ms;
     struct child *launcher, *runner;
+    int runner_program; /* opened before privileges go: its folder may be closed to the user we become */
     char *launcher_argv[20], *runner_argv[8];
     /* the parts, in the order of their making */
     struct runtimes *runtimes;
@@ -66,6 +67,15 @@ static void drain(struct daemon *d);
 static char *program(const struct daemon *d, const char *name)
 {
     return hob_asprintf("%s/%s", d->o->programs, name);
+}
+
+static int open_program(const struct daemon *d, const char *name, struct hob_err *err)
+{
+    hob_auto_free char *path = program(d, name);
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        (void)hob_fail_errno(err, errno, "the program %s", path);
+    return fd;
 }
 
 /* One argument vector, owned by the daemon: option, value, option, value, ... */
@@ -105,9 +115,11 @@ static enum hob_code start_launcher(struct daemon *d, struct hob_err *err)
                             hob_strdup("3"),
                             NULL};
     put_arguments(d->launcher_argv, HOB_COUNT(d->launcher_argv), values);
-    hob_auto_free char *path = program(d, "hob-launcher");
+    int program_fd = open_program(d, "hob-launcher", err);
+    if (program_fd < 0)
+        return err->code;
     struct child_spec spec = {.name = "hob-launcher",
-                              .program = path,
+                              .program_fd = program_fd,
                               .argv = d->launcher_argv,
                               .keep_fd = d->lifeline[0],
                               .has_ready_line = true};
@@ -124,8 +136,10 @@ static enum hob_code start_runner(struct daemon *d, struct hob_err *err)
                             home_path(&d->home, "run/launcher.sock"),
                             NULL};
     put_arguments(d->runner_argv, HOB_COUNT(d->runner_argv), values);
-    hob_auto_free char *path = program(d, "hob-runner");
-    struct child_spec spec = {.name = "hob-runner", .program = path, .argv = d->runner_argv, .keep_fd = -1};
+    struct child_spec spec = {.name = "hob-runner",
+                              .program_fd = hob_steal_fd(&d->runner_program),
+                              .argv = d->runner_argv,
+                              .keep_fd = -1};
     d->runner = child_start(&spec, err);
     return d->runner ? HOB_OK : err->code;
 }
@@ -153,6 +167,9 @@ static enum hob_code open_privileged(struct daemon *d, struct hob_err *err)
         return rc;
     d->runtimes = runtimes_load(d->o->runtimes, err);
     if (!d->runtimes)
+        return err->code;
+    d->runner_program = open_program(d, "hob-runner", err);
+    if (d->runner_program < 0)
         return err->code;
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -393,7 +410,7 @@ static enum hob_code open_all(struct daemon *d, struct hob_err *err)
 
 int daemon_run(const struct daemon_options *o)
 {
-    struct daemon d = {.o = o, .lifeline = {-1, -1}, .home = {.lock_fd = -1}};
+    struct daemon d = {.o = o, .lifeline = {-1, -1}, .home = {.lock_fd = -1}, .runner_program = -1};
     struct hob_err err;
     (void)signal(SIGPIPE, SIG_IGN);
     if (open_all(&d, &err) != HOB_OK) {
