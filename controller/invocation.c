@@ -363,7 +363,8 @@ static bool wait_again(struct invocation *i)
 {
     struct hob_invoke_meta m;
     struct hob_str data;
-    if (i->state != INVOCATION_RUNNING || !channel_unsent(i->instance->channel, &i->stream, &m, &data))
+    if (i->state != INVOCATION_RUNNING || i->pool->d->is_stopping ||
+        !channel_unsent(i->instance->channel, &i->stream, &m, &data))
         return false;
     hob_buf_clear(&i->body);
     keep_request_id(i, hob_str_n(m.request_id.at, m.request_id.n));

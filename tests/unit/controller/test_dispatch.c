@@ -742,6 +742,25 @@ static void shutting_down_stops_what_does_not_end(void **state)
     bench = dispatcher_start(&(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock});
 }
 
+/* Found by the fuzzer: the request went back into a queue that nobody would look at again. */
+static void shutting_down_answers_a_request_that_was_about_to_leave(void **state)
+{
+    (void)state;
+    struct outcome o;
+    bool is_closed = false;
+    call(&o);
+    pump();
+    fake_ready(0, "1");
+    answer(0, heard_invoke(0), "x");
+    call(&o); /* written, not flushed */
+    dispatcher_drain(bench, 0, on_bench_closed, &is_closed);
+    dispatcher_tick(bench);
+    assert_failed(o, "shutting_down");
+    fake_exit(0, (struct node_exit){.exit_code = 0});
+    assert_true(is_closed);
+    bench = dispatcher_start(&(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock});
+}
+
 static void a_body_waits_with_its_request_and_rides_in_invoke(void **state)
 {
     (void)state;
@@ -854,6 +873,7 @@ int main(void)
         T(a_drain_that_takes_too_long_is_cut),
         T(shutting_down_finishes_what_runs_and_refuses_the_rest),
         T(shutting_down_stops_what_does_not_end),
+        T(shutting_down_answers_a_request_that_was_about_to_leave),
         T(a_body_waits_with_its_request_and_rides_in_invoke),
         T(a_long_body_follows_its_credit),
         T(a_report_is_written_for_each_invocation_but_never_a_flood),
