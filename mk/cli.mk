@@ -14,4 +14,4 @@ docs: $(B)/bin/hob ## write docs/cli.md and docs/manifest.md from the tables
 	@$(B)/bin/hob help manifest > docs/manifest.md
 
 test-cli: $(B)/bin/hob ## the command line against a small server of its own
-	@HOB_BIN=$(abspath $(B)/bin/hob) timeout -k 5 300 node --test tests/cli/
+	@HOB_BIN=$(abspath $(B)/bin) timeout -k 5 300 node --test tests/cli/

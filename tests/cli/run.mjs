@@ -1,13 +1,14 @@
 // Runs the command line as a process of its own: no environment but what a test gives, a private home.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TOKEN } from './server.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-export const HOB = process.env.HOB_BIN ?? path.join(root, 'build/bin/hob');
+const bin = path.resolve(root, process.env.HOB_BIN ?? path.join(process.env.B ?? 'build', 'bin')); // the folder, or the program
+export const HOB = statSync(bin).isDirectory() ? path.join(bin, 'hob') : bin;
 
 export function tempDir(t) {
   const dir = mkdtempSync(path.join(tmpdir(), 'hob-cli-'));
