@@ -11,6 +11,7 @@
  * Callbacks of libuv only take bytes in and touch the connection; http_conn_turn takes the steps. */
 #include "api/server/server_priv.h"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
 
 enum {
     EXCHANGES_PER_TURN = 32, /* of one connection, before the others have their turn */
+    SHED_MS = 1000,          /* idle for so long, a connection gives its memory back */
+    KEEPALIVE_S = 60,        /* the kernel asks silent clients whether they are still there */
     KEPT_BYTES = 16384,      /* a buffer larger than this is given back when it is empty */
     OUT_BYTES_MAX = 1 << 30,
 };
@@ -263,6 +266,7 @@ static void pause_reading(struct http_conn *c)
 {
     c->is_reading = false;
     (void)uv_read_stop((uv_stream_t *)&c->tcp); /* cannot fail */
+    http_server_watch_closely(c->server);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -363,7 +367,8 @@ void http_conn_turn(struct http_conn *c)
         return;
     read_or_pause(c);
     bool can_go_on = c->is_blocked && http_conn_queued(c) <= c->server->tuning.out_bytes;
-    if (can_go_on || c->is_lost || (c->state == CONN_BUSY && c->x.is_answered))
+    bool has_more = c->state == CONN_IDLE && c->in.n > 0;
+    if (can_go_on || has_more || c->is_lost || (c->state == CONN_BUSY && c->x.is_answered))
         http_conn_touch(c);
 }
 
@@ -418,6 +423,36 @@ static void judge_body_time(struct http_conn *c, uint64_t waited)
     http_conn_touch(c);
 }
 
+/* A paused connection does not hear that its client hung up, but the kernel knows. */
+static bool is_hung_up(const struct http_conn *c)
+{
+    int fd;
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_state != TCP_ESTABLISHED;
+}
+
+bool http_conn_check_paused(struct http_conn *c)
+{
+    if (c->state != CONN_BUSY || c->is_reading || c->is_lost)
+        return false;
+    if (is_hung_up(c))
+        lose(c, "the client closed the connection");
+    return true;
+}
+
+/* Thousands of idle connections shall cost little more than their handles. */
+static void shed(struct http_conn *c)
+{
+    if (c->in.n == 0 && c->out.n == 0 && !c->is_sending) {
+        hob_buf_done(&c->in);
+        hob_buf_done(&c->out);
+        hob_buf_done(&c->sending);
+        hob_arena_done(&c->x.arena);
+    }
+}
+
 void http_conn_sweep(struct http_conn *c, uint64_t now)
 {
     const struct http_tuning *t = &c->server->tuning;
@@ -432,6 +467,8 @@ void http_conn_sweep(struct http_conn *c, uint64_t now)
     case CONN_IDLE:
         if (waited > t->idle_ms)
             lose(c, "idle");
+        else if (waited > SHED_MS)
+            shed(c);
         break;
     case CONN_HEAD:
         judge_head_time(c, waited);
@@ -459,10 +496,13 @@ void http_conn_drain(struct http_conn *c, bool is_forced)
 
 static void name_remote(struct http_conn *c, const struct sockaddr_storage *address)
 {
+    enum { MAPPED_CHARS = sizeof "::ffff:" - 1 }; /* an IPv4 client of a socket for both */
     if (address->ss_family == AF_INET6) {
         const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
         (void)uv_ip6_name(six, c->remote, sizeof c->remote);
         c->remote_port = ntohs(six->sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+            memmove(c->remote, c->remote + MAPPED_CHARS, strlen(c->remote + MAPPED_CHARS) + 1);
     } else {
         const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)address;
         (void)uv_ip4_name(four, c->remote, sizeof c->remote);
@@ -488,7 +528,7 @@ void http_conn_open(struct http_server *s, int fd, const struct sockaddr_storage
     status = uv_tcp_open(&c->tcp, fd);
     if (status < 0)
         (void)close(fd);
-    if (status < 0 || uv_tcp_nodelay(&c->tcp, 1) < 0) {
+    if (status < 0 || uv_tcp_nodelay(&c->tcp, 1) < 0 || uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S) < 0) {
         hob_log(HOB_LOG_WARN, "http.accept", "error=\"%s\"", uv_strerror(status));
         c->is_lost = true;
     }

@@ -201,9 +201,9 @@ void http_end(struct http_exchange *x, const struct http_field *trailers, size_t
 
 void http_abort(struct http_exchange *x)
 {
-    if (x->is_muted)
+    if (x->is_muted || x->is_answered)
         return;
-    HOB_ASSERT(x->is_open && !x->is_answered);
+    HOB_ASSERT(x->is_open);
     if (x->has_head) {
         cut(x);
         return;

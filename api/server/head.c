@@ -8,7 +8,7 @@
 
 #include "base/banned.h"
 
-enum { METHOD_BYTES_MAX = 32, VERSION_BYTES = 8 /* HTTP/1.1 */ };
+enum { METHOD_BYTES_MAX = 32, VERSION_BYTES = 8 /* HTTP/1.1 */, CONNECTION_BYTES_MAX = 1024 };
 
 struct http_head_limits http_head_limits_default(void)
 {
@@ -368,6 +368,18 @@ static void drop_hop_by_hop(struct parse *parse, const struct known_values *know
     parse->n = kept;
 }
 
+/* Every field is looked up in Connection: a long one would make that dear. */
+static bool judge_connection(const struct parse *parse, const struct known_values *known,
+                             struct http_refusal *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; known->count[F_CONNECTION] && i < parse->n; i++)
+        if (hob_str_is(parse->fields[i].name, "connection"))
+            n += parse->fields[i].value.n;
+    return n <= CONNECTION_BYTES_MAX ||
+           refuse(r, 400, "bad_connection", "the Connection field is longer than 1024 bytes");
+}
+
 /* RFC 9112, 6: a body is framed by exactly one of Content-Length and "chunked", or there is none. */
 static bool judge_framing(const struct known_values *known, const llhttp_t *p, struct http_head *head,
                           struct http_refusal *r)
@@ -457,8 +469,9 @@ bool http_head_parse(char *bytes, size_t n, unsigned fields_n, struct hob_arena 
         return false;
     head.request.is_http10 = p.http_minor == 0;
     sort_fields(&parse, &known);
-    if (!judge_framing(&known, &p, &head, r) || !judge_target(&parse, arena, &head, &target, r) ||
-        !judge_host(&known, &target, arena, &head, r) || !judge_expect(&known, &head, r))
+    if (!judge_connection(&parse, &known, r) || !judge_framing(&known, &p, &head, r) ||
+        !judge_target(&parse, arena, &head, &target, r) || !judge_host(&known, &target, arena, &head, r) ||
+        !judge_expect(&known, &head, r))
         return false;
     head.is_keep_alive = head.request.is_http10 ? connection_has(&parse, HOB_STR("keep-alive")) : true;
     if (known.count[F_CONNECTION] && connection_has(&parse, HOB_STR("close")))

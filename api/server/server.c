@@ -17,7 +17,14 @@
 
 #include "base/banned.h"
 
-enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64, LINGER_MS = 2000, SWEEP_MS = 1000 };
+enum {
+    BACKLOG = 4096,
+    ACCEPTS_PER_TURN = 64,
+    LINGER_MS = 2000,
+    SWEEP_MS = 1000,
+    CLOSE_SWEEP_MS = 50,
+    DRAIN_SWEEP_MS = 20
+};
 
 struct http_peer {
     unsigned char address[16];
@@ -165,7 +172,11 @@ static bool accept_next(struct http_server *s)
     int fd = accept_one(s, &address);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
         accept_with_reserve(s);
-        return s->reserve_fd >= 0;
+        if (s->reserve_fd < 0) { /* not even the reserve came back: without this the loop would spin */
+            s->is_deaf = true;
+            (void)uv_poll_stop(&s->listener);
+        }
+        return !s->is_deaf;
     }
     if (fd < 0)
         return errno == ECONNABORTED || errno == EINTR;
@@ -238,11 +249,17 @@ static void on_check(uv_check_t *handle)
     take_turns(handle->data);
 }
 
-static void on_sweep(uv_timer_t *timer)
+static void listen_again(struct http_server *s)
 {
-    struct http_server *s = timer->data;
-    uint64_t now = uv_now(s->loop);
+    if (s->reserve_fd < 0)
+        s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    s->is_deaf = s->reserve_fd < 0 || uv_poll_start(&s->listener, UV_READABLE, on_acceptable) != 0;
+}
+
+static void sweep_times(struct http_server *s, uint64_t now)
+{
     bool is_late = s->is_draining && now >= s->drain_deadline_ms;
+    s->swept_ms = now;
     HOB_LIST_EACH(&s->conns, node, tmp)
     {
         struct http_conn *c = HOB_CONTAINER_OF(node, struct http_conn, in_conns);
@@ -250,6 +267,36 @@ static void on_sweep(uv_timer_t *timer)
         if (is_late)
             http_conn_drain(c, true);
     }
+    if (s->is_deaf && !s->is_draining)
+        listen_again(s);
+}
+
+static unsigned sweep_ms(const struct http_server *s)
+{
+    unsigned ms = s->is_draining ? DRAIN_SWEEP_MS : s->tuning.sweep_ms;
+    return s->is_watching_closely && ms > CLOSE_SWEEP_MS ? CLOSE_SWEEP_MS : ms;
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct http_server *s = timer->data;
+    uint64_t now = uv_now(s->loop);
+    bool is_paused = false;
+    if (s->is_draining || now - s->swept_ms >= s->tuning.sweep_ms)
+        sweep_times(s, now);
+    HOB_LIST_EACH(&s->conns, node, tmp)
+    is_paused |= http_conn_check_paused(HOB_CONTAINER_OF(node, struct http_conn, in_conns));
+    s->is_watching_closely = is_paused;
+    uv_timer_set_repeat(timer, sweep_ms(s));
+}
+
+void http_server_watch_closely(struct http_server *s)
+{
+    if (s->is_watching_closely || s->is_closing)
+        return;
+    s->is_watching_closely = true;
+    int status = uv_timer_start(&s->sweep, on_sweep, sweep_ms(s), sweep_ms(s));
+    HOB_ASSERT(status == 0);
 }
 
 /* --- draining -------------------------------------------------------------------------------------------------------------- */
@@ -297,7 +344,6 @@ void http_server_conn_closed(struct http_server *s)
 void http_server_drain(struct http_server *s, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)
 {
     HOB_ASSERT(!s->is_draining);
-    enum { DRAIN_SWEEP_MS = 20 };
     s->is_draining = true;
     s->closed = closed;
     s->closed_ctx = ctx;
@@ -354,6 +400,7 @@ static int start_handles(struct http_server *s)
     (void)uv_check_init(s->loop, &s->check);
     (void)uv_idle_init(s->loop, &s->idle);
     s->listener.data = s->sweep.data = s->prepare.data = s->check.data = s->idle.data = s;
+    s->swept_ms = uv_now(s->loop);
     (void)uv_timer_start(&s->sweep, on_sweep, s->tuning.sweep_ms, s->tuning.sweep_ms);
     (void)uv_prepare_start(&s->prepare, on_prepare);
     (void)uv_check_start(&s->check, on_check);

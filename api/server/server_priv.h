@@ -19,7 +19,7 @@ struct http_tuning {
     struct http_head_limits head;
     uint32_t head_ms, idle_ms, body_stall_ms, write_stall_ms;
     uint32_t linger_ms; /* after the last answer, so that the client can read it before a reset */
-    uint32_t sweep_ms;  /* how often times are looked at */
+    uint32_t sweep_ms;  /* how often times are looked at; paused connections more often */
     size_t pipeline_bytes, window_bytes, out_bytes, discard_bytes, body_bytes_min;
     unsigned connections, connections_per_address;
 };
@@ -52,7 +52,9 @@ struct http_server {
     char date[HTTP_DATE_CHARS + 1];
     int64_t date_s;
     bool is_draining, is_closing;
-    uint64_t drain_deadline_ms;
+    bool is_watching_closely; /* the sweep runs often */
+    bool is_deaf;             /* no descriptors at all: accepting waits for the next sweep */
+    uint64_t swept_ms, drain_deadline_ms;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -123,6 +125,8 @@ void http_conn_open(struct http_server *s, int fd, const struct sockaddr_storage
 void http_conn_touch(struct http_conn *c);
 void http_conn_turn(struct http_conn *c);
 void http_conn_sweep(struct http_conn *c, uint64_t now_ms); /* judges its times */
+/* True when it is paused while a handler works; then it was also asked whether its client is still there. */
+bool http_conn_check_paused(struct http_conn *c);
 void http_conn_drain(struct http_conn *c, bool is_forced);
 size_t http_conn_queued(const struct http_conn *c); /* bytes waiting for the client */
 
@@ -145,4 +149,6 @@ void http_exchange_settle(struct http_exchange *x);
 /* server.c */
 void http_server_peer_left(struct http_server *s, struct http_peer *peer);
 const char *http_server_date(struct http_server *s);
+/* A connection was paused: clients that hang up now must be looked for. */
+void http_server_watch_closely(struct http_server *s);
 void http_server_conn_closed(struct http_server *s); /* after the last reference to the connection */

@@ -231,6 +231,27 @@ static void a_client_that_leaves_in_its_upload_aborts_the_exchange(void **state)
     bed_close(&bed);
 }
 
+static void a_client_that_leaves_while_its_upload_waits_is_noticed(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct raw raw;
+    struct probe p = {.act = read_body, .keeps_window = true};
+    hob_auto_free char *bytes = hob_calloc(1, 140000);
+    probe_run(&p, &bed, &raw, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    raw_send(&raw, bytes, 140000); /* more than the window, less than what the kernel holds */
+    raw_settle(&raw);
+    assert_false(only_conn(&bed)->is_reading);
+    raw_close(&raw);
+    uint64_t begin = hob_now_ms();
+    while (p.closes == 0 && hob_now_ms() < begin + 1000)
+        bed_run_ms(&bed, 1);
+    assert_true(hob_now_ms() - begin < 100);
+    assert_int_equal(p.aborts, 1);
+    assert_int_equal(p.abort_code, HOB_E_CANCELLED);
+    bed_close(&bed);
+}
+
 static void a_half_closed_client_counts_as_gone(void **state)
 {
     (void)state;
@@ -533,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_body_beyond_the_bound_aborts_with_too_large),
         cmocka_unit_test(a_malformed_chunk_is_answered_or_breaks_the_answer),
         cmocka_unit_test(a_client_that_leaves_in_its_upload_aborts_the_exchange),
+        cmocka_unit_test(a_client_that_leaves_while_its_upload_waits_is_noticed),
         cmocka_unit_test(a_half_closed_client_counts_as_gone),
         cmocka_unit_test(an_early_answer_reaches_a_client_that_is_still_sending),
         cmocka_unit_test(a_body_nobody_asked_for_waits_within_bounds),

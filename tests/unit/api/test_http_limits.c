@@ -94,12 +94,12 @@ static void a_body_that_drips_too_slowly_is_a_408_and_one_that_does_not_is_serve
         struct probe p = {.act = read_body};
         struct http_tuning t = quick();
         t.body_stall_ms = 60;
-        t.body_bytes_min = 30;
-        char zeros[8] = {0};
-        open_with(&bed, &raw, &p, &t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+        t.body_bytes_min = 100;
+        char zeros[200] = {0};
+        open_with(&bed, &raw, &p, &t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
         uint64_t begin = hob_now_ms();
         while (!raw.is_ended && hob_now_ms() < begin + 300) {
-            raw_send(&raw, zeros, is_fast ? 8 : 1);
+            raw_send(&raw, zeros, is_fast ? sizeof zeros : 1);
             bed_run_ms(&bed, 5);
         }
         assert_int_equal(raw.is_ended, !is_fast);
