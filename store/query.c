@@ -12,7 +12,7 @@ static const char doing[] = "using the store";
 static void check_places(sqlite3_stmt *stmt)
 {
     for (int i = 1; i <= sqlite3_bind_parameter_count(stmt); i++) {
-        char want[8];
+        char want[12];
         (void)snprintf(want, sizeof want, "$%d", i);
         const char *name = sqlite3_bind_parameter_name(stmt, i);
         HOB_ASSERT(name && strcmp(name, want) == 0);

@@ -323,23 +323,52 @@ static void the_unpackers_own_refusal_is_told_with_odd_bytes_escaped(void **stat
     refuse_stream(p, &b, HOB_E_INVALID, "not its business");
 }
 
-static void sums_over_the_limits_are_refused_at_plus_one(void **state)
+/* In memory: twice as many folders as a slow disk makes in a minute. */
+static void more_entries_than_the_limit_are_refused_at_plus_one(void **state)
 {
-    struct platform *p = *state;
+    (void)state;
+    struct hob_err err;
+    char dir[] = "/dev/shm/hob-unit-XXXXXX", name[32];
+    assert_non_null(mkdtemp(dir));
+    struct code_store *cs = code_store_open(dir, &err);
     for (int over = 0; over < 2; over++) {
         struct bundle b;
-        char name[32];
+        struct code_staged st;
         bundle_start(&b);
-        bundle_file(&b, "hob.json", SHOP);
-        bundle_file(&b, "index.sh", "x");
-        for (int i = 2; i < HOB_MAX_ENTRIES + over; i++) {
+        for (int i = 0; i < HOB_MAX_ENTRIES + over; i++) {
             (void)snprintf(name, sizeof name, "f%d", i);
             bundle_folder(&b, name);
         }
         bundle_end(&b);
-        struct deployed d = deploy_fd(p, "shop", bundle_fd(&b), true);
-        assert_int_equal(d.err.code, over ? HOB_E_TOO_LARGE : HOB_OK);
+        int fd = bundle_fd(&b);
+        enum hob_code rc = code_store_receive(cs, fd, &st, &err);
+        (void)close(fd);
+        assert_int_equal(rc, over ? HOB_E_TOO_LARGE : HOB_OK);
+        if (over)
+            assert_contains(err.msg, "deploy.entries");
+        else
+            code_staged_done(&st);
     }
+    code_store_free(cs);
+    assert_int_equal(rmdir(dir), 0); /* nothing stayed behind */
+}
+
+/* Announced, not sent: the sum is judged before anything is written. */
+static void more_bytes_than_the_limit_are_refused_before_they_come(void **state)
+{
+    struct platform *p = *state;
+    struct bundle b;
+    bundle_start(&b);
+    bundle_file(&b, "hob.json", SHOP);
+    bundle_record(&b, HOB_BUNDLE_FILE, "big", HOB_MAX_UNPACKED_BYTES - strlen(SHOP) + 1, false);
+    refuse_stream(p, &b, HOB_E_TOO_LARGE, "deploy.unpacked_bytes");
+    bundle_start(&b);
+    bundle_file(&b, "hob.json", SHOP);
+    bundle_record(&b, HOB_BUNDLE_FILE, "big", HOB_MAX_UNPACKED_BYTES - strlen(SHOP), false);
+    refuse_stream(p, &b, HOB_E_INVALID, "ended before"); /* exactly as much is taken, and then waited for */
+    bundle_start(&b);
+    bundle_record(&b, HOB_BUNDLE_FILE, "big", UINT64_MAX, false);
+    refuse_stream(p, &b, HOB_E_TOO_LARGE, "");
 }
 
 /* --- concurrency, cancel, close --- */
@@ -502,7 +531,8 @@ int main(void)
         TEST(hostile_paths_write_nothing_outside),
         TEST(broken_streams_are_refused),
         TEST(the_unpackers_own_refusal_is_told_with_odd_bytes_escaped),
-        TEST(sums_over_the_limits_are_refused_at_plus_one),
+        TEST(more_entries_than_the_limit_are_refused_at_plus_one),
+        TEST(more_bytes_than_the_limit_are_refused_before_they_come),
         TEST(a_second_deploy_of_the_same_app_is_refused_while_one_runs),
         TEST(closing_the_deployer_ends_what_runs),
         TEST(what_a_crash_left_is_swept_at_start_and_live_code_stays),
