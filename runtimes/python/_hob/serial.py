@@ -28,11 +28,17 @@ class Server(answering.Frames):
 
     # --- reading ---
     def on_invoke(self, item):
-        self.backlog.append(item)
+        _, flags, _, stream, _, payload = item
+        self.backlog.append(channel.Invocation(stream, flags, payload))
 
     def find(self, stream):
         call = self.call
-        return call if call is not None and call.stream == stream else None
+        if call is not None and call.stream == stream:
+            return call
+        for call in self.backlog:  # its body may come in one read with its INVOKE
+            if call.stream == stream:
+                return call
+        return None
 
     def read(self, wait):
         for item in self.wire.receive(wait):
@@ -98,9 +104,8 @@ class Server(answering.Frames):
         else:
             self.answer(call, result)
 
-    def invoke(self, item):
-        _, flags, _, stream, _, payload = item
-        call = self.call = channel.Invocation(stream, flags, payload)
+    def invoke(self, call):
+        self.call = call
         if not self.is_ticking:
             self.is_ticking = True
             _signal.setitimer(_signal.ITIMER_REAL, TICK_S, TICK_S)
