@@ -68,9 +68,8 @@ static void break_off(struct hob_msgsock *s)
 
 static void flush(struct hob_msgsock *s)
 {
-    struct hob_node *first;
-    while ((first = hob_list_first(&s->queue))) {
-        struct waiting *w = HOB_CONTAINER_OF(first, struct waiting, node);
+    HOB_LIST_EACH (&s->queue, node, tmp) {
+        struct waiting *w = HOB_CONTAINER_OF(node, struct waiting, node);
         int rc = hob_fdmsg_send(s->fd, hob_str_n(w->bytes, w->n), w->fds, w->fds_n);
         if (rc == 0)
             return;

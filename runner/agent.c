@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,6 +17,9 @@ enum {
     WARM_MS = 3000, /* hobd shall not hear of this node before it can start something, within reason */
     DIAL_MS = 30000,
     GRACE_MS_MAX = 600000,
+    FILES_OWN = 64,         /* link, launcher, loop, and some to spare */
+    FILES_PER_INSTANCE = 6, /* while it starts; 2 later */
+    INSTANCES_MAX = 100000,
 };
 
 enum agent_state { AGENT_WARMING, AGENT_DIALING, AGENT_SERVING, AGENT_ENDED };
@@ -35,6 +39,7 @@ struct agent {
     struct uplink *uplink;
     struct entry *instances;
     uint64_t started_n;
+    unsigned instances_max;
     int exit_code;
 };
 
@@ -88,7 +93,11 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
     struct instance_options o = {
         .loop = a->loop, .uplink = a->uplink, .engine = a->engine, .ended = on_ended, .ctx = a};
     struct instance *i = NULL;
-    if (engine.at && !hob_str_is(engine, a->engine->name))
+    if (HASH_COUNT(a->instances) >= a->instances_max)
+        (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "node_full",
+                              "node '%.64s' has %u instances, as many as its limit of open files allows",
+                              a->o.node, a->instances_max);
+    else if (engine.at && !hob_str_is(engine, a->engine->name))
         (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "engine_unknown", "engine '%.*s': this node has '%s'",
                               (int)(engine.n < 40 ? engine.n : 40), engine.at, a->engine->name);
     else
@@ -140,10 +149,10 @@ static void agent_end(struct agent *a, int exit_code)
     uv_close((uv_handle_t *)&a->warm, NULL);
     if (a->uplink)
         uplink_close(a->uplink);
-    struct entry *e, *next;
-    HASH_ITER(hh, a->instances, e, next)
-    {
-        HASH_DEL(a->instances, e);
+    struct entry *e = a->instances, *next;
+    HASH_CLEAR(hh, a->instances);
+    for (; e; e = next) {
+        next = e->hh.next;
         instance_abandon(e->instance);
         free(e);
     }
@@ -239,6 +248,16 @@ static void on_ended(void *ctx, struct instance *i)
     free(e);
 }
 
+/* A message whose descriptors find no room breaks the whole link, so starts are refused long before. */
+static unsigned count_instances_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur <= FILES_OWN)
+        return 1;
+    rlim_t n = (files.rlim_cur - FILES_OWN) / FILES_PER_INSTANCE;
+    return (unsigned)(n < INSTANCES_MAX ? n : INSTANCES_MAX);
+}
+
 /* ---- door ---- */
 
 struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
@@ -247,6 +266,7 @@ struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
     struct agent *a = hob_new(struct agent);
     a->loop = loop;
     a->o = *o;
+    a->instances_max = count_instances_max();
     (void)uv_timer_init(loop, &a->warm);
     a->warm.data = a;
     (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);

@@ -74,9 +74,8 @@ static void on_lost(void *ctx, const struct hob_err *err);
 
 static void run_free(struct engine_run *r)
 {
-    if (r->state == RUN_REFUSED)
-        hob_list_remove(&r->node);
-    else
+    hob_list_remove(&r->node);
+    if (r->state != RUN_REFUSED)
         HASH_DEL(r->engine->runs, r);
     free(r);
 }
@@ -106,9 +105,8 @@ static void fail_unavailable(struct hob_err *err, const char *why)
 /* The launcher is gone, and with it all that it launched. */
 static void runs_lose(struct sandbox *e)
 {
-    struct engine_run *r, *next;
-    HASH_ITER(hh, e->runs, r, next)
-    {
+    for (struct engine_run *r = e->runs, *next; r; r = next) {
+        next = r->hh.next;
         if (r->state == RUN_LAUNCHING) {
             struct hob_err err;
             fail_unavailable(&err, "hob-launcher went away during the start");
@@ -306,7 +304,7 @@ static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, i
 
 static void engine_take(struct sandbox *e, struct hob_str msg, const int *fds, size_t fds_n)
 {
-    struct hob_launch_reply a;
+    struct hob_launch_reply a = {0};
     bool is_whole = msg.n == sizeof a;
     if (is_whole)
         memcpy(&a, msg.at, sizeof a);
@@ -503,9 +501,10 @@ static void sandbox_close(struct engine *base)
     e->state = ENGINE_CLOSING;
     hob_msgsock_close(e->sock);
     e->sock = NULL;
-    struct engine_run *r, *next;
-    HASH_ITER(hh, e->runs, r, next)
-    run_free(r);
+    for (struct engine_run *r = e->runs, *next; r; r = next) {
+        next = r->hh.next;
+        run_free(r);
+    }
     HOB_LIST_EACH(&e->refused, node, tmp)
     run_free(HOB_CONTAINER_OF(node, struct engine_run, node));
     uv_close((uv_handle_t *)&e->dial, on_closed);

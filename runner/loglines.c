@@ -9,7 +9,7 @@ enum { LINE_PRICE_BYTES = 64, US_PER_S = 1000000, ESCAPE_BYTES = 4 };
 
 static const char cut_mark[] = " [cut: longer than log.line_bytes]";
 static const char lost_mark[] = "[the last lines were dropped: more than log.bytes_per_second]";
-enum { CLEAN_BYTES_MAX = HOB_MAX_LOG_LINE_BYTES * ESCAPE_BYTES + sizeof cut_mark };
+enum { CLEAN_BYTES_MAX = HOB_MAX_LOG_LINE_BYTES * ESCAPE_BYTES + (int)sizeof cut_mark };
 
 void log_rate_init(struct log_rate *r, uint64_t now_us)
 {

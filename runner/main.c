@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <uv.h>
 
@@ -58,6 +59,17 @@ static int run(const struct agent_options *o)
     return code;
 }
 
+/* Every instance takes some descriptors: as many as the hard limit gives. */
+static void raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+        hob_log(HOB_LOG_WARN, "runner.files", "the limit of open files cannot be raised to its hard limit");
+}
+
 /* 0: go on; else exit with *ret_exit. */
 static int read_options(int argc, char **argv, struct agent_options *o, int *ret_exit)
 {
@@ -67,6 +79,7 @@ static int read_options(int argc, char **argv, struct agent_options *o, int *ret
         {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     int c;
     *ret_exit = EXIT_USAGE;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread yet */
     while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
         const char **to = c == 'l'   ? &o->link_path
                           : c == 's' ? &o->launcher_path
@@ -102,6 +115,7 @@ int main(int argc, char **argv)
     if (read_options(argc, argv, &o, &exit_code))
         return exit_code;
     hob_log_init("hob-runner");
+    raise_files();
     (void)hob_hash("", 0); /* seeds the hash before anything is in a table */
     (void)signal(SIGPIPE, SIG_IGN);
     return run(&o);

@@ -26,10 +26,10 @@ struct tree *tree_new(void)
 
 void tree_free(struct tree *t)
 {
-    struct claim *c, *next;
-    HASH_ITER(hh, t->claims, c, next)
-    {
-        HASH_DEL(t->claims, c);
+    struct claim *c = t->claims, *next;
+    HASH_CLEAR(hh, t->claims);
+    for (; c; c = next) {
+        next = c->hh.next;
         free(c);
     }
     free(t);

@@ -328,6 +328,7 @@ int unpack_main(void)
     hob_log_init("hob-unpack");
     (void)signal(SIGPIPE, SIG_IGN);
     /* Names in archives are UTF-8; a machine without this locale still reads plain ones. */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     (void)setlocale(LC_CTYPE, "C.UTF-8");
     if (unpack_archive(STDIN_FILENO, OUT_FD, &err) == HOB_OK)
         return EXIT_SUCCESS;
