@@ -105,6 +105,7 @@ struct instance {
     struct hob_node in_pool, in_ready;
     struct channel *channel; /* NULL before STARTED and after GONE */
     unsigned slots, in_flight;
+    unsigned overdue; /* invocations past their deadline that still owe DONE: no new work meanwhile */
     uint64_t asked_us, started_us, launch_us, ready_us, idle_us, drain_by_us, ping_us;
     unsigned pings_missed;
     uint64_t invocations;
@@ -133,7 +134,7 @@ struct invocation {
     void *ctx;
     struct hob_err *refusal; /* owned */
     unsigned retry_s;
-    bool is_listening, has_body_end;
+    bool is_listening, has_body_end, is_overdue;
     uint8_t kind;
     uint16_t status;
     struct invocation_times times;
@@ -179,6 +180,7 @@ uint64_t instance_wake_us(const struct instance *i);
 bool instance_has_slot(const struct instance *i);
 void instance_slot_taken(struct instance *i);
 void instance_slot_freed(struct instance *i);
+void instance_overdue(struct instance *i, int change); /* +1 or -1 */
 const char *instance_state_name(enum instance_state s);
 bool instance_is_idle(const struct instance *i);
 extern const struct channel_events instance_channel_events; /* ctx: struct instance */

@@ -39,7 +39,7 @@ static bool is_coming(enum instance_state s)
 
 bool instance_has_slot(const struct instance *i)
 {
-    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving;
+    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving && i->overdue == 0;
 }
 
 bool instance_is_idle(const struct instance *i)
@@ -330,6 +330,14 @@ void instance_slot_freed(struct instance *i)
         instance_event(i, INSTANCE_SLOTS_FREE);
     else
         relist(i);
+}
+
+/* One that does not react to a deadline hangs, and is stopped soon: whoever came to it now would be lost with it. */
+void instance_overdue(struct instance *i, int change)
+{
+    HOB_ASSERT(change > 0 || i->overdue > 0);
+    i->overdue += (unsigned)change;
+    relist(i);
 }
 
 /* ---- time ---- */

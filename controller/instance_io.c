@@ -38,8 +38,15 @@ static void log_failure(struct instance *i, const struct hob_pairs *pairs, struc
     struct hob_str stack = hob_pairs_get(pairs, "stackTrace");
     hob_auto_buf struct hob_buf text;
     hob_buf_init(&text, HOB_MAX_LOG_LINE_BYTES);
+    /* most stacks begin with the type and the message */
+    bool is_told = type.n && message.n && stack.n >= type.n + message.n + 4 && hob_str_starts(stack, type) &&
+                   memmem(stack.at, type.n + message.n + 4, message.at, message.n) != NULL;
     size_t stack_n = stack.n < HOB_MAX_LOG_LINE_BYTES / 2 ? stack.n : HOB_MAX_LOG_LINE_BYTES / 2;
     size_t message_n = message.n < HOB_MAX_LOG_LINE_BYTES / 4 ? message.n : HOB_MAX_LOG_LINE_BYTES / 4;
+    if (is_told) {
+        pool_platform_log(i->pool, HOB_CHLOG_ERROR, i, request_id, hob_str_n(stack.at, stack_n));
+        return;
+    }
     if (hob_buf_addf(&text, "%.*s: %.*s%s%.*s", (int)(type.n < 256 ? type.n : 256), type.at ? type.at : "",
                      (int)message_n, message.at ? message.at : "", stack_n ? "\n" : "", (int)stack_n,
                      stack.at ? stack.at : "") == HOB_OK)
@@ -261,13 +268,14 @@ static void log_exit(struct instance *i, const struct node_exit *e)
 {
     char text[320];
     int n;
-    if (e->exit_code >= 0)
+    if (e->message && *e->message)
+        n = snprintf(text, sizeof text, "the instance ended: %.200s", e->message);
+    else if (e->exit_code >= 0)
         n = snprintf(text, sizeof text, "the instance exited with code %d", e->exit_code);
     else
         n = snprintf(text, sizeof text, "the instance was ended by signal %d", e->signal);
-    n += snprintf(text + n, sizeof text - (size_t)n, "%s%s%.200s after %llu invocations",
-                  e->is_oom ? " (out of memory)" : "", e->message && *e->message ? ": " : "",
-                  e->message ? e->message : "", (unsigned long long)i->invocations);
+    n += snprintf(text + n, sizeof text - (size_t)n, "%s, after %llu invocations",
+                  e->is_oom ? " (out of memory)" : "", (unsigned long long)i->invocations);
     if (i->state == INSTANCE_INITIALISING)
         keep_failure(i->pool, HOB_STR("ExitError"), hob_str(text));
     pool_platform_log(i->pool, HOB_CHLOG_ERROR, i, HOB_STR(""), hob_str_n(text, (size_t)n));

@@ -311,6 +311,13 @@ void invocation_error(struct invocation *i, const struct hob_pairs *pairs)
     settle(i);
 }
 
+static void settle_overdue(struct invocation *i, struct instance *inst)
+{
+    if (i->is_overdue)
+        instance_overdue(inst, -1);
+    i->is_overdue = false;
+}
+
 void invocation_done(struct invocation *i)
 {
     struct instance *inst = i->instance;
@@ -318,6 +325,7 @@ void invocation_done(struct invocation *i)
     HOB_ASSERT(i->state != INVOCATION_RUNNING);
     if (i->state == INVOCATION_ANSWERED)
         scaler_note_service(&p->scaler, dispatcher_now(p->d) - i->dispatched_us);
+    settle_overdue(i, inst);
     recycle(i);
     instance_slot_freed(inst);
     if (p->queued_n)
@@ -355,6 +363,8 @@ void invocation_timeout(struct invocation *i)
                           "the function did not answer within timeout_ms (%u ms)", timeout_ms);
     if (i->is_listening)
         pool_platform_log(i->pool, HOB_CHLOG_ERROR, i->instance, invocation_request_id(i), hob_str(err.msg));
+    i->is_overdue = true;
+    instance_overdue(i->instance, 1);
     cancel_running(i, HOB_CANCEL_DEADLINE);
     tell_failure(i, &err, NULL, 0);
 }
@@ -381,6 +391,7 @@ void invocation_orphaned(struct invocation *i)
     hob_list_remove(&i->node);
     hob_list_remove(&i->stream.blocked);
     HOB_ASSERT(inst->in_flight > 0);
+    settle_overdue(i, inst);
     inst->in_flight--;
     if (waits) {
         inst->invocations--; /* it served nobody */

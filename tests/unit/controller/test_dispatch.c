@@ -168,6 +168,28 @@ static void a_cancelled_invocation_that_does_not_end_costs_the_instance(void **s
     assert_failed(o, "function_timeout");
 }
 
+static void an_instance_that_ignores_a_deadline_gets_no_new_work(void **state)
+{
+    (void)state;
+    struct outcome stuck, next;
+    bench_config.timeout_ms = 300;
+    bench_config.concurrency = 8;
+    call(&stuck);
+    pump();
+    fake_ready(0, "8");
+    (void)heard_invoke(0);
+    pass_ms(300);
+    assert_failed(stuck, "function_timeout");
+    call(&next);
+    pump();
+    assert_int_equal(heard_invoke(0), 0);
+    pass_ms(200); /* longer than a start takes */
+    assert_int_equal(fakes_n, 2);
+    fake_ready(1, "8");
+    answer(1, heard_invoke(1), "elsewhere");
+    assert_answered(next, "elsewhere");
+}
+
 static void a_client_that_leaves_cancels_its_invocation(void **state)
 {
     (void)state;
@@ -492,7 +514,7 @@ static void an_exit_while_loading_is_an_init_failure(void **state)
     assert_failed(o, "init_failed");
     struct version_view v;
     dispatcher_version_view(bench, &bench_version, &v);
-    assert_contains(v.failure, "exited with code 1");
+    assert_contains(v.failure, "the instance exited with code 1");
 }
 
 static void an_idle_instance_expires_and_not_before(void **state)
@@ -843,6 +865,7 @@ int main(void)
         T(a_full_queue_refuses_with_retry_after),
         T(the_run_deadline_counts_from_dispatch_and_cancels),
         T(a_cancelled_invocation_that_does_not_end_costs_the_instance),
+        T(an_instance_that_ignores_a_deadline_gets_no_new_work),
         T(a_client_that_leaves_cancels_its_invocation),
         T(a_client_that_leaves_the_queue_is_forgotten),
         T(an_exit_fails_each_of_its_invocations_once),
