@@ -7,6 +7,8 @@
 
 #include "base/banned.h"
 
+enum { STARTS_PER_CORE = 2, STARTS_MIN = 4 };
+
 uint64_t dispatcher_now(const struct dispatcher *d)
 {
     return hob_clock_us(&d->clock);
@@ -183,6 +185,8 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
     d->o = *o;
     d->clock = o->clock ? *o->clock : hob_clock_real;
     d->timer_at_us = UINT64_MAX;
+    unsigned cores = uv_available_parallelism();
+    d->starting_max = cores * STARTS_PER_CORE > STARTS_MIN ? cores * STARTS_PER_CORE : STARTS_MIN;
     hob_list_init(&d->pools);
     hob_list_init(&d->dirty);
     hob_list_init(&d->graves);

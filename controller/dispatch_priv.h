@@ -34,7 +34,8 @@ struct dispatcher {
     size_t invocations_n;
     struct hob_list graves; /* instances that are gone; freed once no event of theirs is on the stack */
     size_t pools_n, instances_n;
-    unsigned closing; /* handles under way to being closed */
+    unsigned starting_max; /* a version */
+    unsigned closing;      /* handles under way to being closed */
     bool is_draining, is_stopping, is_closed;
     uint64_t stop_at_us;
     void (*closed)(void *ctx);

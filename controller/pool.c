@@ -200,6 +200,7 @@ static struct scaler_view view(const struct pool *p, uint64_t now_us)
                                                 : 1,
         .min = may_have_min ? p->config->scale_min : 0,
         .max = p->config->scale_max ? p->config->scale_max : 1,
+        .starting_max = p->d->starting_max,
     };
 }
 

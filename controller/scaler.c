@@ -74,6 +74,9 @@ unsigned scaler_starts(const struct scaler *s, const struct scaler_view *v)
     unsigned room = v->max > v->live ? v->max - v->live : 0;
     if (k > room)
         k = room;
+    unsigned at_a_time = v->starting_max > v->starting ? v->starting_max - v->starting : 0;
+    if (k > at_a_time)
+        k = at_a_time;
     if (s->failures && k > 1) /* after a failing start one probe, not a herd */
         k = v->starting ? 0 : 1;
     return k;

@@ -24,6 +24,7 @@ struct scaler_view {                        /* one version at one moment */
     uint64_t now_us, oldest_wait_us;        /* how long the head of the queue waits already */
     unsigned queued, ready, starting, live; /* live: ready + starting; draining ones do not count */
     unsigned concurrency, min, max;
+    unsigned starting_max; /* starts at a time: more would only slow each other down on the same cores */
 };
 /* How many instances to start now. */
 unsigned scaler_starts(const struct scaler *s, const struct scaler_view *v);

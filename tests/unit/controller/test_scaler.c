@@ -5,7 +5,7 @@
 
 static struct scaler_view base(void)
 {
-    return (struct scaler_view){.now_us = 1000000, .concurrency = 1, .max = 100};
+    return (struct scaler_view){.now_us = 1000000, .concurrency = 1, .max = 100, .starting_max = 100};
 }
 
 static void nothing_is_started_for_nothing(void **state)
@@ -122,6 +122,24 @@ static void decisions_depend_on_nothing_but_their_arguments(void **state)
     }
 }
 
+static void starts_at_a_time_are_bounded(void **state)
+{
+    (void)state;
+    struct scaler s = {0};
+    struct scaler_view v = base();
+    v.queued = 32;
+    v.starting_max = 4;
+    assert_int_equal(scaler_starts(&s, &v), 4);
+    v.starting = v.live = 3;
+    assert_int_equal(scaler_starts(&s, &v), 1);
+    v.starting = v.live = 4;
+    assert_int_equal(scaler_starts(&s, &v), 0);
+    v.starting = 3; /* one is up and answers in a tenth of a millisecond: the rest is its */
+    v.ready = 1;
+    s.service_us = 100;
+    assert_int_equal(scaler_starts(&s, &v), 0);
+}
+
 /* ---- the heap of wake-up times ---- */
 
 static void the_earliest_wakes_first(void **state)
@@ -162,6 +180,7 @@ int main(void)
         cmocka_unit_test(what_drains_while_a_new_one_boots_starts_nothing),
         cmocka_unit_test(a_failing_start_is_probed_by_one),
         cmocka_unit_test(decisions_depend_on_nothing_but_their_arguments),
+        cmocka_unit_test(starts_at_a_time_are_bounded),
         cmocka_unit_test(the_earliest_wakes_first),
     };
     return cmocka_run_group_tests_name("scaler", tests, NULL, NULL);
