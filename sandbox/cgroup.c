@@ -125,14 +125,16 @@ static int own_open(const char *mount, const char *root, const char *own)
 
 static void tree_add(struct cgroups *cg, unsigned parts, const char *mount, int own, bool is_v2)
 {
+    const struct cgroup_ops *ops = is_v2 ? &cgroup_v2 : &cgroup_v1;
+    if (own >= 0)
+        own = ops->settle(own);
     if (cg->n == CGROUP_TREES_MAX || own < 0 || (mkdirat(own, cg->base_name, 0755) < 0 && errno != EEXIST)) {
         if (own >= 0)
             (void)close(own);
         return;
     }
     struct cgroup_tree *t = &cg->trees[cg->n];
-    *t = (struct cgroup_tree){
-        .ops = is_v2 ? &cgroup_v2 : &cgroup_v1, .parts = parts, .own = own, .oom_eventfd = -1};
+    *t = (struct cgroup_tree){.ops = ops, .parts = parts, .own = own, .oom_eventfd = -1};
     (void)snprintf(t->mount, sizeof t->mount, "%s", mount);
     t->base = openat(own, cg->base_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->base < 0 || t->ops->prepare(t) < 0 || t->parts == 0) {

@@ -1,7 +1,7 @@
 /* cgroups behind one door: v1, v2, or some controllers on either (hybrid machines).
  *
  *   find        every hierarchy in mountinfo that serves a part we want; v1 first, v2 for what is left
- *   base        one folder hob-NAME below our own group in each hierarchy: enclosing limits go on holding
+ *   base        one folder hob-NAME in each hierarchy, below our own group: enclosing limits go on holding
  *   set         one folder per sandbox in each; single use, never handed from one sandbox to another
  *   enter       v1: the new process writes "0" to `tasks` itself; v2: it is cloned into the folder.
  *               Nobody writes another task's pid to cgroup.procs on the request path: that waits milliseconds
@@ -36,6 +36,8 @@ struct cgroup_limits {
 struct cgroup_tree;
 struct cgroup_ops {
     const char *version;
+    /* Once: takes our own group, returns (owned) the one below which the base folder shall be made. */
+    int (*settle)(int own);
     /* Once, after the base folder was made: 0, or -1 with errno. */
     int (*prepare)(struct cgroup_tree *t);
     /* Writes what differs from `old` (NULL: everything). 0, or -1 with errno. */
@@ -51,7 +53,7 @@ extern const struct cgroup_ops cgroup_v1, cgroup_v2;
 struct cgroup_tree {
     const struct cgroup_ops *ops;
     unsigned parts;  /* enum cgroup_part that it serves for us */
-    int own, base;   /* descriptors of our own group and of hob-NAME below it */
+    int own, base;   /* descriptors of the group we settled in and of hob-NAME below it */
     int oom_eventfd; /* v1 memory: signalled at an OOM in any set, and when a set is removed */
     char mount[256];
 };

@@ -15,6 +15,11 @@
 
 enum { PERIOD_US = 100000, SHARES_USUAL = 1024, SHARES_MIN = 2 };
 
+static int v1_settle(int own)
+{
+    return own; /* any group may have both processes and folders */
+}
+
 static int v1_prepare(struct cgroup_tree *t)
 {
     if (t->parts & CGROUP_MEMORY) {
@@ -104,6 +109,7 @@ static void v1_kill(const struct cgroup_tree *t, const char *name)
 
 const struct cgroup_ops cgroup_v1 = {
     .version = "v1",
+    .settle = v1_settle,
     .prepare = v1_prepare,
     .limit = v1_limit,
     .door = "tasks",

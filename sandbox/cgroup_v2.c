@@ -1,9 +1,9 @@
-/* cgroup v2: one tree for everything. Below the group that we were started in, which systemd (Delegate=yes) or
- * an administrator has handed to us, or below the root group. */
+/* cgroup v2: one tree for everything. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 
 #include "base/banned.h"
 
-enum { PERIOD_US = 100000 };
+enum { PERIOD_US = 100000, DEPTH_MAX = 16 };
 
 static const struct {
     enum cgroup_part part;
@@ -35,40 +35,95 @@ static bool has_word(int dir, const char *file, const char *word)
     return false;
 }
 
-/* A group with processes may not hand controllers down (except the root): so the launcher, and the daemon that
- * started it, move to a leaf of their own. At start only. */
-static int make_room(const struct cgroup_tree *t)
+/* Hands every controller there is down to this group's folders. Some may be missing; false: busy. */
+static bool enable_all(int dir)
 {
-    char pid[16];
-    if (mkdirat(t->own, CGROUP_V2_LEAF + 1, 0755) < 0 && errno != EEXIST)
-        return -1;
-    (void)snprintf(pid, sizeof pid, "%d", (int)getppid());
-    (void)cgroup_write(t->own, CGROUP_V2_LEAF + 1, "cgroup.procs", pid);
-    return cgroup_write(t->own, CGROUP_V2_LEAF + 1, "cgroup.procs", "0");
+    bool is_free = true;
+    for (size_t i = 0; i < HOB_COUNT(controllers); i++)
+        if (has_word(dir, "cgroup.controllers", controllers[i].name) &&
+            !has_word(dir, "cgroup.subtree_control", controllers[i].name) &&
+            cgroup_write(dir, ".", "cgroup.subtree_control", controllers[i].enable) < 0 && errno == EBUSY)
+            is_free = false;
+    return is_free;
 }
 
-static int enable(const struct cgroup_tree *t, const char *what)
+/* The group around this one, owned, or -1 at the mount's top. */
+static int open_parent(int dir)
 {
-    if (cgroup_write(t->own, ".", "cgroup.subtree_control", what) == 0)
-        return 0;
-    if (errno != EBUSY || make_room(t) < 0)
+    int parent = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent >= 0 && faccessat(parent, "cgroup.procs", F_OK, 0) < 0) {
+        (void)close(parent);
         return -1;
-    return cgroup_write(t->own, ".", "cgroup.subtree_control", what);
+    }
+    return parent;
+}
+
+/* From the top down, so that our group has something to hand on. Best effort; only root may, mostly. */
+static void enable_above(int dir, int depth)
+{
+    int parent = depth ? open_parent(dir) : -1;
+    if (parent < 0)
+        return;
+    enable_above(parent, depth - 1);
+    (void)enable_all(parent);
+    (void)close(parent);
+}
+
+/* Whether this group has no processes but us and the daemon that started us. */
+static bool is_ours_alone(int dir)
+{
+    char text[256], *at = text, *one;
+    int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    if (n < 0 || n == (ssize_t)sizeof text - 1)
+        return false;
+    text[n] = '\0';
+    while ((one = strsep(&at, "\n"))) {
+        long pid = strtol(one, NULL, 10);
+        if (*one && pid != getpid() && pid != getppid())
+            return false;
+    }
+    return true;
+}
+
+/* A group with processes may not hand controllers down (except the top one): so we two move to a leaf. At start
+ * only. */
+static int make_room(int dir)
+{
+    char pid[16];
+    if (mkdirat(dir, CGROUP_V2_LEAF + 1, 0755) < 0 && errno != EEXIST)
+        return -1;
+    (void)snprintf(pid, sizeof pid, "%d", (int)getppid());
+    (void)cgroup_write(dir, CGROUP_V2_LEAF + 1, "cgroup.procs", pid);
+    return cgroup_write(dir, CGROUP_V2_LEAF + 1, "cgroup.procs", "0");
+}
+
+/* Our own group when it is ours alone (systemd's Delegate=yes, a container). Root in a shared one (a login session)
+ * settles in the nearest group around it that can hand controllers down; others keep what needs none. */
+static int v2_settle(int own)
+{
+    enable_above(own, DEPTH_MAX);
+    for (int depth = 0; depth < DEPTH_MAX && !enable_all(own); depth++) {
+        if (is_ours_alone(own) && make_room(own) == 0 && enable_all(own))
+            break;
+        int parent = geteuid() == 0 ? open_parent(own) : -1;
+        if (parent < 0)
+            break;
+        (void)close(own);
+        own = parent;
+    }
+    return own;
 }
 
 /* Keeps in t->parts what really reaches the sandboxes' groups. */
 static int v2_prepare(struct cgroup_tree *t)
 {
-    for (size_t i = 0; i < HOB_COUNT(controllers); i++) {
-        if (!(t->parts & controllers[i].part))
-            continue;
-        bool is_given = has_word(t->own, "cgroup.controllers", controllers[i].name) &&
-                        (has_word(t->own, "cgroup.subtree_control", controllers[i].name) ||
-                         enable(t, controllers[i].enable) == 0) &&
-                        cgroup_write(t->base, ".", "cgroup.subtree_control", controllers[i].enable) == 0;
-        if (!is_given)
+    for (size_t i = 0; i < HOB_COUNT(controllers); i++)
+        if (!has_word(t->base, "cgroup.controllers", controllers[i].name) ||
+            cgroup_write(t->base, ".", "cgroup.subtree_control", controllers[i].enable) < 0)
             t->parts &= ~(unsigned)controllers[i].part;
-    }
     return 0;
 }
 
@@ -144,6 +199,7 @@ static void v2_kill(const struct cgroup_tree *t, const char *name)
 
 const struct cgroup_ops cgroup_v2 = {
     .version = "v2",
+    .settle = v2_settle,
     .prepare = v2_prepare,
     .limit = v2_limit,
     .door = "",

@@ -66,9 +66,10 @@ static int step_tmp(const struct recipe *r)
 
 static int step_proc(const struct recipe *r)
 {
-    (void)r;
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid,hidepid=2") < 0)
         return -1;
+    if (r->l->is_rootless) /* an ordinary user's daemon is not protected */
+        return 0;
     /* When the whole machine runs out of memory, functions go before daemons, whose score we inherited. */
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, "500", 3) != 3)
