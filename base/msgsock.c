@@ -68,7 +68,8 @@ static void break_off(struct hob_msgsock *s)
 
 static void flush(struct hob_msgsock *s)
 {
-    HOB_LIST_EACH (&s->queue, node, tmp) {
+    HOB_LIST_EACH(&s->queue, node, tmp)
+    {
         struct waiting *w = HOB_CONTAINER_OF(node, struct waiting, node);
         int rc = hob_fdmsg_send(s->fd, hob_str_n(w->bytes, w->n), w->fds, w->fds_n);
         if (rc == 0)

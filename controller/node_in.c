@@ -91,7 +91,8 @@ static void copy_text(char *to, size_t to_bytes, struct hob_str text)
 /* Reasons must outlive the event: those that the runner gives are from this list. */
 static const char *known_reason(struct hob_str text)
 {
-    static const char *const reasons[] = {"engine_unavailable", "engine_unknown", "launch_failed", "node_full"};
+    static const char *const reasons[] = {"engine_unavailable", "engine_unknown", "launch_failed",
+                                          "node_full"};
     for (size_t i = 0; i < HOB_COUNT(reasons); i++)
         if (hob_str_is(text, reasons[i]))
             return reasons[i];

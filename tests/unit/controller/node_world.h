@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -85,10 +86,14 @@ static const struct node_events events = {
 
 /* ---- the world ---- */
 
+static const struct rlimit *spawn_files; /* for the next one; NULL: as we have it */
+
 static pid_t spawn(char *const argv[])
 {
     pid_t pid = fork();
     if (pid == 0) {
+        if (spawn_files && setrlimit(RLIMIT_NOFILE, spawn_files) < 0)
+            _exit(125);
         (void)execv(argv[0], argv);
         _exit(126);
     }
@@ -129,6 +134,13 @@ HOB_UNUSED static void runner_start(struct world *w)
     char *const argv[] = {runner,      (char[]){"--link"}, w->link,        (char[]){"--launcher"},
                           w->launcher, (char[]){"--node"}, (char[]){"n1"}, NULL};
     w->runner_pid = spawn(argv);
+}
+
+HOB_UNUSED static void runner_start_limited(struct world *w, const struct rlimit *files)
+{
+    spawn_files = files;
+    runner_start(w);
+    spawn_files = NULL;
 }
 
 static void end(pid_t *pid, int sig)

@@ -9,12 +9,14 @@ static void a_program_starts_speaks_and_ends(void **state)
 {
     struct world *w = *state;
     struct seen s;
-    (void)start(w, &s, "echo $GREETING; echo oops >&2; echo on the channel >&3; printf unended; exit 3");
+    (void)start(
+        w, &s, "echo $GREETING; echo oops >&2; echo on the channel >&3; read go <&3; printf unended; exit 3");
     turn_until(w, &s.started, 1);
     char text[64] = {0};
     (void)fcntl(s.channel, F_SETFL, 0);
     assert_int_equal(read(s.channel, text, sizeof text - 1), 15);
     assert_string_equal(text, "on the channel\n");
+    assert_int_equal(write(s.channel, "go\n", 3), 3);
     turn_until(w, &s.exited, 1);
     assert_int_equal(s.exit.exit_code, 3);
     assert_int_equal(s.exit.signal, 0);
@@ -214,6 +216,64 @@ static void a_killed_runner_ends_every_instance_and_a_new_one_serves(void **stat
     assert_string_equal(next.text[0], "again");
     turn_for(w, 30);
     assert_int_equal(running.exited + running.failed, 1);
+}
+
+/* Wherever its instance stands: each listener hears one end, and no process is left. */
+static void the_runner_may_be_killed_at_any_moment(void **state)
+{
+    struct world *w = *state;
+    for (unsigned moment = 0; moment < 12; moment++) {
+        static struct seen s, t;
+        uint64_t a = start(w, &s, "trap '' TERM; while :; do echo $0; done");
+        uint64_t b = start(w, &t, "trap '' TERM; while :; do sleep 0.01; done");
+        if (moment % 4 > 0)
+            turn_until(w, &t.started, 1);
+        int channel = t.channel < 0 ? -1 : fcntl(t.channel, F_DUPFD_CLOEXEC, 3);
+        if (moment % 4 == 2)
+            node_freeze(w->hub, b);
+        if (moment % 4 == 3) {
+            node_stop(w->hub, a, 5000);
+            node_stop(w->hub, b, 5000);
+        }
+        turn_for(w, moment < 4 ? 0 : moment * 2);
+        end(&w->runner_pid, SIGKILL);
+        wait_runner(w, false);
+        turn_for(w, 20);
+        assert_int_equal(s.failed + s.exited, 1);
+        assert_int_equal(t.failed + t.exited, 1);
+        assert_int_equal(s.exited, s.started);
+        assert_int_equal(t.exited, t.started);
+        char byte;
+        if (channel >= 0) { /* blocks until the last process that holds the other end is gone */
+            (void)fcntl(channel, F_SETFL, 0);
+            assert_int_equal(read(channel, &byte, 1), 0);
+            (void)close(channel);
+        }
+        runner_start(w);
+        wait_runner(w, true);
+    }
+}
+
+static void a_node_that_is_full_says_so(void **state)
+{
+    struct world *w = *state;
+    static struct seen s[4];
+    struct rlimit few = {64 + 6 * 3 + 5, 64 + 6 * 3 + 5}; /* three instances */
+    uint64_t ids[4];
+    end(&w->runner_pid, SIGKILL);
+    wait_runner(w, false);
+    runner_start_limited(w, &few);
+    wait_runner(w, true);
+    for (unsigned i = 0; i < 4; i++)
+        ids[i] = start(w, &s[i], "sleep 60");
+    turn_until(w, &s[3].failed, 1);
+    assert_string_equal(hob_err_reason(&s[3].err), "node_full");
+    turn_until(w, &s[2].started, 1);
+    node_stop(w->hub, ids[0], 0);
+    turn_until(w, &s[0].exited, 1);
+    (void)start(w, &s[3], "true");
+    turn_until(w, &s[3].exited, 1);
+    assert_int_equal(s[3].started, 1);
 }
 
 static void a_lost_launcher_ends_its_instances_and_comes_back(void **state)
@@ -445,6 +505,8 @@ int main(void)
         TEST(a_line_of_any_size_and_bytes_comes_cut_and_harmless),
         TEST(two_hundred_instances_leave_no_descriptor_behind),
         TEST(a_killed_runner_ends_every_instance_and_a_new_one_serves),
+        TEST(the_runner_may_be_killed_at_any_moment),
+        TEST(a_node_that_is_full_says_so),
         TEST(a_lost_launcher_ends_its_instances_and_comes_back),
         TEST(answers_that_are_none_count_as_a_lost_launcher),
         TEST(the_doctor_tells_what_the_node_has),

@@ -27,7 +27,7 @@ struct run {
     uint64_t id;
     pid_t pid;
     uint64_t kill_at_ms;
-    bool is_oom;
+    bool is_oom, is_orphan; /* orphan: its connection has closed */
 };
 
 static struct run runs[RUNS_MAX];
@@ -53,7 +53,7 @@ static void answer(uint32_t what, uint64_t id, int errnum, const char *text, int
 static struct run *find(uint64_t id)
 {
     for (size_t i = 0; i < RUNS_MAX; i++)
-        if (runs[i].pid && runs[i].id == id)
+        if (runs[i].pid && runs[i].id == id && !runs[i].is_orphan)
             return &runs[i];
     return NULL;
 }
@@ -134,8 +134,10 @@ static void receive(void)
         return;
     if (n < (ssize_t)sizeof q) { /* closed: all that was launched over it goes */
         for (size_t i = 0; i < RUNS_MAX; i++)
-            if (runs[i].pid)
+            if (runs[i].pid) {
+                runs[i].is_orphan = true;
                 (void)kill(-runs[i].pid, SIGKILL);
+            }
         (void)close(conn);
         conn = -1;
         return;
@@ -154,7 +156,7 @@ static void reap(void)
         for (size_t i = 0; i < RUNS_MAX; i++)
             if (runs[i].pid == pid) {
                 (void)kill(-pid, SIGKILL);
-                if (conn >= 0)
+                if (conn >= 0 && !runs[i].is_orphan)
                     answer(HOB_LAUNCH_EXITED, runs[i].id, 0, "", -1, status, runs[i].is_oom);
                 runs[i].pid = 0;
             }
