@@ -2,6 +2,7 @@
  * the controller that needs no runner. */
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -253,4 +254,17 @@ static inline void wait_for(struct platform *p, const struct administered *a)
     assert_false(a->is_told);
     while (!a->is_told)
         (void)uv_run(&p->home->loop, UV_RUN_ONCE);
+}
+
+/* Entries of a folder of HOME whose names start so. */
+static inline size_t count_in(struct platform *p, const char *name, const char *prefix)
+{
+    size_t n = 0;
+    DIR *d = opendir(home_path(p->home, name));
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0 && strcmp(e->d_name, ".") != 0 &&
+             strcmp(e->d_name, "..") != 0;
+    (void)closedir(d);
+    return n;
 }

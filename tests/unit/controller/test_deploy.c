@@ -1,7 +1,4 @@
-#include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "platform.h"
@@ -14,18 +11,6 @@ static uint32_t live_number(struct platform *p, const char *app, const char *fun
 {
     struct function *f = catalog_function_find(p->catalog, hob_str(app), hob_str(function));
     return f && f->live ? f->live->number : 0;
-}
-
-static size_t count_in(struct platform *p, const char *name, const char *prefix)
-{
-    size_t n = 0;
-    DIR *d = opendir(home_path(p->home, name));
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));)
-        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0 && strcmp(e->d_name, ".") != 0 &&
-             strcmp(e->d_name, "..") != 0;
-    (void)closedir(d);
-    return n;
 }
 
 static void refused(const struct deployed *d, enum hob_code code, const char *reason, const char *part)
@@ -323,36 +308,6 @@ static void the_unpackers_own_refusal_is_told_with_odd_bytes_escaped(void **stat
     refuse_stream(p, &b, HOB_E_INVALID, "not its business");
 }
 
-/* In memory: twice as many folders as a slow disk makes in a minute. */
-static void more_entries_than_the_limit_are_refused_at_plus_one(void **state)
-{
-    (void)state;
-    struct hob_err err;
-    char dir[] = "/dev/shm/hob-unit-XXXXXX", name[32];
-    assert_non_null(mkdtemp(dir));
-    struct code_store *cs = code_store_open(dir, &err);
-    for (int over = 0; over < 2; over++) {
-        struct bundle b;
-        struct code_staged st;
-        bundle_start(&b);
-        for (int i = 0; i < HOB_MAX_ENTRIES + over; i++) {
-            (void)snprintf(name, sizeof name, "f%d", i);
-            bundle_folder(&b, name);
-        }
-        bundle_end(&b);
-        int fd = bundle_fd(&b);
-        enum hob_code rc = code_store_receive(cs, fd, &st, &err);
-        (void)close(fd);
-        assert_int_equal(rc, over ? HOB_E_TOO_LARGE : HOB_OK);
-        if (over)
-            assert_contains(err.msg, "deploy.entries");
-        else
-            code_staged_done(&st);
-    }
-    code_store_free(cs);
-    assert_int_equal(rmdir(dir), 0); /* nothing stayed behind */
-}
-
 /* Announced, not sent: the sum is judged before anything is written. */
 static void more_bytes_than_the_limit_are_refused_before_they_come(void **state)
 {
@@ -428,28 +383,6 @@ static void what_a_crash_left_is_swept_at_start_and_live_code_stays(void **state
     assert_true(code_store_has(p->code, d.digest));
 }
 
-static void collecting_never_takes_what_is_referred_to(void **state)
-{
-    struct platform *p = *state;
-    struct hob_err err;
-    struct deployed d = deploy_app(p, "shop", SHOP, "x");
-    uint64_t removed = 9;
-    assert_ok(code_store_collect(p->code, &removed, &err));
-    assert_int_equal(removed, 0);
-    struct code_staged st;
-    assert_ok(code_store_receive(p->code, app_fd(SHOP, "other"), &st, &err)); /* a deploy in between */
-    assert_ok(code_store_publish(&st, &err));
-    assert_ok(code_store_collect(p->code, &removed, &err));
-    assert_int_equal(removed, 0);
-    char digest[65];
-    memcpy(digest, st.digest, sizeof digest);
-    code_staged_done(&st);
-    assert_ok(code_store_collect(p->code, &removed, &err));
-    assert_int_equal(removed, 1);
-    assert_false(code_store_has(p->code, digest));
-    assert_true(code_store_has(p->code, d.digest));
-}
-
 struct racer {
     struct platform *p;
     bool is_stopping;
@@ -481,38 +414,6 @@ static void V4_collecting_beside_deploys_never_removes_a_referenced_version(void
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
-static void a_full_disk_refuses_the_deploy_cleanly_and_the_next_one_works(void **state)
-{
-    struct platform *p = *state;
-    assert_int_equal(deploy_app(p, "shop", SHOP, "x").err.code, HOB_OK);
-    if (mount("none", home_path(p->home, "code"), "tmpfs", 0, "size=256k") < 0) {
-        print_message("SKIPPED: a full disk needs root to mount a small tmpfs (%s)\n", strerror(errno));
-        skip();
-    }
-    struct hob_err err;
-    struct code_store *small = code_store_open(home_path(p->home, "code"), &err);
-    assert_non_null(small);
-    struct bundle b;
-    struct code_staged st;
-    hob_auto_free char *big = hob_calloc(600001, 1);
-    memset(big, 'x', 600000);
-    bundle_start(&b);
-    bundle_file(&b, "big", big);
-    bundle_end(&b);
-    int fd = bundle_fd(&b);
-    assert_int_equal(code_store_receive(small, fd, &st, &err), HOB_E_NO_SPACE);
-    (void)close(fd);
-    assert_int_equal(count_in(p, "code", ""), 0);
-    fd = app_fd(SHOP, "small");
-    assert_ok(code_store_receive(small, fd, &st, &err));
-    (void)close(fd);
-    assert_ok(code_store_publish(&st, &err));
-    code_staged_done(&st);
-    code_store_free(small);
-    assert_int_equal(umount(home_path(p->home, "code")), 0);
-    assert_int_equal(live_number(p, "shop", "checkout"), 1);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, platform_make, platform_drop)
 
 int main(void)
@@ -531,14 +432,11 @@ int main(void)
         TEST(hostile_paths_write_nothing_outside),
         TEST(broken_streams_are_refused),
         TEST(the_unpackers_own_refusal_is_told_with_odd_bytes_escaped),
-        TEST(more_entries_than_the_limit_are_refused_at_plus_one),
         TEST(more_bytes_than_the_limit_are_refused_before_they_come),
         TEST(a_second_deploy_of_the_same_app_is_refused_while_one_runs),
         TEST(closing_the_deployer_ends_what_runs),
         TEST(what_a_crash_left_is_swept_at_start_and_live_code_stays),
-        TEST(collecting_never_takes_what_is_referred_to),
         TEST(V4_collecting_beside_deploys_never_removes_a_referenced_version),
-        TEST(a_full_disk_refuses_the_deploy_cleanly_and_the_next_one_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
