@@ -37,6 +37,14 @@ static bool is_too_deep(struct hob_str text)
     return false;
 }
 
+/* jansson quotes what it did not understand: a message must not carry a stranger's control characters. */
+static void tame(char *message)
+{
+    for (; *message; message++)
+        if ((unsigned char)*message < 0x20 || *message == 0x7f)
+            *message = '?';
+}
+
 json_t *hob_json_parse(struct hob_str text, const char *what, struct hob_err *err)
 {
     if (is_too_deep(text)) {
@@ -46,6 +54,8 @@ json_t *hob_json_parse(struct hob_str text, const char *what, struct hob_err *er
     }
     json_error_t je;
     json_t *j = json_loadb(text.n ? text.at : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+    if (!j)
+        tame(je.text);
     if (!j)
         (void)hob_fail_reason(err, HOB_E_INVALID, "bad_json", "%s: not JSON at line %d, column %d: %s", what,
                               je.line, je.column, je.text);

@@ -290,7 +290,7 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *line)
 static struct curl_slist *head_lines(const struct client *cl, const struct request *q)
 {
     struct curl_slist *list = add_line(NULL, "Expect:"); /* our bodies go without asking first */
-    if (cl->access.tokens_n) {
+    if (cl->access.tokens_n && !q->is_anonymous) {
         hob_auto_free char *line = hob_asprintf("Authorization: Bearer %s", cl->access.tokens[cl->token]);
         list = add_line(list, line);
     }
@@ -378,7 +378,7 @@ static enum hob_code choose_token(struct cli *c, struct hob_err *err)
 
 enum hob_code client_send(struct cli *c, const struct request *q, struct response *ret, struct hob_err *err)
 {
-    if (client_open(c, err) != HOB_OK || choose_token(c, err) != HOB_OK)
+    if (client_open(c, err) != HOB_OK || (!q->is_anonymous && choose_token(c, err) != HOB_OK))
         return err->code;
     enum hob_code code = send_once(c, q, ret, err);
     if (code != HOB_OK || q->is_raw || (ret->status >= 200 && ret->status < 300))

@@ -15,6 +15,7 @@ struct request {
     const char *const *headers; /* "Name: value", NULL-ended, or NULL */
     uint64_t timeout_ms;        /* 0: none */
     bool is_raw;                /* every status is an answer, not an error */
+    bool is_anonymous;          /* without the token */
     /* Takes the body of a 2xx answer (of any when is_raw) instead of response.body; false ends the transfer. */
     bool (*on_data)(void *ctx, struct hob_str data);
     void (*on_upload)(void *ctx, uint64_t sent, uint64_t total);

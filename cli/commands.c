@@ -22,16 +22,22 @@ const struct option global_options[] = {
 /* clang-format on */
 
 const struct command *const commands[] = {
-#define X(symbol) &symbol,
+#define X(symbol) &(symbol),
     COMMANDS(X)
 #undef X
 };
 const size_t commands_n = HOB_COUNT(commands);
 
+const char *cli_env(const char *name)
+{
+    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): one thread */
+    return value && *value ? value : NULL;
+}
+
 static void open_streams(struct cli *c)
 {
-    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
-    bool may_colour = !(no_colour && *no_colour) && !(term && strcmp(term, "dumb") == 0);
+    const char *no_colour = cli_env("NO_COLOR"), *term = cli_env("TERM");
+    bool may_colour = !no_colour && !(term && strcmp(term, "dumb") == 0);
     c->out = stdout;
     c->err = stderr;
     c->is_out_terminal = isatty(STDOUT_FILENO) == 1;

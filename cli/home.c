@@ -86,8 +86,8 @@ static void token_of_home(struct access *a, const char *home)
 
 static void tokens_of_local_homes(struct access *a)
 {
-    const char *home = getenv("HOB_HOME");
-    if (home && *home) {
+    const char *home = cli_env("HOB_HOME");
+    if (home) {
         token_of_home(a, home);
         return;
     }
@@ -101,8 +101,8 @@ static void tokens_of_local_homes(struct access *a)
             break;
         *slash = 0;
     }
-    const char *user = getenv("HOME");
-    if (user && *user) {
+    const char *user = cli_env("HOME");
+    if (user) {
         hob_auto_free char *share = hob_asprintf("%s/.local/share/hob", user);
         token_of_home(a, share);
     }
@@ -125,11 +125,11 @@ static enum hob_code url_judge(const char *url, struct hob_err *err)
 enum hob_code access_find(const struct cli *c, struct access *ret_access, struct hob_err *err)
 {
     struct access a = {0};
-    const char *url = c->url ? c->url : getenv("HOB_URL");
+    const char *url = c->url ? c->url : cli_env("HOB_URL");
     url = url && *url ? url : LOCAL_URL;
     if (url_judge(url, err) != HOB_OK)
         return err->code;
-    const char *token = c->token ? c->token : getenv("HOB_TOKEN");
+    const char *token = c->token ? c->token : cli_env("HOB_TOKEN");
     if (token && *token && !token_is_valid(hob_str(token)))
         return hob_fail(
             err, HOB_E_INVALID,

@@ -38,7 +38,7 @@ static bool class_matches(const char **p, char c, bool *ret_is_class)
 }
 
 /* Stars try each length in turn; `steps` bounds what a hostile pattern can cost. */
-static bool glob(const char *p, const char *s, unsigned *steps)
+static bool glob_step(const char *p, const char *s, unsigned *steps)
 {
     for (;;) {
         if (++*steps > STEPS_MAX)
@@ -47,16 +47,16 @@ static bool glob(const char *p, const char *s, unsigned *steps)
             return !*s;
         if (p[0] == '*' && p[1] == '*') {
             const char *rest = p + 2 + (p[2] == '/');
-            if (p[2] == '/' && glob(rest, s, steps))
+            if (p[2] == '/' && glob_step(rest, s, steps))
                 return true;
             for (; *s; s++)
-                if ((p[2] != '/' || *s == '/') && glob(rest, s + (p[2] == '/'), steps))
+                if ((p[2] != '/' || *s == '/') && glob_step(rest, s + (p[2] == '/'), steps))
                     return true;
-            return p[2] != '/' && glob(rest, s, steps);
+            return p[2] != '/' && glob_step(rest, s, steps);
         }
         if (*p == '*') {
             for (; *s && *s != '/'; s++)
-                if (glob(p + 1, s, steps))
+                if (glob_step(p + 1, s, steps))
                     return true;
             p++;
             continue;
@@ -88,7 +88,7 @@ static bool glob(const char *p, const char *s, unsigned *steps)
 bool glob_matches(const char *pattern, const char *path)
 {
     unsigned steps = 0;
-    return glob(pattern, path, &steps);
+    return glob_step(pattern, path, &steps);
 }
 
 static void rule_add(struct ignore *g, struct hob_str line)

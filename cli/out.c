@@ -78,7 +78,7 @@ void table_init(struct table *t, size_t columns, const char *const *heads)
     HOB_ASSERT(columns > 0 && columns <= TABLE_COLUMNS_MAX);
     *t = (struct table){.columns = columns};
     for (size_t i = 0; i < columns; i++)
-        table_cell(t, heads[i]);
+        table_cell(t, heads[i][0] ? heads[i] : " ");
 }
 
 void table_cell(struct table *t, const char *text)
@@ -204,7 +204,7 @@ void age_text(int64_t ms, char out[24])
         (void)snprintf(out, 24, "%llds", (long long)s);
     else if (s < 3600)
         (void)snprintf(out, 24, "%lldm", (long long)(s / 60));
-    else if (s < 2 * 86400)
+    else if (s < 172800)
         (void)snprintf(out, 24, "%lldh", (long long)(s / 3600));
     else
         (void)snprintf(out, 24, "%lldd", (long long)(s / 86400));

@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cli/cli.h"
 #include "cli/ignore.h"
 
 #include "base/banned.h"
@@ -134,7 +135,7 @@ static enum hob_code walk_folder(struct walk *w, const char *path, struct hob_er
     enum hob_code code = HOB_OK;
     bool is_empty = true;
     const struct dirent *e;
-    while (code == HOB_OK && (e = readdir(d))) {
+    while (code == HOB_OK && (e = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): one thread */
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         is_empty = false;
@@ -254,8 +255,8 @@ static enum hob_code write_entry(struct writer *w, const char *dir, const struct
 /* A file that has no name, so that nothing stays behind whatever happens. */
 static int open_nameless(struct hob_err *err)
 {
-    const char *tmp = getenv("TMPDIR");
-    tmp = tmp && *tmp ? tmp : "/tmp";
+    const char *tmp = cli_env("TMPDIR");
+    tmp = tmp ? tmp : "/tmp";
     int fd = open(tmp, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {
         hob_auto_free char *path = hob_asprintf("%s/hob-XXXXXX", tmp);

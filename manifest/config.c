@@ -168,7 +168,7 @@ void function_config_write(const struct function_config *f, struct hob_jw *w)
 
 struct function_config *function_config_read(struct hob_str json, struct hob_err *err)
 {
-    struct hob_err own;
+    struct hob_err own = {0};
     struct judge j = {.err = err ? err : &own};
     hob_auto_json json_t *value = hob_json_parse(json, "a function's configuration", j.err);
     if (!value)

@@ -33,7 +33,7 @@ struct shown show(const char *value)
 {
     struct shown s;
     size_t n = 0;
-    for (; value[n] && n < sizeof s.text - 4; n++)
+    for (; n < sizeof s.text - 4 && value[n]; n++)
         s.text[n] = (unsigned char)value[n] < 0x20 || value[n] == 0x7f ? '?' : value[n];
     if (value[n]) {
         /* do not cut inside a UTF-8 sequence */

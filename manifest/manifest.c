@@ -173,7 +173,7 @@ static enum hob_code build_functions(struct judge *j, struct manifest *m, const 
 
 struct manifest *manifest_parse(struct hob_str text, const char *env_name, struct hob_err *err)
 {
-    struct hob_err own;
+    struct hob_err own = {0};
     struct judge j = {.err = err ? err : &own};
     if (text.n > HOB_MAX_MANIFEST_BYTES) {
         (void)hob_fail(j.err, HOB_E_TOO_LARGE, "hob.json: %zu bytes are too many; at most %d", text.n,

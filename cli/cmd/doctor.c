@@ -54,10 +54,12 @@ static void check_kernel(struct report *r)
 {
     struct utsname u;
     char text[200];
-    unsigned major = 0, minor = 0;
+    uint64_t major = 0, minor = 0;
+    struct hob_str rest;
     (void)uname(&u);
-    (void)sscanf(u.release, "%u.%u", &major, &minor);
-    bool is_new = major > 5 || (major == 5 && minor >= 13);
+    bool is_read = hob_str_u64(hob_str_cut(hob_str(u.release), '.', &rest), &major) && rest.at &&
+                   hob_str_u64(hob_str_n(rest.at, strspn(rest.at, "0123456789")), &minor);
+    bool is_new = !is_read || major > 5 || (major == 5 && minor >= 13);
     (void)snprintf(text, sizeof text, "Linux %.60s on %.30s%s", u.release, u.machine,
                    is_new ? "" : "; 5.13 or later is needed (Landlock, pidfd)");
     add(r, is_new ? "ok" : "fail", "kernel", text);

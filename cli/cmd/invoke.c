@@ -152,14 +152,59 @@ static void print_answer_json(struct cli *c, const struct response *r, double to
     print_json(c, j);
 }
 
+/* Where the answer goes. A character that was cut by the network waits for its rest. */
+struct sink {
+    struct cli *c;
+    char tail[4];
+    size_t tail_n;
+    char last; /* byte that was printed */
+};
+
+/* How many bytes at the end begin a character that is not whole yet. */
+static size_t cut_character(struct hob_str s)
+{
+    for (size_t back = 1; back <= 3 && back <= s.n; back++) {
+        unsigned char b = (unsigned char)s.at[s.n - back];
+        if ((b & 0xc0) == 0x80)
+            continue;
+        size_t whole = b >= 0xf0 ? 4 : b >= 0xe0 ? 3 : b >= 0xc0 ? 2 : 1;
+        return whole > back ? back : 0;
+    }
+    return 0;
+}
+
+static void show(struct sink *s, struct hob_str data)
+{
+    struct hob_buf b;
+    hob_buf_init(&b, data.n + sizeof s->tail);
+    HOB_ASSERT(hob_buf_add(&b, s->tail, s->tail_n) == HOB_OK && hob_buf_add_str(&b, data) == HOB_OK);
+    struct hob_str text = hob_buf_str(&b);
+    s->tail_n = cut_character(text);
+    memcpy(s->tail, text.at + text.n - s->tail_n, s->tail_n);
+    print_safe(s->c->out, hob_str_n(text.at, text.n - s->tail_n), "\n\t\r");
+    hob_buf_done(&b);
+}
+
 static bool on_data(void *ctx, struct hob_str data)
 {
-    struct cli *c = ctx;
-    if (c->is_out_terminal)
-        print_safe(c->out, data, "\n\t\r");
+    struct sink *s = ctx;
+    if (s->c->is_out_terminal)
+        show(s, data);
     else
-        (void)fwrite(data.at, 1, data.n, c->out);
-    return fflush(c->out) == 0;
+        (void)fwrite(data.at, 1, data.n, s->c->out);
+    if (data.n)
+        s->last = data.at[data.n - 1];
+    return fflush(s->c->out) == 0;
+}
+
+/* A terminal's next line shall not begin behind the answer. */
+static void end_answer(struct sink *s)
+{
+    if (!s->c->is_out_terminal)
+        return;
+    print_safe(s->c->out, hob_str_n(s->tail, s->tail_n), "");
+    if (s->last != '\n')
+        (void)fputc('\n', s->c->out);
 }
 
 /* What the function threw goes to stderr; only callers with a token get it at all. */
@@ -193,6 +238,8 @@ static enum hob_code headers_read(const struct args *a, const char *headers[HEAD
             return hob_fail(err, HOB_E_INVALID, "header '%.60s': give it as 'Name: value'", h);
         headers[n] = h;
     }
+    if (args_has(a, "http"))
+        headers[n++] = "X-Hob-Timing: 1"; /* the gateway says where the time went only when asked */
     headers[n] = NULL;
     return HOB_OK;
 }
@@ -249,12 +296,54 @@ static enum hob_code http_verdict(const struct response *r, struct hob_err *err)
                                       "the answer's status is %d", r->status);
 }
 
+static void print_answer(struct sink *s, const struct args *a, const struct response *r, double total_ms)
+{
+    struct cli *c = s->c;
+    if (c->is_json) {
+        print_answer_json(c, r, total_ms);
+        return;
+    }
+    if (args_has(a, "include")) {
+        print_head(c, r);
+        (void)on_data(s, hob_buf_str(&r->body));
+    }
+    end_answer(s);
+}
+
+static enum hob_code send(struct cli *c, const struct args *a, const struct request *ready,
+                          struct hob_err *err)
+{
+    struct sink sink = {.c = c};
+    struct request q = *ready;
+    struct response r;
+    bool is_http = args_has(a, "http");
+    if (!c->is_json && !args_has(a, "include")) {
+        q.on_data = on_data;
+        q.ctx = &sink;
+    }
+    response_init(&r);
+    uint64_t from = hob_now_us();
+    enum hob_code code = client_send(c, &q, &r, err);
+    double total_ms = (double)(hob_now_us() - from) / 1000;
+    if (code == HOB_OK)
+        print_answer(&sink, a, &r, total_ms);
+    if (code == HOB_OK && is_http)
+        code = http_verdict(&r, err);
+    (void)fflush(c->out);
+    if (r.status && !c->is_json)
+        print_timing(c, &r, total_ms);
+    response_done(&r);
+    if (code == HOB_E_FUNCTION && !is_http)
+        print_function_error(c);
+    return code;
+}
+
 static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *err)
 {
     struct target t;
-    const char *headers[HEADERS_MAX + 1];
-    bool is_http = args_has(a, "http"), has_head = args_has(a, "include");
-    if (!is_http && (args_has(a, "method") || args_has(a, "header") || has_head))
+    const char *headers[HEADERS_MAX + 2];
+    bool is_http = args_has(a, "http");
+    if (!is_http && (args_has(a, "method") || args_has(a, "header") || args_has(a, "include")))
         return hob_fail(err, HOB_E_INVALID, "--method, --header and --include go with --http PATH");
     if (target_parse(args_at(a, 0), args_get(a, "app"), &t, err) != HOB_OK ||
         headers_read(a, headers, err) != HOB_OK)
@@ -263,46 +352,19 @@ static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *er
     hob_buf_init(&event, is_http ? HTTP_BODY_BYTES_MAX : HOB_MAX_EVENT_BYTES);
     if (event_read(c, a, &event, err) != HOB_OK)
         return err->code;
-    bool has_body = event.n || (!is_http && args_has(a, "data"));
-    const char *method = !is_http                ? "POST"
-                         : args_has(a, "method") ? args_get(a, "method")
-                         : event.n               ? "POST"
-                                                 : "GET";
+    const char *method = !is_http || event.n ? "POST" : "GET";
+    method = args_has(a, "method") ? args_get(a, "method") : method;
     hob_auto_free char *path = NULL;
     if (request_path(a, &t, method, &path, err) != HOB_OK)
         return err->code;
-    bool is_streamed = !c->is_json && !has_head;
-    struct request q = {.method = method,
-                        .path = path,
-                        .body = has_body || !is_http ? hob_buf_str(&event) : (struct hob_str){0},
-                        .headers = headers,
-                        .is_raw = is_http,
-                        .on_data = is_streamed ? on_data : NULL,
-                        .ctx = c};
-    if (q.body.n && !is_http)
+    /* the function is a stranger: what opens the control API is not for it */
+    struct request q = {
+        .method = method, .path = path, .headers = headers, .is_raw = is_http, .is_anonymous = is_http};
+    if (event.n || !is_http)
+        q.body = hob_buf_str(&event);
+    if (event.n && !is_http)
         q.content_type = "application/json";
-    struct response r;
-    response_init(&r);
-    uint64_t from = hob_now_us();
-    enum hob_code code = client_send(c, &q, &r, err);
-    double total_ms = (double)(hob_now_us() - from) / 1000;
-    bool is_answered = code == HOB_OK;
-    if (is_answered && is_http)
-        code = http_verdict(&r, err);
-    if (is_answered && c->is_json)
-        print_answer_json(c, &r, total_ms);
-    else if (is_answered && has_head) {
-        print_head(c, &r);
-        (void)on_data(c, hob_buf_str(&r.body));
-    }
-    if (is_answered && c->is_out_terminal && !c->is_json)
-        (void)fputc('\n', c->out);
-    (void)fflush(c->out);
-    if (r.status && !c->is_json)
-        print_timing(c, &r, total_ms);
-    response_done(&r);
-    if (code == HOB_E_FUNCTION && !is_http)
-        print_function_error(c);
+    enum hob_code code = send(c, a, &q, err);
     if (!is_http)
         target_suggest(c, &t, err);
     return code;

@@ -183,9 +183,26 @@ test('a failed function has its own exit code, and its stack cannot move the cur
   assert.deepEqual([j.error.reason, j.error.exit_code, j.error.request_id], ['function_failed', 10, 'req-1']);
 });
 
+test('an answer on a terminal is harmless, whole, and ends its line', async () => {
+  const text = 'é€😀'.repeat(20000);
+  const event = JSON.stringify(`${text}\u001b[2J`);
+  const r = await run(['invoke', 'shop/checkout', '-q', '-f', '/dev/stdin'], { terminal: true, input: '1\n\u0004\u0004' });
+  assert.match(r.stdout, /1\r\n/);
+  const { writeFileSync: write, mkdtempSync, rmSync } = await import('node:fs');
+  const dir = mkdtempSync('/tmp/hob-cli-');
+  write(`${dir}/e`, event);
+  const long = await run(['invoke', 'shop/checkout', '-q', '-f', `${dir}/e`], { terminal: true });
+  rmSync(dir, { recursive: true });
+  assert.ok(long.stdout.includes(text) && !long.stdout.includes('\\xe2') && !long.stdout.includes('\\xf0'));
+  assert.doesNotMatch(long.stdout, /\x1b/);
+});
+
 test('invoke --http goes through the gateway', async () => {
   let r = await run(['invoke', 'shop/checkout', '--http', '/a/b?c=d']);
   assert.equal(r.stdout, 'GET /fn/shop/checkout/a/b?c=d ');
+  assert.equal(server.last().headers.authorization, undefined); // a function is a stranger: the token is not for it
+  assert.equal(server.last().headers['x-hob-timing'], '1');
+  assert.match(r.stderr, /^run 1\.00 ms · total/);
   r = await run(['invoke', 'shop/checkout:prod', '--http', '/', '-X', 'PUT', '-H', 'Content-Type: text/x', '-d', 'hi']);
   assert.equal(r.stdout, 'PUT /fn/shop/checkout:prod/ hi');
   assert.equal(server.last().headers['content-type'], 'text/x');

@@ -154,11 +154,22 @@ static void a_virtual_clock_moves_only_when_told(void **state)
     assert_true(hob_hash("a", 1) == hob_hash("a", 1));
 }
 
+static void a_message_never_carries_control_characters_of_the_document(void **state)
+{
+    (void)state;
+    struct hob_err err = {0};
+    assert_null(hob_json_parse(HOB_STR("{\"a\" \033[2J\007\177}"), "the body", &err));
+    assert_contains(err.msg, "line 1");
+    for (const char *c = err.msg; *c; c++)
+        assert_true((unsigned char)*c >= 0x20 && *c != 0x7f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comments_and_trailing_commas_are_read_and_lines_stay_true),
         cmocka_unit_test(deep_and_duplicate_documents_are_refused),
+        cmocka_unit_test(a_message_never_carries_control_characters_of_the_document),
         cmocka_unit_test(what_the_writer_writes_the_parser_reads),
         cmocka_unit_test(a_file_is_replaced_whole_and_read_with_a_limit),
         cmocka_unit_test(ids_are_unique_and_well_formed),
