@@ -1,5 +1,5 @@
 // The end-to-end harness: a real hobd with a home of its own on a port of its own, real clients, and a look at what it
-// leaves behind. Nothing but Node's own modules. Binaries come from HOB_BIN, else from build/bin.
+// leaves behind. Nothing but Node's own modules. Binaries come from HOB_BIN, else from $B/bin (make's build folder).
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -11,7 +11,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
-export const BIN = path.resolve(process.env.HOB_BIN ?? path.join(ROOT, "build/bin"));
+export const BIN = path.resolve(ROOT, process.env.HOB_BIN ?? path.join(process.env.B ?? "build", "bin"));
 export const isRoot = process.getuid() === 0;
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -257,6 +257,12 @@ export class Daemon {
     return left;
   }
 
+  /** No part may have said that it is broken, whatever was done to it. */
+  assertSound() {
+    for (const sign of [/assert\.failed.*/, /AddressSanitizer[^]{0,3000}/, /LeakSanitizer[^]{0,3000}/, /runtime error:[^]{0,1000}/])
+      assert.doesNotMatch(this.stderr, sign);
+  }
+
   /** SIGTERM; asserts a clean end and nothing left behind. */
   async stop({ isClean = true } = {}) {
     if (this.exit) return;
@@ -265,6 +271,7 @@ export class Daemon {
     const late = setTimeout(() => process.kill(this.pid, "SIGKILL"), 30000);
     const { code, signal } = await this.ended;
     clearTimeout(late);
+    this.assertSound();
     if (isClean) {
       assert.equal(signal, null, `hobd was ended by ${signal}\n${this.stderr.slice(-3000)}`);
       assert.equal(code, 0, `hobd's exit code\n${this.stderr.slice(-3000)}`);
@@ -288,6 +295,7 @@ export class Daemon {
     const tree = descendants(this.pid);
     process.kill(this.pid, "SIGKILL");
     await this.ended;
+    this.assertSound();
     return tree;
   }
 }
