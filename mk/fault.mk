@@ -5,8 +5,9 @@ $(B)/fault/fault_%: tests/fault/fault_%.c $(wildcard tests/unit/*.h tests/unit/*
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(LINK) -o $@ $< -Wl,--start-group $(call libs,controller) -Wl,--end-group $(LDLIBS) -lcmocka
 
+FAULT_B := $(B)/with-faults$(if $(FAULT_SAN),-sanitized)
 .PHONY: fault faults-built
 faults-built: $(FAULT_BIN)
 fault: ## sweep the fault points: fail, then kill, at each in turn (FAULT_SAN=address,undefined with sanitizers)
-	@$(MAKE) --no-print-directory -s -j2 B=$(B)/with-faults SAN=$(FAULT_SAN) EXTRA_CPPFLAGS=-DHOB_FAULTS faults-built
-	@for t in $(FAULT_BIN:$(B)/%=$(B)/with-faults/%); do echo "$$t"; timeout -k 5 600 $$t || exit 1; done
+	@$(MAKE) --no-print-directory -s -j2 B=$(FAULT_B) SAN=$(FAULT_SAN) EXTRA_CPPFLAGS=-DHOB_FAULTS faults-built
+	@for t in $(FAULT_BIN:$(B)/%=$(FAULT_B)/%); do echo "$$t"; timeout -k 5 600 $$t || exit 1; done
