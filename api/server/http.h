@@ -31,7 +31,8 @@ struct http_request {
     struct hob_str query;     /* behind '?', without it; at == NULL when there is none */
     struct hob_str host;      /* lower-case, without port */
     struct hob_str authority; /* Host as received */
-    const struct http_field *fields;
+    const struct http_field
+        *fields; /* without those of the connection (Connection and what it names, TE, ...) */
     size_t fields_n;
     int64_t body_bytes;      /* HTTP_LENGTH_UNKNOWN when chunked, 0 when there is none */
     const char *request_id;  /* client's X-Request-Id when well-formed, else a UUIDv7 */
@@ -46,9 +47,12 @@ struct http_request {
 struct http_events {
     /* Body bytes, borrowed for the call. Counted against the window until http_consumed() gives them back. */
     void (*on_body)(void *ctx, struct hob_str data);
+    /* Comes only after http_body_read, also when there is no body. */
     void (*on_body_end)(void *ctx, const struct http_field *trailers, size_t n);
     void (*on_drain)(void *ctx); /* what was queued towards the client fell below half: write on */
-    /* The client went away, was too slow, or sent a malformed body (`err`), before the answer was complete. */
+    /* The client went away (HOB_E_CANCELLED; a half-closed one counts as gone), was too slow, sent a malformed body, or
+     * the answer could not be sent as given (HOB_E_FUNCTION, bad_answer), before it was complete. The server has
+     * answered or broken off by then; what the handler still says is ignored, and on_close follows. */
     void (*on_abort)(void *ctx, const struct hob_err *err);
     void (*on_close)(void *ctx); /* exactly once, last */
 };

@@ -98,7 +98,7 @@ static void raw_close(struct raw *raw)
 /* Takes what is there; true when something came. */
 static bool raw_take(struct raw *raw)
 {
-    char bytes[65536];
+    static char bytes[65536];
     ssize_t n = raw->is_ended ? 0 : recv(raw->fd, bytes, sizeof bytes, 0);
     if (n > 0) {
         assert_int_equal(hob_buf_add(&raw->got, bytes, (size_t)n), HOB_OK);

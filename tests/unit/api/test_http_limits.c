@@ -278,6 +278,59 @@ static void counters_add_up(void **state)
     probe_done(&bed, &raw);
 }
 
+static void an_idle_connection_gives_its_memory_back_and_still_serves(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct raw raw;
+    struct probe p = {0};
+    struct http_tuning t = quick();
+    open_with(&bed, &raw, &p, &t, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_false(hob_list_is_empty(&bed.server->conns));
+    const struct http_conn *c =
+        HOB_CONTAINER_OF(hob_list_first(&bed.server->conns), struct http_conn, in_conns);
+    assert_true(c->out.cap > 0 && c->x.arena.chunks);
+    bed_run_ms(&bed, 1100);
+    assert_int_equal(c->in.cap + c->out.cap + c->sending.cap, 0);
+    assert_null(c->x.arena.chunks);
+    hob_buf_clear(&raw.got);
+    raw_send(&raw, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 31);
+    raw_settle(&raw);
+    assert_int_equal(raw_answer(&raw).status, 204);
+    probe_done(&bed, &raw);
+}
+
+static void name_the_client(struct probe *p, struct http_exchange *x)
+{
+    (void)p;
+    assert_true(http_request(x)->remote_port > 0);
+    http_respond(x, 200, NULL, 0, hob_str(http_request(x)->remote));
+}
+
+static void clients_have_their_address_also_on_a_socket_for_both_families(void **state)
+{
+    (void)state;
+    static const char *const listen[] = {"127.0.0.1", "::"};
+    for (size_t i = 0; i < HOB_COUNT(listen); i++) {
+        struct bed bed = {0};
+        struct raw raw;
+        struct probe p = {.act = name_the_client};
+        struct hob_err err;
+        struct http_server_options o = {.host = listen[i], .on_request = probe_request, .ctx = &p};
+        assert_int_equal(uv_loop_init(&bed.loop), 0);
+        bed.server = http_server_start(&bed.loop, &o, &err);
+        if (!bed.server && i == 1) { /* a machine without IPv6 */
+            assert_int_equal(uv_loop_close(&bed.loop), 0);
+            return;
+        }
+        raw_connect(&raw, &bed);
+        raw_send(&raw, GET, sizeof GET - 1);
+        raw_settle(&raw);
+        assert_str_equal(raw_answer(&raw).body, "127.0.0.1");
+        probe_done(&bed, &raw);
+    }
+}
+
 /* --- draining ---------------------------------------------------------------------------------------------------------- */
 
 static void draining_closes_idle_connections_and_lets_the_others_finish(void **state)
@@ -366,6 +419,8 @@ int main(void)
         cmocka_unit_test(a_connection_beyond_the_bound_of_its_address_gets_a_503),
         cmocka_unit_test(without_descriptors_clients_hear_a_503_and_later_ones_are_served),
         cmocka_unit_test(counters_add_up),
+        cmocka_unit_test(an_idle_connection_gives_its_memory_back_and_still_serves),
+        cmocka_unit_test(clients_have_their_address_also_on_a_socket_for_both_families),
         cmocka_unit_test(draining_closes_idle_connections_and_lets_the_others_finish),
         cmocka_unit_test(draining_ends_with_its_grace),
         cmocka_unit_test(a_wrong_address_is_an_error_that_says_so),
