@@ -298,9 +298,10 @@ static inline void hob__error(unsigned type, uint32_t stream, const char *name, 
 {
     hob__bytes b = {NULL, 0, 0, 0};
     unsigned char count[4] = {3, 0, 0, 0};
+    size_t msg_n = strlen(msg);
     hob__add(&b, count, 4);
     hob__add_pair(&b, hob__str("errorType", 9), hob__str(name, strlen(name)));
-    hob__add_pair(&b, hob__str("errorMessage", 12), hob__str(msg, strnlen(msg, 32768)));
+    hob__add_pair(&b, hob__str("errorMessage", 12), hob__str(msg, msg_n < HOB__LOG ? msg_n : HOB__LOG));
     hob__add_pair(&b, hob__str("stackTrace", 10), hob__str("", 0));
     hob__send(type, 0, stream, 0, b.p, b.n);
     free(b.p);
@@ -844,7 +845,9 @@ static inline hob_str hob_secret(const char *name)
 }
 static inline void hob_log(hob_call *c, int level, const char *text)
 {
-    size_t n = strnlen(text, HOB__LOG);
+    size_t n = strlen(text);
+    if (n > HOB__LOG)
+        n = HOB__LOG;
     if (level < HOB_DEBUG || level > HOB_ERROR)
         level = HOB_INFO;
     pthread_mutex_lock(&hob__.mutex);
@@ -946,6 +949,7 @@ static inline int hob_run(hob_fn fn, void *arg, const hob_opts *o)
     if (!hob__.opts.max_body)
         hob__.opts.max_body = 6u << 20;
     hob__.credit = HOB__CONN_WINDOW;
+    hob__.is_clock_idle = 1;
     hob__.mean_ns = 10 * HOB__QUICK_NS; /* slow until proved quick */
     pthread_mutex_lock(&hob__.mutex);
     while (!hob__.hello.n && !hob__.is_gone)
