@@ -154,6 +154,8 @@ export class Daemon {
     d.dir = fs.mkdtempSync(path.join(os.tmpdir(), "hob-e2e-"));
     fs.chmodSync(d.dir, 0o755); // hobd gives up root: it must be able to pass through
     d.home = path.join(d.dir, "home");
+    if (options.uid) fs.chownSync(d.dir, options.uid, options.uid);
+    await options.prepare?.(d);
     await d.launch();
     return d;
   }
@@ -169,6 +171,7 @@ export class Daemon {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env.PATH, HOB_LOG_FORMAT: "text", ...this.options.env },
       detached: true, // signals for the test's group are not for it
+      ...(this.options.uid ? { uid: this.options.uid, gid: this.options.uid } : {}),
     });
     this.process.stderr.on("data", (part) => (this.stderr = (this.stderr + part).slice(-200000)));
     this.process.stdout.on("data", (part) => (this.stdout += part));
