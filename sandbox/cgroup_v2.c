@@ -35,16 +35,36 @@ static bool has_word(int dir, const char *file, const char *word)
     return false;
 }
 
-/* Hands every controller there is down to this group's folders. Some may be missing; false: busy. */
+/* How many processes are in this very group, and how many of them are we and the daemon that started us. */
+static unsigned count_processes(int dir, unsigned *ret_ours)
+{
+    int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+    char line[32];
+    unsigned n = 0;
+    *ret_ours = 0;
+    for (; f && fgets(line, sizeof line, f); n++) {
+        long pid = strtol(line, NULL, 10);
+        *ret_ours += pid == getpid() || pid == getppid();
+    }
+    if (f)
+        (void)fclose(f);
+    return n;
+}
+
+/* Hands every controller there is down to this group's folders; some may be missing. False: it has processes, and
+ * is not the top one, which alone may have both. (The kernel would let it hand down some controllers, but then as
+ * the root of a threaded subtree, in which no sandbox could live.) */
 static bool enable_all(int dir)
 {
-    bool is_free = true;
+    unsigned ours;
+    if (faccessat(dir, "cgroup.type", F_OK, 0) == 0 && count_processes(dir, &ours) > 0)
+        return false;
     for (size_t i = 0; i < HOB_COUNT(controllers); i++)
         if (has_word(dir, "cgroup.controllers", controllers[i].name) &&
-            !has_word(dir, "cgroup.subtree_control", controllers[i].name) &&
-            cgroup_write(dir, ".", "cgroup.subtree_control", controllers[i].enable) < 0 && errno == EBUSY)
-            is_free = false;
-    return is_free;
+            !has_word(dir, "cgroup.subtree_control", controllers[i].name))
+            (void)cgroup_write(dir, ".", "cgroup.subtree_control", controllers[i].enable);
+    return true;
 }
 
 /* The group around this one, owned, or -1 at the mount's top. */
@@ -69,27 +89,7 @@ static void enable_above(int dir, int depth)
     (void)close(parent);
 }
 
-/* Whether this group has no processes but us and the daemon that started us. */
-static bool is_ours_alone(int dir)
-{
-    char text[256], *at = text, *one;
-    int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        (void)close(fd);
-    if (n < 0 || n == (ssize_t)sizeof text - 1)
-        return false;
-    text[n] = '\0';
-    while ((one = strsep(&at, "\n"))) {
-        long pid = strtol(one, NULL, 10);
-        if (*one && pid != getpid() && pid != getppid())
-            return false;
-    }
-    return true;
-}
-
-/* A group with processes may not hand controllers down (except the top one): so we two move to a leaf. At start
- * only. */
+/* So that our group may hand controllers down, we two move to a leaf of it. At start only. */
 static int make_room(int dir)
 {
     char pid[16];
@@ -106,7 +106,8 @@ static int v2_settle(int own)
 {
     enable_above(own, DEPTH_MAX);
     for (int depth = 0; depth < DEPTH_MAX && !enable_all(own); depth++) {
-        if (is_ours_alone(own) && make_room(own) == 0 && enable_all(own))
+        unsigned ours, all = count_processes(own, &ours);
+        if (all == ours && make_room(own) == 0 && enable_all(own))
             break;
         int parent = geteuid() == 0 ? open_parent(own) : -1;
         if (parent < 0)
