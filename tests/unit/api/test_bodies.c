@@ -105,6 +105,7 @@ static void no_more_than_the_window_is_handed_on_before_it_is_given_back(void **
         raw_send(&raw, bytes + sent, total - sent);
         if (is_chunked)
             raw_send(&raw, "\r\n0\r\n\r\n", 7);
+        raw_wait(&raw, 1, 5000);
         raw_settle(&raw);
         assert_int_equal(p.body_bytes, total);
         assert_int_equal(p.wrong_bytes, 0);
@@ -126,9 +127,11 @@ static void continue_is_sent_when_the_handler_reads_and_not_before(void **state)
     assert_int_equal(raw.got.n, 0);
     http_body_read(p.x, 0);
     http_body_read(p.x, 0); /* a second time does nothing */
+    raw_wait(&raw, 1, 5000);
     raw_settle(&raw);
     assert_str_equal(hob_buf_str(&raw.got), "HTTP/1.1 100 Continue\r\n\r\n");
     raw_send(&raw, "abc", 3);
+    raw_wait(&raw, 1, 5000);
     raw_settle(&raw);
     hob_buf_consume(&raw.got, 25);
     assert_int_equal(raw_answer(&raw).status, 200);
@@ -147,6 +150,7 @@ static void a_refused_upload_is_not_asked_for(void **state)
     probe_run(&p, &bed, &raw,
               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     http_problem(p.x, &err, 0);
+    raw_wait(&raw, 1, 5000);
     raw_settle(&raw);
     struct answer a = raw_answer(&raw);
     assert_int_equal(a.status, 401);
@@ -175,6 +179,7 @@ static void a_body_beyond_the_bound_aborts_with_too_large(void **state)
         char body[1001] = {0};
         probe_run(&p, &bed, &raw, heads[i]);
         raw_send(&raw, body, sizeof body);
+        raw_wait(&raw, 1, 5000);
         raw_settle(&raw);
         struct answer a = raw_answer(&raw);
         assert_int_equal(a.status, 413);
@@ -282,6 +287,7 @@ static void an_early_answer_reaches_a_client_that_is_still_sending(void **state)
     hob_auto_free char *bytes = hob_calloc(1, 5 << 20);
     probe_run(&p, &bed, &raw, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5242880\r\n\r\n");
     raw_send(&raw, bytes, 5 << 20); /* goes on sending; stops only when it has read the end */
+    raw_wait(&raw, 1, 5000);
     raw_settle(&raw);
     struct answer a = raw_answer(&raw);
     assert_int_equal(a.status, 403);
@@ -311,6 +317,7 @@ static void a_body_nobody_asked_for_waits_within_bounds(void **state)
     assert_true(only_conn(&bed)->in.n <= HOB_MAX_HTTP_PIPELINE_BYTES + HTTP_READ_BYTES);
     http_body_read(p.x, 0);
     raw_send(&raw, bytes + sent, (8 << 20) - sent);
+    raw_wait(&raw, 1, 5000);
     raw_settle(&raw);
     assert_int_equal(raw_answer(&raw).status, 200);
     assert_int_equal(p.body_bytes, 8 << 20);
@@ -408,6 +415,7 @@ static void a_chunked_download_is_byte_exact(void **state)
         bed_turn(&bed);
         (void)raw_take(&raw);
     }
+    raw_wait(&raw, 1, 5000);
     raw_settle(&raw);
     struct hob_str in = raw_answer(&raw).body, data;
     struct http_chunked chunked;
