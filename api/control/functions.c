@@ -1,3 +1,6 @@
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "api/control/control_priv.h"
 #include "base/mem.h"
 
@@ -37,11 +40,82 @@ void handle_app_remove(struct call *c)
     admin_app_remove(c->control->o.admin, c->params[0], on_removed, c);
 }
 
-static void view_functions(struct call *c, const struct app *a)
+/* --- lists ---------------------------------------------------------------------------------------------------------
+ * Flow: NAMES (all at once) -> SLICES (some functions a turn of the loop, so that ten thousand hold nobody up) -> answer.
+ * What is removed meanwhile is left out. */
+enum { SLICE = 50 };
+
+struct list_name {
+    char app[65], function[65];
+};
+struct list {
+    struct call *call;
+    uv_idle_t idle;
+    struct list_name *names;
+    size_t n, at;
+};
+
+static void on_list_closed(uv_handle_t *handle)
 {
-    for (const struct function *f = a->functions; f; f = f->hh.next)
-        if (f->live)
+    struct list *l = handle->data;
+    struct call *c = l->call;
+    free(l->names);
+    free(l);
+    call_release(c);
+}
+
+static void list_step(struct list *l)
+{
+    struct call *c = l->call;
+    for (size_t i = 0; i < SLICE && l->at < l->n && call_is_open(c); i++, l->at++) {
+        const struct list_name *name = &l->names[l->at];
+        const struct function *f =
+            catalog_function_find(c->control->o.catalog, hob_str(name->app), hob_str(name->function));
+        if (f && f->live)
             view_function(c, f, false);
+    }
+    if (l->at < l->n && call_is_open(c))
+        return;
+    hob_jw_array_end(&c->w);
+    hob_jw_object_end(&c->w);
+    call_finish(c);
+    uv_close((uv_handle_t *)&l->idle, on_list_closed);
+}
+
+static void on_list_turn(uv_idle_t *idle)
+{
+    list_step(idle->data);
+}
+
+static void list_add(struct list *l, const struct app *a)
+{
+    for (const struct function *f = a->functions; f; f = f->hh.next) {
+        struct list_name *name = &l->names[l->n++];
+        (void)snprintf(name->app, sizeof name->app, "%s", a->name);
+        (void)snprintf(name->function, sizeof name->function, "%s", f->name);
+    }
+}
+
+/* `one`: only of that app; NULL: of all. */
+static void list_start(struct call *c, const struct app *one)
+{
+    struct catalog *catalog = c->control->o.catalog;
+    struct list *l = hob_new(struct list);
+    struct hob_jw *w = call_start(c);
+    l->call = c;
+    l->names =
+        hob_new_n(struct list_name, one ? HASH_COUNT(one->functions) : catalog_functions_count(catalog));
+    if (one)
+        list_add(l, one);
+    else
+        for (const struct app *a = catalog_apps(catalog); a; a = a->hh.next)
+            list_add(l, a);
+    hob_jw_object(w);
+    hob_jw_key(w, "functions");
+    hob_jw_array(w);
+    call_hold(c);
+    l->idle.data = l;
+    HOB_ASSERT(uv_idle_init(c->control->o.loop, &l->idle) == 0 && uv_idle_start(&l->idle, on_list_turn) == 0);
 }
 
 /* Of all apps, or of {app}. */
@@ -50,24 +124,11 @@ void handle_functions(struct call *c)
     struct hob_err err = {0};
     struct catalog *catalog = c->control->o.catalog;
     const struct app *one = c->params[0].at ? catalog_app_find(catalog, c->params[0]) : NULL;
-    if (c->params[0].at && !one) {
-        /* the catalogue knows what is near */
-        if (!catalog_resolve(catalog, c->params[0], HOB_STR("x"), HOB_STR(""), &err))
-            call_fail(c, &err);
-        return;
-    }
-    struct hob_jw *w = call_start(c);
-    hob_jw_object(w);
-    hob_jw_key(w, "functions");
-    hob_jw_array(w);
-    if (one)
-        view_functions(c, one);
-    else
-        for (const struct app *a = catalog_apps(catalog); a; a = a->hh.next)
-            view_functions(c, a);
-    hob_jw_array_end(w);
-    hob_jw_object_end(w);
-    call_finish(c);
+    if (!c->params[0].at || one)
+        list_start(c, one);
+    else if (!catalog_resolve(catalog, c->params[0], HOB_STR("x"), HOB_STR(""),
+                              &err)) /* says what is missing */
+        call_fail(c, &err);
 }
 
 void handle_function(struct call *c)
