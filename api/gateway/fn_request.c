@@ -10,7 +10,8 @@ static bool is(struct hob_str name, const char *lower)
     return memcmp(name.at, lower, name.n) == 0;
 }
 
-/* Told apart by length first: this runs for every field of every request. Names are lower-case already. */
+/* Told apart by length first: this runs for every field of every request. Names are lower-case already, and the server
+ * has taken out what Connection names. */
 static bool is_withheld(struct hob_str n)
 {
     if (n.n >= 6 && n.at[0] == 'x' && n.at[1] == '-') {
@@ -46,44 +47,14 @@ static bool is_withheld(struct hob_str n)
     }
 }
 
-/* Connection names further fields of this connection; what the message itself needs is not given up for it. */
-static bool is_named(struct hob_str list, struct hob_str name)
-{
-    if (hob_str_is(name, "host") || hob_str_is(name, "content-length") || hob_str_is(name, "content-type"))
-        return false;
-    while (list.at)
-        if (hob_str_ieq(hob_str_trim(hob_str_cut(list, ',', &list)), name))
-            return true;
-    return false;
-}
-
-/* "close" and "keep-alive" name no field; then nothing needs to be compared. */
-static bool names_fields(struct hob_str connection)
-{
-    return connection.at && !hob_str_ieq(connection, HOB_STR("keep-alive")) &&
-           !hob_str_ieq(connection, HOB_STR("close"));
-}
-
-static bool is_named_by_any(const struct http_request *r, struct hob_str name)
-{
-    for (size_t i = 0; i < r->fields_n; i++)
-        if (hob_str_is(r->fields[i].name, "connection") && is_named(r->fields[i].value, name))
-            return true;
-    return false;
-}
-
 static enum hob_code write_fields(struct gateway *g, const struct http_request *r, struct hob_err *err)
 {
     struct hob_pairs_writer w;
-    bool has_named = false;
     hob_buf_clear(&g->fields);
     hob_pairs_start(&w, &g->fields);
-    for (size_t i = 0; i < r->fields_n; i++)
-        if (r->fields[i].name.n == 10 && is(r->fields[i].name, "connection"))
-            has_named = has_named || names_fields(r->fields[i].value);
     for (size_t i = 0; i < r->fields_n; i++) {
         const struct http_field *f = &r->fields[i];
-        if (!is_withheld(f->name) && !(has_named && is_named_by_any(r, f->name)))
+        if (!is_withheld(f->name))
             hob_pairs_add(&w, f->name, f->value);
     }
     hob_pairs_add(&w, HOB_STR("x-forwarded-for"), hob_str(r->remote));

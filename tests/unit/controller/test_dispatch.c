@@ -168,6 +168,27 @@ static void a_cancelled_invocation_that_does_not_end_costs_the_instance(void **s
     assert_failed(o, "function_timeout");
 }
 
+static void a_deadline_while_its_instance_is_being_stopped_waits_for_the_exit(void **state)
+{
+    (void)state;
+    struct outcome o;
+    bench_config.timeout_ms = 300;
+    call(&o);
+    pump();
+    fake_ready(0, "1");
+    (void)heard_invoke(0);
+    (void)close(fakes[0].fd);
+    fakes[0].fd = -1;
+    pump();
+    assert_int_equal(fakes[0].stops, 1);
+    pass_ms(300);
+    assert_failed(o, "function_timeout");
+    for (int i = 0; i < 5; i++)
+        pass_ms(1000);
+    fake_exit(0, (struct node_exit){.exit_code = 1});
+    assert_failed(o, "function_timeout");
+}
+
 static void an_instance_that_ignores_a_deadline_gets_no_new_work(void **state)
 {
     (void)state;
@@ -206,6 +227,52 @@ static void a_client_that_leaves_cancels_its_invocation(void **state)
     pump();
     assert_int_equal(o.heads + o.ends + o.fails, 0);
     assert_int_equal(fakes[0].stops, 0);
+}
+
+static void a_client_that_took_nothing_gives_its_window_back_when_it_leaves(void **state)
+{
+    (void)state;
+    static char block[65536];
+    struct outcome o;
+    call(&o);
+    pump();
+    fake_ready(0, "1");
+    uint32_t s = heard_invoke(0);
+    o.is_hoarding = true;
+    say_head(0, s, 200, NO_PAIRS, hob_str_n(block, sizeof block), false);
+    pump();
+    assert_int_equal(heard(0, NULL).type, 0);
+    invocation_cancel(o.inv, HOB_CANCEL_CLIENT_GONE);
+    struct hob_frame f = heard(0, NULL); /* else its writer would never wake to see the cancel */
+    assert_int_equal(f.type, HOB_FRAME_CREDIT);
+    assert_int_equal(f.arg, sizeof block);
+    assert_int_equal(heard(0, NULL).type, HOB_FRAME_CANCEL);
+    say_done(0, s);
+    pump();
+}
+
+static void nobody_is_sent_into_an_instance_that_is_known_to_have_ended(void **state)
+{
+    (void)state;
+    struct outcome o, next;
+    bench_config.scale_max = 1;
+    call(&o);
+    pump();
+    fake_ready(0, "1");
+    uint32_t s = heard_invoke(0);
+    call_version(&next, &bench_version, HOB_INVOKE_HTTP,
+                 -1); /* its body is still on the way: it cannot move twice */
+    pump();
+    say_head(0, s, 200, NO_PAIRS, HOB_STR("x"), true);
+    say_done(0, s);
+    fake_exit(0, (struct node_exit){.exit_code = 0});
+    assert_answered(o, "x");
+    assert_int_equal(next.fails, 0);
+    fake_ready(1, "1");
+    s = heard_invoke(1);
+    invocation_body(next.inv, HOB_STR("body"), true, NULL);
+    answer(1, s, "y");
+    assert_answered(next, "y");
 }
 
 static void a_client_that_leaves_the_queue_is_forgotten(void **state)
@@ -650,6 +717,7 @@ static void a_deploy_drains_the_old_version_and_fails_nobody(void **state)
     fake_on_catalog(fake_catalog_ctx, &bench_version, false);
     fake_on_catalog(fake_catalog_ctx, &bench_version2, false);
     pass_ms(0);
+    assert_int_equal(fakes_n, 2); /* the old one was warm: the new one is warmed before anybody asks */
     call_version(&fresh, &bench_version2, HOB_INVOKE_HTTP, 0);
     pump();
     assert_int_equal(fakes_n, 2);
@@ -865,8 +933,11 @@ int main(void)
         T(a_full_queue_refuses_with_retry_after),
         T(the_run_deadline_counts_from_dispatch_and_cancels),
         T(a_cancelled_invocation_that_does_not_end_costs_the_instance),
+        T(a_deadline_while_its_instance_is_being_stopped_waits_for_the_exit),
         T(an_instance_that_ignores_a_deadline_gets_no_new_work),
         T(a_client_that_leaves_cancels_its_invocation),
+        T(a_client_that_took_nothing_gives_its_window_back_when_it_leaves),
+        T(nobody_is_sent_into_an_instance_that_is_known_to_have_ended),
         T(a_client_that_leaves_the_queue_is_forgotten),
         T(an_exit_fails_each_of_its_invocations_once),
         T(an_answer_that_was_written_before_the_exit_still_counts),
