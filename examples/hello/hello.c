@@ -18,7 +18,8 @@ static int hello(hob_call *call, void *arg)
 {
     (void)arg;
     hob_str name = name_of(call);
-    if (hob_set_header(call, "content-type", "text/plain; charset=utf-8") < 0 || hob_write(call, "Hello, ", 7) < 0)
+    if (hob_set_header(call, "content-type", "text/plain; charset=utf-8") < 0 ||
+        hob_write(call, "Hello, ", 7) < 0)
         return -1;
     if (hob_write(call, name.p, name.n) < 0)
         return -1;

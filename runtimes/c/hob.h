@@ -52,8 +52,8 @@ typedef struct hob_str {
 } hob_str;
 typedef int (*hob_fn)(hob_call *call, void *arg); /* 0: done; negative: failed */
 typedef struct hob_opts {
-    unsigned threads;       /* invocations at a time at most; 0: as many as hob.json's concurrency, up to 64 */
-    size_t max_body;        /* what hob_payload takes; 0: 6 MiB */
+    unsigned threads; /* invocations at a time at most; 0: as many as hob.json's concurrency, up to 64 */
+    size_t max_body;  /* what hob_payload takes; 0: 6 MiB */
     int (*init)(void *arg); /* once, before the first invocation; negative: the start has failed */
 } hob_opts;
 
@@ -89,7 +89,8 @@ static inline void hob_log(hob_call *c, int level, const char *text); /* c may b
 static inline int64_t hob_remaining_ms(const hob_call *c);
 static inline int hob_cancelled(const hob_call *c);
 /* Calls a binding and waits: 0 and the reply, or -1 and the error's pairs block. Borrowed like the rest. */
-static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n, hob_str *reply);
+static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n,
+                           hob_str *reply);
 
 /* ======================================= below: how it works ======================================= */
 
@@ -98,10 +99,27 @@ enum { HOB__HOLD = 16384, HOB__FRAME = 65536, HOB__BIG = 1 << 20, HOB__THREADS =
 enum { HOB__QUICK_NS = 100000, HOB__TICK_MS = 5, HOB__IDLE_TICKS = 40, HOB__LOG = 16384 };
 enum { HOB__F_END = 1, HOB__F_META = 2 };
 enum {
-    HOB__HELLO = 1, HOB__CREDIT = 2, HOB__PING = 3, HOB__PONG = 4, HOB__BYE = 5, HOB__INVOKE = 16, HOB__BODY = 17,
-    HOB__CANCEL = 18, HOB__DRAIN = 19, HOB__REPLY = 20, HOB__RECONFIG = 21, HOB__UPGRADED = 22, HOB__READY = 32,
-    HOB__INIT_ERROR = 33, HOB__HEAD = 34, HOB__DATA = 35, HOB__ERROR_FRAME = 36, HOB__DONE = 37, HOB__CALL = 38,
-    HOB__LOG_FRAME = 39, HOB__OPTIONAL = 128
+    HOB__HELLO = 1,
+    HOB__CREDIT = 2,
+    HOB__PING = 3,
+    HOB__PONG = 4,
+    HOB__BYE = 5,
+    HOB__INVOKE = 16,
+    HOB__BODY = 17,
+    HOB__CANCEL = 18,
+    HOB__DRAIN = 19,
+    HOB__REPLY = 20,
+    HOB__RECONFIG = 21,
+    HOB__UPGRADED = 22,
+    HOB__READY = 32,
+    HOB__INIT_ERROR = 33,
+    HOB__HEAD = 34,
+    HOB__DATA = 35,
+    HOB__ERROR_FRAME = 36,
+    HOB__DONE = 37,
+    HOB__CALL = 38,
+    HOB__LOG_FRAME = 39,
+    HOB__OPTIONAL = 128
 };
 
 typedef struct hob__bytes { /* a growing buffer; `at` is the first byte not taken yet */
@@ -123,15 +141,15 @@ struct hob_call {
     int64_t deadline_ms;
     hob__bytes body; /* bytes that came and were not read */
     size_t body_seen;
-    uint32_t taken;     /* read, credit not yet given back */
-    uint32_t credit;    /* what may be sent */
-    int cancelled;      /* reason, 0: no */
-    uint32_t call;      /* stream of the binding call that is waited for */
+    uint32_t taken;  /* read, credit not yet given back */
+    uint32_t credit; /* what may be sent */
+    int cancelled;   /* reason, 0: no */
+    uint32_t call;   /* stream of the binding call that is waited for */
     unsigned reply_code;
     hob__bytes reply;
-    hob__bytes head;    /* pairs of header fields */
+    hob__bytes head; /* pairs of header fields */
     uint32_t head_n;
-    hob__bytes out;     /* written, not sent */
+    hob__bytes out; /* written, not sent */
     int status;
     unsigned char is_event, is_body_whole, is_head_sent, is_over, is_too_large, has_reply, is_running;
 };
@@ -152,8 +170,8 @@ static struct {
     int has_news;      /* something came that another thread may wait for */
     int is_clock_idle; /* the clock thread sleeps until somebody wakes it */
     int ticks_idle;
-    int wake[2];       /* pipe to the clock thread: 'W' work has come, 'T' SIGTERM */
-    uint64_t mean_ns;  /* how long handlers run, smoothed */
+    int wake[2];      /* pipe to the clock thread: 'W' work has come, 'T' SIGTERM */
+    uint64_t mean_ns; /* how long handlers run, smoothed */
 } hob__ = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .wake = {-1, -1}};
 
 static inline void hob__die(const char *why)
@@ -262,8 +280,8 @@ static inline hob_str hob__find(hob_str block, const char *prefix, const char *n
 }
 
 /* --- sending: with the mutex --- */
-static inline unsigned char *hob__frame_room(unsigned type, unsigned flags, unsigned code, uint32_t stream, uint32_t arg,
-                                             size_t payload_n)
+static inline unsigned char *hob__frame_room(unsigned type, unsigned flags, unsigned code, uint32_t stream,
+                                             uint32_t arg, size_t payload_n)
 {
     unsigned char *to = hob__room(&hob__.out, HOB__HEADER + payload_n);
     hob__put32(to, (uint32_t)payload_n);
@@ -276,7 +294,8 @@ static inline unsigned char *hob__frame_room(unsigned type, unsigned flags, unsi
     hob__.out.n += HOB__HEADER + payload_n;
     return to + HOB__HEADER;
 }
-static inline void hob__send(unsigned type, unsigned flags, uint32_t stream, uint32_t arg, const void *p, size_t n)
+static inline void hob__send(unsigned type, unsigned flags, uint32_t stream, uint32_t arg, const void *p,
+                             size_t n)
 {
     unsigned char *to = hob__frame_room(type, flags, 0, stream, arg, n);
     if (n)
@@ -349,7 +368,8 @@ static inline void hob__take_invoke(const hob__frame *f, const unsigned char *p)
         hob__die("out of memory");
     hob__add(&c->invoke, p + 4, f->len - 4);
     const unsigned char *m = c->invoke.p, *at = m + HOB__META;
-    size_t sizes[5] = {hob__get16(m + 2), hob__get32(m + 4), hob__get16(m + 16), hob__get32(m + 20), hob__get32(m + 24)};
+    size_t sizes[5] = {hob__get16(m + 2), hob__get32(m + 4), hob__get16(m + 16), hob__get32(m + 20),
+                       hob__get32(m + 24)};
     size_t sum = HOB__META;
     for (int i = 0; i < 5; i++)
         sum += sizes[i];
@@ -492,7 +512,8 @@ static inline void hob__wait(int is_worker)
     if (hob__.threads > 1 && (hob__.has_news || hob__.is_gone))
         pthread_cond_broadcast(&hob__.changed); /* what came may be another's */
     else if (hob__.threads > 1 && !is_worker)
-        pthread_cond_signal(&hob__.changed); /* this thread goes back to its handler: the reader's seat is free */
+        pthread_cond_signal(
+            &hob__.changed); /* this thread goes back to its handler: the reader's seat is free */
     hob__.has_news = 0;
 }
 
@@ -551,7 +572,8 @@ static inline void hob__finish(hob_call *c, int result)
             c->status = 413;
             hob__clear(&c->out);
         } else {
-            hob__error(HOB__ERROR_FRAME, c->stream, "Function.Failed", "the handler returned a negative value");
+            hob__error(HOB__ERROR_FRAME, c->stream, "Function.Failed",
+                       "the handler returned a negative value");
             c->is_over = 1;
         }
     }
@@ -749,8 +771,9 @@ static inline hob_str hob_payload(hob_call *c)
     }
     c->body_seen = given;
     int is_good = c->is_body_whole && !c->is_too_large && !c->cancelled;
-    hob_str all = is_good ? hob__str(hob__left(&c->body) ? (char *)c->body.p + c->body.at : "", hob__left(&c->body))
-                          : hob__str(NULL, 0);
+    hob_str all =
+        is_good ? hob__str(hob__left(&c->body) ? (char *)c->body.p + c->body.at : "", hob__left(&c->body))
+                : hob__str(NULL, 0);
     pthread_mutex_unlock(&hob__.mutex);
     return all;
 }
@@ -867,7 +890,8 @@ static inline int hob_cancelled(const hob_call *c)
     pthread_mutex_unlock(&hob__.mutex);
     return is_cancelled;
 }
-static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n, hob_str *reply)
+static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n,
+                           hob_str *reply)
 {
     hob__bytes b = {NULL, 0, 0, 0};
     unsigned char count[4] = {3, 0, 0, 0};
@@ -933,7 +957,8 @@ static inline int hob_run(hob_fn fn, void *arg, const hob_opts *o)
     socklen_t type_n = sizeof type;
     if (getsockopt(HOB__FD, SOL_SOCKET, SO_TYPE, &type, &type_n) < 0 || type != SOCK_STREAM) {
         fputs("This is a Hob function: it is started by hob-runner, with a channel on descriptor 3.\n"
-              "Deploy it with `hob deploy`, then call it with `hob invoke`.\n", stderr);
+              "Deploy it with `hob deploy`, then call it with `hob invoke`.\n",
+              stderr);
         return 2;
     }
     int flags = fcntl(HOB__FD, F_GETFL);
@@ -956,7 +981,8 @@ static inline int hob_run(hob_fn fn, void *arg, const hob_opts *o)
         hob__receive(0);
     if (hob__.is_gone)
         return 0;
-    unsigned wanted = hob__number("concurrency", 1), most = hob__.opts.threads ? hob__.opts.threads : HOB__THREADS;
+    unsigned wanted = hob__number("concurrency", 1),
+             most = hob__.opts.threads ? hob__.opts.threads : HOB__THREADS;
     hob__.threads = wanted < most ? wanted : most;
     if (hob__number("protocol", 0) != 1)
         return hob__init_failed("Runtime.Protocol", "this binary speaks protocol 1 of the channel");

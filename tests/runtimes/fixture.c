@@ -17,8 +17,10 @@ static void nap(long ms)
 
 static int describe(hob_call *c)
 {
-    hob_str parts[] = {hob_id(c), hob_method(c), hob_path(c), hob_query(c), hob_header(c, "X-One"), hob_header(c, "none"),
-                       hob_param(c, "id"), hob_env("COLOR"), hob_secret("KEY"), hob_payload(c)};
+    hob_str parts[] = {hob_id(c),          hob_method(c),          hob_path(c),
+                       hob_query(c),       hob_header(c, "X-One"), hob_header(c, "none"),
+                       hob_param(c, "id"), hob_env("COLOR"),       hob_secret("KEY"),
+                       hob_payload(c)};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (put(c, parts[i]) < 0 || hob_write(c, "|", 1) < 0)
             return -1;
@@ -67,7 +69,8 @@ static int call_binding(hob_call *c)
 }
 static int headers(hob_call *c)
 {
-    int wrong = hob_set_header(c, "a b", "x") == 0 || hob_set_header(c, "a", "x\r\nb: c") == 0 || hob_status(c, 99) == 0;
+    int wrong = hob_set_header(c, "a b", "x") == 0 || hob_set_header(c, "a", "x\r\nb: c") == 0 ||
+                hob_status(c, 99) == 0;
     hob_set_header(c, "Set-Cookie", "a=1");
     hob_set_header(c, "set-cookie", "b=2");
     hob_status(c, wrong ? 500 : 201);
