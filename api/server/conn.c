@@ -516,7 +516,7 @@ void http_conn_open(struct http_server *s, int fd, const struct sockaddr_storage
     struct http_conn *c = hob_new(struct http_conn);
     c->server = s;
     c->peer = peer;
-    hob_buf_init(&c->in, s->tuning.pipeline_bytes + 2 * HTTP_READ_BYTES);
+    hob_buf_init(&c->in, s->tuning.pipeline_bytes + (size_t)2 * HTTP_READ_BYTES);
     hob_buf_init(&c->out, OUT_BYTES_MAX);
     hob_buf_init(&c->sending, OUT_BYTES_MAX);
     name_remote(c, address);

@@ -413,8 +413,8 @@ static int start_handles(struct http_server *s)
 struct http_server *http_server_start_tuned(uv_loop_t *loop, const struct http_server_options *o,
                                             const struct http_tuning *tuning, struct hob_err *err)
 {
-    int fd;
-    uint16_t port;
+    int fd = -1;
+    uint16_t port = 0;
     if (listen_on(o, &fd, &port, err) != HOB_OK)
         return NULL;
     struct http_server *s = hob_new(struct http_server);

@@ -66,7 +66,7 @@ void http_traceparent(struct hob_str client, char out[HTTP_TRACEPARENT_CHARS + 1
 {
     unsigned char fresh[(TRACE_N + SPAN_N) / 2];
     bool is_continued = client.at && http_traceparent_is_valid(client);
-    memcpy(out, "00-", 3);
+    memcpy(out, "00-", sizeof "00-");
     hob_random(fresh, is_continued ? SPAN_N / 2 : sizeof fresh);
     if (is_continued)
         memcpy(out + TRACE_AT, client.at + TRACE_AT, TRACE_N);
