@@ -30,6 +30,7 @@ struct args {
 struct client;
 struct cli {
     FILE *out, *err; /* stdout, stderr */
+    int out_errno;   /* why stdout took no more, or 0 */
     bool is_json, is_quiet;
     bool is_out_terminal, is_err_terminal, is_in_terminal;
     bool has_colour_out, has_colour_err;

@@ -313,6 +313,9 @@ static void set_all(struct client *cl, const struct request *q, struct transfer 
     SET(cl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     SET(cl, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
     SET(cl, CURLOPT_PATH_AS_IS, 1L);
+    SET(cl, CURLOPT_TCP_KEEPALIVE, 1L); /* a server that vanished while logs are followed */
+    SET(cl, CURLOPT_TCP_KEEPIDLE, 30L);
+    SET(cl, CURLOPT_TCP_KEEPINTVL, 10L);
     if (cl->access.is_loopback)
         SET(cl, CURLOPT_PROXY, ""); /* whatever http_proxy says: this machine is not behind it */
     SET(cl, CURLOPT_HEADERFUNCTION, on_head);

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@ const struct option global_options[] = {
     {0, "json", NULL, "one JSON document (or line by line) instead of text; errors as JSON, too"},
     {'q', "quiet", NULL, "only what was asked for, nothing beside it"},
     {0, "url", "URL", "the server; else HOB_URL, else http://127.0.0.1:7070"},
-    {0, "token", "TOKEN", "what opens it; else HOB_TOKEN, else the local daemon's admin.token"},
+    {0, "token", "TOKEN", "what opens it; else HOB_TOKEN, else the local daemon's admin.token (others may see an option in the list of processes)"},
     {0, "version", NULL, "the version of hob"},
     {0},
 };
@@ -34,24 +35,43 @@ const char *cli_env(const char *name)
     return value && *value ? value : NULL;
 }
 
+/* stdio forgets why a write failed; we want to tell a full disk from a reader who had enough. */
+static ssize_t write_out(void *ctx, const char *data, size_t n)
+{
+    struct cli *c = ctx;
+    size_t done = 0;
+    while (done < n && !c->out_errno) {
+        ssize_t k = write(STDOUT_FILENO, data + done, n - done);
+        if (k < 0 && errno != EINTR)
+            c->out_errno = errno;
+        done += k > 0 ? (size_t)k : 0;
+    }
+    return c->out_errno ? 0 : (ssize_t)n;
+}
+
 static void open_streams(struct cli *c)
 {
     const char *no_colour = cli_env("NO_COLOR"), *term = cli_env("TERM");
     bool may_colour = !no_colour && !(term && strcmp(term, "dumb") == 0);
-    c->out = stdout;
+    c->out = fopencookie(c, "w", (cookie_io_functions_t){.write = write_out});
+    HOB_ASSERT(c->out);
     c->err = stderr;
     c->is_out_terminal = isatty(STDOUT_FILENO) == 1;
     c->is_err_terminal = isatty(STDERR_FILENO) == 1;
     c->is_in_terminal = isatty(STDIN_FILENO) == 1;
+    (void)setvbuf(c->out, NULL, c->is_out_terminal ? _IOLBF : _IOFBF, BUFSIZ);
     c->has_colour_out = may_colour && c->is_out_terminal;
     c->has_colour_err = may_colour && c->is_err_terminal;
 }
 
 enum hob_code cli_flush(struct cli *c, struct hob_err *err)
 {
-    if (fflush(c->out) == 0 && !ferror(c->out))
+    (void)fflush(c->out);
+    if (!c->out_errno)
         return HOB_OK;
-    return hob_fail_reason(err, HOB_E_CANCELLED, "broken_pipe", "nobody reads what is printed any more");
+    if (c->out_errno == EPIPE)
+        return hob_fail_reason(err, HOB_E_CANCELLED, "broken_pipe", "nobody reads what is printed any more");
+    return hob_fail_errno(err, c->out_errno, "printing");
 }
 
 static void print_error(struct cli *c, const struct hob_err *err)
@@ -121,18 +141,20 @@ static enum hob_code run(struct cli *c, int argc, char *const *argv, struct hob_
 int cli_main(int argc, char **argv)
 {
     struct cli c = {0};
-    struct hob_err err = {0};
+    struct hob_err err = {0}, late = {0};
     open_streams(&c);
     signals_catch();
     enum hob_code code = run(&c, argc > 0 ? argc - 1 : 0, argv + 1, &err);
-    struct hob_err late = {0};
-    bool is_broken = cli_flush(&c, &late) != HOB_OK;
-    if (signals_interrupted())
+    enum hob_code printed = cli_flush(&c, &late);
+    if (signals_interrupted()) {
         code = HOB_E_CANCELLED;
-    else if (is_broken) /* `hob logs | head`: the reader had enough, which is no failure of ours */
-        code = code == HOB_E_CANCELLED ? HOB_OK : code;
-    else if (code != HOB_OK)
-        print_error(&c, &err);
+    } else if (printed == HOB_E_CANCELLED) {
+        code = HOB_OK; /* `hob logs | head`: the reader had enough, which is no failure of ours */
+    } else if (code != HOB_OK || printed != HOB_OK) {
+        print_error(&c, code != HOB_OK ? &err : &late);
+        code = code != HOB_OK ? code : printed;
+    }
     client_free(c.client);
+    (void)fclose(c.out);
     return hob_code_info(code)->exit_code;
 }

@@ -32,9 +32,9 @@ void judge_leave(struct judge *j, size_t path_n)
 struct shown show(const char *value)
 {
     struct shown s;
-    size_t n = 0;
-    for (; n < sizeof s.text - 4 && value[n]; n++)
-        s.text[n] = (unsigned char)value[n] < 0x20 || value[n] == 0x7f ? '?' : value[n];
+    size_t n = strnlen(value, sizeof s.text - 4);
+    for (size_t i = 0; i < n; i++)
+        s.text[i] = (unsigned char)value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i];
     if (value[n]) {
         /* do not cut inside a UTF-8 sequence */
         while (n && ((unsigned char)value[n] & 0xc0) == 0x80)

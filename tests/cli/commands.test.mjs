@@ -278,6 +278,16 @@ test('a broken pipe ends quietly', async (t) => {
   assert.equal(err, '');
 });
 
+test('a full disk behind stdout is an error', async () => {
+  const { spawnSync } = await import('node:child_process');
+  const { HOB } = await import('./run.mjs');
+  for (const args of ['help', 'schema']) {
+    const r = spawnSync('/bin/sh', ['-c', `'${HOB}' ${args} > /dev/full`], { env: { PATH: process.env.PATH } });
+    assert.equal(r.status, 11, args);
+    assert.match(r.stderr.toString(), /printing: No space left/);
+  }
+});
+
 test('a name that is not there gets a suggestion from the server', async () => {
   const r = await run(['describe', 'shop/chekout']);
   assert.equal(r.code, 3);
