@@ -100,6 +100,7 @@ static enum hob_code on_live(void *ctx, const struct version_row *row, struct ho
     function_config_free(config);
     if (rc != HOB_OK)
         return rc;
+    HOB_ASSERT(env_json);
     hob_free_p(&op->made.digest); /* of a first run that was rolled back */
     hob_free_p(&op->made.config_json);
     hob_free_p(&op->made.env_json);
@@ -144,7 +145,7 @@ static void apply_env(struct admin_op *op)
 
 static enum hob_code check_patch(const struct admin_env_patch *p, struct hob_err *err)
 {
-    if (p->set_n + p->unset_n > 2 * HOB_MAX_ENV_VARS)
+    if (p->set_n + p->unset_n > (size_t)2 * HOB_MAX_ENV_VARS)
         return hob_fail(err, HOB_E_TOO_LARGE, "%zu variables at once; %d are allowed", p->set_n + p->unset_n,
                         2 * HOB_MAX_ENV_VARS);
     for (size_t i = 0; i < p->set_n; i++) {

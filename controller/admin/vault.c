@@ -73,7 +73,7 @@ static struct secret *find(struct vault *v, const char *app, const char *name)
 
 static void drop(struct vault *v, struct secret *s)
 {
-    HASH_DEL(v->secrets, s);
+    HASH_DEL(v->secrets, s); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
     free(s->sealed);
     free(s->label);
     free(s);
@@ -96,7 +96,7 @@ void vault_put(struct vault *v, const char *app, const char *name, struct hob_st
 
 static bool is_of_app(const struct secret *s, struct hob_str app)
 {
-    return (size_t)(s->name - s->label) == app.n + 1 && memcmp(s->label, app.at, app.n) == 0;
+    return hob_str_eq(hob_str_n(s->label, (size_t)(s->name - s->label) - 1), app);
 }
 
 void vault_drop(struct vault *v, const char *app, const char *name)

@@ -404,7 +404,7 @@ void catalog_function_drop(struct catalog *c, struct function *f)
 {
     if (f->live && f->live->has_routes)
         routes_remove(c->routes, f->live);
-    HASH_DEL(f->app->functions, f);
+    HASH_DEL(f->app->functions, f); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
     c->functions_n--;
     for (struct version *v = f->versions; v; v = v->older)
         tell(c, v, true);
@@ -421,7 +421,7 @@ static void app_free(struct app *app)
 void catalog_app_drop(struct catalog *c, struct app *app)
 {
     struct function *f, *tmp;
-    HASH_DEL(c->apps, app);
+    HASH_DEL(c->apps, app); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
     HASH_ITER(hh, app->functions, f, tmp)
     catalog_function_drop(c, f);
     app_free(app);

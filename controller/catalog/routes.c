@@ -191,7 +191,7 @@ static struct segment *need_root(struct routes *r, const struct route_config *ro
 
 static void drop_host(struct routes *r, struct host *h)
 {
-    HASH_DEL(r->hosts, h);
+    HASH_DEL(r->hosts, h); /* NOLINT(clang-analyzer-core.NullDereference): lost in uthash's macro */
     free(h->name);
     free(h);
 }
@@ -235,7 +235,7 @@ void routes_free(struct routes *r)
     HASH_ITER(hh, r->hosts, h, tmp)
     {
         free_below(&h->root);
-        drop_host(r, h);
+        drop_host(r, h); /* cppcheck-suppress uninitvar: set by HASH_ITER */
     }
     free_below(&r->any);
     free(r);
