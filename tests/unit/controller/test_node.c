@@ -421,6 +421,28 @@ static void a_second_runner_is_turned_away_and_the_first_goes_on(void **state)
     assert_false(s.exit.is_lost);
 }
 
+static void another_user_may_not_be_the_runner(void **state)
+{
+    struct world *w = *state;
+    int status;
+    if (getuid() != 0)
+        skip();
+    end(&w->runner_pid, SIGKILL);
+    wait_runner(w, false);
+    assert_int_equal(chmod(w->dir, 0755), 0);
+    assert_int_equal(chmod(w->link, 0666), 0); /* were the mode of the socket ever wrong */
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        int fd = setuid(65534) < 0 ? -1 : hob_seqpacket_connect(w->link, NULL);
+        (void)fcntl(fd, F_SETFL, 0);
+        _exit(fd >= 0 && recv(fd, &byte, 1, 0) <= 0 ? 7 : 0);
+    }
+    turn_for(w, 300);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 7); /* hung up on at once, without a HELLO */
+}
+
 static void a_runner_that_breaks_the_protocol_is_closed(void **state)
 {
     struct world *w = *state;
@@ -513,6 +535,7 @@ int main(void)
         TEST(closing_the_hub_ends_the_runner_and_tells_every_listener),
         TEST(sigterm_ends_the_runner_cleanly),
         TEST(a_second_runner_is_turned_away_and_the_first_goes_on),
+        TEST(another_user_may_not_be_the_runner),
         TEST(a_runner_that_breaks_the_protocol_is_closed),
         TEST(started_without_a_channel_or_twice_closes_the_link),
     };
