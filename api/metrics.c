@@ -71,6 +71,33 @@ static void write_instances(struct writer *w, struct dispatcher *d)
     single(w, "hob_invocations_in_flight", "gauge", "Invocations that an instance works on.", s.in_flight);
 }
 
+static void write_invocations(struct writer *w, struct dispatcher *d)
+{
+    const struct dispatcher_stats *s = dispatcher_stats(d);
+    char labels[64];
+    uint64_t runs = 0;
+    family(w, "hob_requests_total", "counter", "Invocations that ended, by what became of them.");
+    for (unsigned code = 0; code < HOB_E_COUNT_; code++) {
+        (void)snprintf(labels, sizeof labels, "outcome=\"%s\"", hob_code_info((enum hob_code)code)->reason);
+        sample(w, "hob_requests_total", labels, (double)s->ended[code]);
+    }
+    single(w, "hob_cold_starts_total", "counter", "Invocations that waited for a new instance.",
+           (double)s->cold);
+    single(w, "hob_queue_seconds_total", "counter", "Time that invocations waited for a slot.",
+           (double)s->queue_us / 1e6);
+    family(w, "hob_run_seconds", "histogram", "Time in the function.");
+    for (unsigned i = 0; i < DISPATCHER_BUCKETS; i++) {
+        runs += s->run_buckets[i];
+        if (i == DISPATCHER_BUCKETS - 1)
+            (void)snprintf(labels, sizeof labels, "le=\"+Inf\"");
+        else
+            (void)snprintf(labels, sizeof labels, "le=\"%g\"", (double)dispatcher_bucket_us[i] / 1e6);
+        sample(w, "hob_run_seconds_bucket", labels, (double)runs);
+    }
+    sample(w, "hob_run_seconds_sum", NULL, (double)s->run_us / 1e6);
+    sample(w, "hob_run_seconds_count", NULL, (double)runs);
+}
+
 /* Names are a-z, 0-9 and '-': they need no escape in a label. Functions that never ran are left out. */
 static void write_queues(struct writer *w, const struct front_options *o)
 {
@@ -184,6 +211,7 @@ enum hob_code metrics_write(const struct front_options *o, const struct http_ser
     family(&w, "hob_info", "gauge", "Which hobd this is.");
     sample(&w, "hob_info", "version=\"" HOB_VERSION "\"", 1);
     write_http(&w, server);
+    write_invocations(&w, o->dispatcher);
     write_instances(&w, o->dispatcher);
     write_queues(&w, o);
     write_parts(&w, o);

@@ -238,6 +238,14 @@ void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *c
     }
 }
 
+const uint64_t dispatcher_bucket_us[DISPATCHER_BUCKETS] = {
+    1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000, UINT64_MAX};
+
+const struct dispatcher_stats *dispatcher_stats(const struct dispatcher *d)
+{
+    return &d->stats;
+}
+
 void dispatcher_version_view(struct dispatcher *d, const struct version *v, struct version_view *ret_view)
 {
     (void)d;

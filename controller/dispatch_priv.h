@@ -38,6 +38,7 @@ struct dispatcher {
     unsigned closing;      /* handles under way to being closed */
     bool is_draining, is_stopping, is_closed;
     uint64_t stop_at_us;
+    struct dispatcher_stats stats;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };

@@ -146,6 +146,22 @@ static void report(struct invocation *i, const char *status)
     pool_platform_log(p, HOB_CHLOG_INFO, i->instance, invocation_request_id(i), hob_str_n(text, (size_t)n));
 }
 
+static void count(struct invocation *i, enum hob_code code)
+{
+    struct dispatcher_stats *s = &i->pool->d->stats;
+    const struct invocation_times *t = &i->times;
+    s->ended[code]++;
+    s->cold += t->is_cold;
+    if (!i->dispatched_us)
+        return;
+    unsigned bucket = 0;
+    while (bucket < DISPATCHER_BUCKETS - 1 && t->run_us > dispatcher_bucket_us[bucket])
+        bucket++;
+    s->run_buckets[bucket]++;
+    s->run_us += t->run_us;
+    s->queue_us += t->queue_us;
+}
+
 static void note_run(struct invocation *i)
 {
     uint64_t now = dispatcher_now(i->pool->d);
@@ -163,6 +179,7 @@ static void tell_failure(struct invocation *i, const struct hob_err *err, const 
         return;
     i->is_listening = false;
     note_run(i);
+    count(i, err->code);
     report(i, hob_err_reason(err));
     if (i->events.on_fail)
         i->events.on_fail(i->ctx, err, f, retry_s);
@@ -290,6 +307,7 @@ void invocation_end(struct invocation *i, const struct hob_pairs *trailers)
     char status[8];
     (void)snprintf(status, sizeof status, "%u", i->status);
     note_run(i);
+    count(i, HOB_OK);
     report(i, status);
     settle(i);
     if (i->events.on_end)
@@ -510,6 +528,7 @@ void invocation_cancel(struct invocation *i, enum hob_cancel_reason why)
     HOB_ASSERT(i->is_listening);
     i->is_listening = false;
     note_run(i);
+    count(i, HOB_E_CANCELLED);
     report(i, "cancelled");
     if (i->state == INVOCATION_RUNNING) {
         cancel_running(i, why);

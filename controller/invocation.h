@@ -83,3 +83,12 @@ struct version_view {
     uint64_t retry_ms;
 };
 void dispatcher_version_view(struct dispatcher *d, const struct version *v, struct version_view *ret_view);
+/* Counted at the end of every invocation's story. A histogram's bucket holds runs of at most its bound. */
+enum { DISPATCHER_BUCKETS = 12 };
+extern const uint64_t dispatcher_bucket_us[DISPATCHER_BUCKETS]; /* the last has no bound: UINT64_MAX */
+struct dispatcher_stats {
+    uint64_t ended[HOB_E_COUNT_]; /* by what became of it; HOB_OK: answered */
+    uint64_t cold, run_us, queue_us;
+    uint64_t run_buckets[DISPATCHER_BUCKETS];
+};
+const struct dispatcher_stats *dispatcher_stats(const struct dispatcher *d);
