@@ -47,6 +47,7 @@ struct conn {
     struct hob_node in_all;
     struct hob_list answers; /* struct answer, unsent */
     int fd;
+    bool is_blocked; /* answers wait; requests are not read */
     uint64_t serial;
 };
 struct answer {
@@ -108,7 +109,6 @@ static void answer_free(struct answer *a)
 /* Sends what waits. False: the peer is gone. */
 static bool conn_flush(struct server *s, struct conn *c)
 {
-    bool was_waiting = !hob_list_is_empty(&c->answers);
     struct hob_node *first;
     while ((first = hob_list_first(&c->answers))) {
         struct answer *a = HOB_CONTAINER_OF(first, struct answer, in_conn);
@@ -119,8 +119,10 @@ static bool conn_flush(struct server *s, struct conn *c)
             break;
         answer_free(a);
     }
-    if (was_waiting)
-        watch(s, c->fd, hob_list_is_empty(&c->answers) ? EPOLLIN : EPOLLOUT, c, EPOLL_CTL_MOD);
+    bool is_blocked = !hob_list_is_empty(&c->answers);
+    if (is_blocked != c->is_blocked)
+        watch(s, c->fd, is_blocked ? EPOLLOUT : EPOLLIN, c, EPOLL_CTL_MOD);
+    c->is_blocked = is_blocked;
     return true;
 }
 
