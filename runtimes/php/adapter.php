@@ -7,9 +7,8 @@ const PAYLOAD_MAX = 6 << 20;
 $wire = fopen('php://fd/3', 'r+');
 $credit = 1 << 20; // what may still be sent on the connection
 $taken = 0;        // body bytes whose credit was not given back yet
-$backlog = [];
 $call = null;      // the invocation that runs
-$draining = false;
+[$backlog, $draining, $hello] = [[], false, []];
 
 function read_exactly(int $n): string {
     global $wire;
@@ -20,8 +19,7 @@ function read_exactly(int $n): string {
 function send(int $type, int $stream = 0, string $payload = '', int $flags = 0, int $arg = 0, int $code = 0): void {
     global $wire;
     $frame = pack('VCCvVV', strlen($payload), $type, $flags, $code, $stream, $arg) . $payload;
-    for ($at = 0; $at < strlen($frame); $at += $n)
-        if (!($n = fwrite($wire, $at ? substr($frame, $at) : $frame))) exit(0);
+    for ($at = 0; $at < strlen($frame); $at += $n) if (!($n = fwrite($wire, substr($frame, $at)))) exit(0);
 }
 function pairs(array $items): string {
     $out = pack('V', count($items));
@@ -32,8 +30,7 @@ function unpairs(string $block): array {
     $items = [];
     for ($at = 4, $left = strlen($block) >= 4 ? unpack('V', $block)[1] : 0; $left > 0; $left--) {
         ['n' => $n, 'v' => $v] = unpack('Vn/Vv', $block, $at);
-        $items[] = [substr($block, $at + 8, $n), substr($block, $at + 8 + $n, $v)];
-        $at += 8 + $n + $v;
+        [$items[], $at] = [[substr($block, $at + 8, $n), substr($block, $at + 8 + $n, $v)], $at + 8 + $n + $v];
     }
     return $items;
 }
@@ -47,7 +44,6 @@ function take(): void {
     if ($type === INVOKE) $backlog[] = [$stream, $flags, $payload];
     elseif ($type === PING) send(PONG, 0, '', 0, $arg);
     elseif ($type === DRAIN) $draining = true;
-    elseif ($type === BYE) exit(0);
     elseif ($type === CREDIT && $stream === 0) $credit += $arg;
     elseif ($type === CREDIT && $mine) $call->credit += $arg;
     elseif ($type === CANCEL && $mine) $call->cancelled = $code ?: 2;
@@ -65,37 +61,28 @@ function open_call(int $stream, int $flags, string $payload): object {
     $call = (object)['stream' => $stream, 'kind' => $m['kind'], 'deadline' => $m['deadline'], 'whole' => (bool)($flags & F_END),
         'body' => substr($payload, 4 + $meta_n), 'taken' => 0, 'credit' => WINDOW, 'cancelled' => 0, 'over' => false];
     $at = 40;
-    foreach (['method', 'target', 'id', 'fields', 'extras'] as $part) {
-        $call->$part = substr($meta, $at, $m[$part]);
-        $at += $m[$part];
-    }
+    foreach (['method', 'target', 'id', 'fields', 'extras'] as $part) [$call->$part, $at] = [substr($meta, $at, $m[$part]), $at + $m[$part]];
     return $call;
 }
 function http_event(object $call): array {
-    [$path, $query] = explode('?', $call->target, 2) + [1 => ''];
+    [[$path, $query], $headers, $params, $cookies, $extras, $asked, $now] = [explode('?', $call->target, 2) + [1 => ''], [], [], [], [], [], microtime(true)];
     $path = preg_replace_callback('/(?:%(?!2f)[0-9a-f]{2})+/i', fn($m) => rawurldecode($m[0]), $path);
-    [$headers, $params, $cookies, $extras] = [[], [], [], []];
     foreach (unpairs($call->fields) as [$name, $value])
         if ($name === 'cookie') array_push($cookies, ...preg_split('/;\s*/', $value, -1, PREG_SPLIT_NO_EMPTY));
         else $headers[$name] = isset($headers[$name]) ? "{$headers[$name]},$value" : $value;
     foreach (unpairs($call->extras) as [$name, $value])
         if (str_starts_with($name, 'param.')) $params[substr($name, 6)] = $value; else $extras[$name] = $value;
-    $asked = [];
     foreach (array_filter(explode('&', $query), 'strlen') as $item) {
         [$name, $value] = array_map('urldecode', explode('=', $item, 2) + [1 => '']);
         $asked[$name] = isset($asked[$name]) ? "{$asked[$name]},$value" : $value;
     }
     $text = preg_match('/text|json|xml|javascript/i', $headers['content-type'] ?? '') && preg_match('//u', $call->body);
     $domain = explode(':', $headers['host'] ?? 'localhost')[0];
-    $now = microtime(true);
-    return ['version' => '2.0', 'routeKey' => '$default', 'rawPath' => $path, 'rawQueryString' => $query]
-        + ($cookies ? ['cookies' => $cookies] : []) + ['headers' => $headers] + ($asked ? ['queryStringParameters' => $asked] : [])
+    return ['version' => '2.0', 'routeKey' => '$default', 'rawPath' => $path, 'rawQueryString' => $query] + ($cookies ? ['cookies' => $cookies] : []) + ['headers' => $headers] + ($asked ? ['queryStringParameters' => $asked] : [])
         + ['requestContext' => ['accountId' => 'anonymous', 'apiId' => getenv('AWS_LAMBDA_FUNCTION_NAME') ?: '', 'domainName' => $domain,
-            'domainPrefix' => explode('.', $domain)[0], 'http' => ['method' => $call->method, 'path' => $path, 'protocol' => 'HTTP/1.1',
-                'sourceIp' => preg_replace('/:\d+$/', '', $extras['remote'] ?? ''), 'userAgent' => $headers['user-agent'] ?? ''],
+            'domainPrefix' => explode('.', $domain)[0], 'http' => ['method' => $call->method, 'path' => $path, 'protocol' => 'HTTP/1.1', 'sourceIp' => preg_replace('/:\d+$/', '', $extras['remote'] ?? ''), 'userAgent' => $headers['user-agent'] ?? ''],
             'requestId' => $call->id, 'routeKey' => '$default', 'stage' => '$default', 'time' => gmdate('d/M/Y:H:i:s +0000', (int)$now), 'timeEpoch' => (int)($now * 1000)]]
-        + ($params ? ['pathParameters' => $params] : []) + ['isBase64Encoded' => $call->body !== '' && !$text]
-        + ($call->body === '' ? [] : ['body' => $text ? $call->body : base64_encode($call->body)]);
+        + ($params ? ['pathParameters' => $params] : []) + ['isBase64Encoded' => $call->body !== '' && !$text] + ($call->body === '' ? [] : ['body' => $text ? $call->body : base64_encode($call->body)]);
 }
 function answer(object $call, mixed $result): void {
     global $credit;
@@ -138,9 +125,7 @@ function run(object $call, callable $handler): void {
         if (!$call->over && !$call->cancelled) send(ERROR, $call->stream, error_pairs($e));
     }
 }
-$hello = [];
-['n' => $n] = unpack('Vn', read_exactly(16));
-foreach (unpairs(read_exactly($n)) as [$name, $value])
+foreach (unpairs(read_exactly(unpack('V', read_exactly(16))[1])) as [$name, $value])
     if (str_starts_with($name, 'env.') || (str_starts_with($name, 'secret.') && ($hello['secrets_in_env'] ?? '') === '1')) putenv(explode('.', $name, 2)[1] . "=$value");
     else $hello[$name] = $value;
 putenv('AWS_LAMBDA_FUNCTION_NAME=' . $hello['function']);
@@ -154,13 +139,10 @@ try {
     exit(1);
 }
 send(READY, 0, pairs([['protocol', '1'], ['kind', 'lambda'], ['concurrency', '1']]));
-while (true) {
-    while ($next = array_shift($backlog)) {
-        $call = open_call(...$next);
-        run($call, $handler);
-        send(DONE, $call->stream);
-        $call = null;
-    }
-    if ($draining) { send(BYE); exit(0); }
-    take();
+for (; !$draining || $backlog; ) {
+    if (!$backlog) { take(); continue; }
+    run($call = open_call(...array_shift($backlog)), $handler);
+    send(DONE, $call->stream);
+    $call = null;
 }
+send(BYE);
