@@ -74,22 +74,37 @@ enum hob_code cli_flush(struct cli *c, struct hob_err *err)
     return hob_fail_errno(err, c->out_errno, "printing");
 }
 
+static void print_error_json(struct cli *c, const struct hob_err *err, const char *reason,
+                             const char *request)
+{
+    hob_auto_buf struct hob_buf b;
+    struct hob_jw w;
+    hob_buf_init(&b, 1 << 20);
+    hob_jw_init(&w, &b);
+    hob_jw_object(&w);
+    hob_jw_key(&w, "error");
+    hob_jw_object(&w);
+    hob_jw_kcstr(&w, "reason", reason);
+    hob_jw_kcstr(&w, "message", err->msg);
+    hob_jw_kcstr(&w, "request_id", request);
+    hob_jw_kint(&w, "exit_code", hob_code_info(err->code)->exit_code);
+    const json_t *thrown = *request ? json_object_get(client_problem(c->client), "error") : NULL;
+    if (thrown) { /* type, message and stack of a function that failed */
+        hob_jw_key(&w, "function_error");
+        hob_jw_json(&w, thrown);
+    }
+    hob_jw_object_end(&w);
+    hob_jw_object_end(&w);
+    (void)fprintf(c->err, "%.*s\n", HOB_STR_ARG(hob_buf_str(&b)));
+}
+
 static void print_error(struct cli *c, const struct hob_err *err)
 {
     const char *own = client_reason(c->client);
     const char *reason = !err->reason && *own ? own : hob_err_reason(err);
     const char *request = !err->reason && *own ? client_request_id(c->client) : "";
     if (c->is_json) {
-        hob_auto_json json_t *j =
-            json_pack("{s:{s:s,s:s,s:s,s:i}}", "error", "reason", reason, "message", err->msg, "request_id",
-                      request, "exit_code", hob_code_info(err->code)->exit_code);
-        hob_auto_buf struct hob_buf b;
-        hob_buf_init(&b, 8192);
-        struct hob_jw w;
-        hob_jw_init(&w, &b);
-        if (j) /* NULL: the message was cut inside a character */
-            hob_jw_json(&w, j);
-        (void)fprintf(c->err, "%.*s\n", HOB_STR_ARG(hob_buf_str(&b)));
+        print_error_json(c, err, reason, request);
         return;
     }
     (void)fprintf(c->err, "%shob:%s ", colour_on(c->has_colour_err, COLOUR_RED),

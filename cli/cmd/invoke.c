@@ -211,13 +211,12 @@ static void end_answer(struct sink *s)
 static void print_function_error(struct cli *c)
 {
     const json_t *e = json_object_get(client_problem(c->client), "error");
-    const char *type = json_string_value(json_object_get(e, "type")),
-               *message = json_string_value(json_object_get(e, "message"));
-    const char *stack = json_string_value(json_object_get(e, "stack"));
+    const char *type = text_of(e, "type"), *message = text_of(e, "message"), *stack = text_of(e, "stack");
     if (!e || c->is_json)
         return;
-    note(c, "%s: %s", type ? type : "Error", message ? message : "");
-    if (stack)
+    if (strncmp(stack, type, strlen(type)) != 0 || !*type) /* Node's stacks begin with both */
+        note(c, "%s: %s", *type ? type : "Error", message);
+    if (*stack)
         note(c, "%s", stack);
 }
 

@@ -181,6 +181,7 @@ test('a failed function has its own exit code, and its stack cannot move the cur
   assert.match(r.stderr, /the function failed \(request req-1\)/);
   const j = JSON.parse((await run(['--json', 'invoke', 'shop/checkout', '-d', '"fail"'])).stderr);
   assert.deepEqual([j.error.reason, j.error.exit_code, j.error.request_id], ['function_failed', 10, 'req-1']);
+  assert.equal(j.error.function_error.type, 'TypeError');
 });
 
 test('an answer on a terminal is harmless, whole, and ends its line', async () => {
