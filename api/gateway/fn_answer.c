@@ -5,6 +5,7 @@
 #include "api/gateway/gateway_priv.h"
 #include "api/server/answer.h"
 #include "base/json.h"
+#include "base/limits.h"
 
 #include "base/banned.h"
 
@@ -108,7 +109,7 @@ static void refuse_answer(struct call *c, const char *why)
 
 struct answer_head {
     struct http_field *fields;
-    size_t n;
+    size_t n, bytes;
     int64_t declared; /* Content-Length of the function, or -1 */
     bool has_type, is_bad;
 };
@@ -128,6 +129,7 @@ static void take_fields(struct call *c, const struct hob_pairs *pairs, struct an
     struct hob_pairs_iter it = hob_pairs_walk(pairs);
     struct hob_str name, value;
     while (hob_pairs_next(&it, &name, &value)) {
+        h->bytes += name.n + value.n + 4; /* ": " and CRLF */
         if (name.n == 14 && hob_str_ieq(name, HOB_STR("content-length"))) {
             take_length(h, value);
             continue;
@@ -157,7 +159,9 @@ void fn_answer_head(struct call *c, unsigned status, const struct hob_pairs *fie
     }
     take_fields(c, fields, &h);
     struct http_answer answer = {.status = (int)status, .fields = h.fields, .fields_n = h.n};
-    if (h.is_bad) {
+    if (h.bytes > HOB_MAX_HTTP_HEAD_BYTES) {
+        refuse_answer(c, "its header fields are larger than http.head_bytes");
+    } else if (h.is_bad) {
         refuse_answer(c, "its Content-Length is not one number");
     } else if (!is_bodyless(c, status) && body_bytes >= 0 && h.declared >= 0 && h.declared != body_bytes) {
         refuse_answer(c, "its Content-Length is not the body's length");

@@ -298,6 +298,27 @@ static void bad_answers_are_502(void **state)
     assert_int_equal(fakes[0].stops, 0);
 }
 
+static void a_head_may_be_as_large_as_a_requests_and_no_larger(void **state)
+{
+    (void)state;
+    static char value[HOB_MAX_HTTP_HEAD_BYTES];
+    memset(value, 'v', sizeof value);
+    client_says(GET("/fn/shop/f", ""));
+    uint32_t s = warm();
+    value[sizeof value - 7] = value[sizeof value - 6] = '\0'; /* "x-v", ": " and CRLF are seven bytes */
+    say_head(0, s, 200, PAIRS("x-v", value), HOB_STR("ok"), true);
+    say_done(0, s);
+    assert_contains(client_got(), "HTTP/1.1 200 OK");
+    got_n = 0;
+    client_says(GET("/fn/shop/f", ""));
+    s = heard_invoke(0);
+    value[sizeof value - 7] = 'v';
+    say_head(0, s, 200, PAIRS("x-v", value), HOB_STR("ok"), true);
+    say_done(0, s);
+    assert_contains(client_got(), "HTTP/1.1 502 Bad Gateway");
+    assert_contains(client_got(), "http.head_bytes");
+}
+
 static void hop_by_hop_fields_of_an_answer_do_not_leave(void **state)
 {
     (void)state;
@@ -631,6 +652,7 @@ int main(void)
         T(a_wrong_method_is_405_with_allow),
         T(a_version_is_called_by_number),
         T(bad_answers_are_502),
+        T(a_head_may_be_as_large_as_a_requests_and_no_larger),
         T(hop_by_hop_fields_of_an_answer_do_not_leave),
         T(head_keeps_the_declared_length_and_has_no_body),
         T(streaming_sends_the_first_byte_at_once),
