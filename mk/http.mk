@@ -15,4 +15,7 @@ $(B)/bench/gateway_hello: bench/gateway_hello.c $(HTTP_OBJ) $(call lib,base) $(B
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LINK) -o $@ $^ $(LDLIBS)
 
 .PHONY: bench-http
-bench-http: $(B)/bench/gateway_floor $(B)/bench/gateway_hello
+bench-http: $(B)/bench/gateway_floor $(B)/bench/gateway_hello ## the gateway alone beside its floor
+	@$(MAKE) --no-print-directory -s -j2 all
+	@B=$(B) node bench/floor.mjs
+BENCH_EXTRA += $(B)/bench/gateway_floor $(B)/bench/gateway_hello
