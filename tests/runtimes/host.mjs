@@ -185,6 +185,7 @@ export class Host {
         .replace('${heap_mb}', '192')
         .replace('${memory_mb}', '256'),
     );
+    if (argv[0] === '/usr/bin/node' && process.env.HOB_TEST_NODE) argv[0] = process.env.HOB_TEST_NODE; // another version
     this.startedAt = process.hrtime.bigint();
     this.child = spawn(argv[0], argv.slice(1), {
       cwd: options.dir,
