@@ -316,6 +316,14 @@ static void on_handle_closed(uv_handle_t *handle)
         closed(ctx);
 }
 
+/* Only now may the descriptor's number be used again: closing the handle takes it out of epoll. */
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct http_server *s = handle->data;
+    (void)close(s->listen_fd);
+    on_handle_closed(handle);
+}
+
 static void close_handles(struct http_server *s)
 {
     if (s->is_closing)
@@ -349,9 +357,7 @@ void http_server_drain(struct http_server *s, uint32_t grace_ms, void (*closed)(
     s->closed_ctx = ctx;
     uv_update_time(s->loop);
     s->drain_deadline_ms = uv_now(s->loop) + grace_ms;
-    (void)uv_poll_stop(&s->listener);
-    (void)close(s->listen_fd);
-    s->listen_fd = -1;
+    uv_close((uv_handle_t *)&s->listener, on_listener_closed);
     HOB_LIST_EACH(&s->conns, node, tmp)
     http_conn_drain(HOB_CONTAINER_OF(node, struct http_conn, in_conns), false);
     int status = uv_timer_start(&s->sweep, on_sweep, DRAIN_SWEEP_MS, DRAIN_SWEEP_MS);
