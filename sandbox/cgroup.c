@@ -102,8 +102,10 @@ static void own_path(struct hob_str controllers, bool is_v2, char out[256])
             is_v2 ? list.n == 0
                   : hob_str_eq(list, controllers) || (list.n && (parts_of(list) & parts_of(controllers)));
         if (path.at && is_it && !strstr(line, "/..")) {
-            size_t leaf_n = strlen(CGROUP_V2_LEAF); /* an earlier launcher moved us there: see cgroup_v2.c */
-            if (is_v2 && path.n >= leaf_n && memcmp(path.at + path.n - leaf_n, CGROUP_V2_LEAF, leaf_n) == 0)
+            size_t leaf_n =
+                strlen("/" CGROUP_V2_LEAF); /* an earlier launcher moved us there: see cgroup_v2.c */
+            if (is_v2 && path.n >= leaf_n &&
+                memcmp(path.at + path.n - leaf_n, "/" CGROUP_V2_LEAF, leaf_n) == 0)
                 path.n -= leaf_n;
             (void)snprintf(out, 256, "%.*s", HOB_STR_ARG(path));
             break;

@@ -17,7 +17,7 @@
 
 enum { CGROUP_TREES_MAX = 6, CGROUP_NAME_MAX = 32 };
 
-#define CGROUP_V2_LEAF "/hob-main" /* where v2 makes the daemon's own processes live */
+#define CGROUP_V2_LEAF "hob-main" /* where v2 makes the daemon's own processes live */
 
 enum cgroup_part {
     CGROUP_MEMORY = 1,

@@ -93,11 +93,11 @@ static void enable_above(int dir, int depth)
 static int make_room(int dir)
 {
     char pid[16];
-    if (mkdirat(dir, CGROUP_V2_LEAF + 1, 0755) < 0 && errno != EEXIST)
+    if (mkdirat(dir, CGROUP_V2_LEAF, 0755) < 0 && errno != EEXIST)
         return -1;
     (void)snprintf(pid, sizeof pid, "%d", (int)getppid());
-    (void)cgroup_write(dir, CGROUP_V2_LEAF + 1, "cgroup.procs", pid);
-    return cgroup_write(dir, CGROUP_V2_LEAF + 1, "cgroup.procs", "0");
+    (void)cgroup_write(dir, CGROUP_V2_LEAF, "cgroup.procs", pid);
+    return cgroup_write(dir, CGROUP_V2_LEAF, "cgroup.procs", "0");
 }
 
 /* Our own group when it is ours alone (systemd's Delegate=yes, a container). Root in a shared one (a login session)

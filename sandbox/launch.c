@@ -133,9 +133,13 @@ static int step_rlimits(const struct recipe *r)
 static int step_filter(const struct recipe *r)
 {
     (void)r;
-    sigset_t none;
-    (void)sigemptyset(&none);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+    /* A first process ignores these until it asks for them; blocked they wait, so that no early STOP is lost. */
+    sigset_t waiting;
+    (void)sigemptyset(&waiting);
+    (void)sigaddset(&waiting, SIGTERM);
+    (void)sigaddset(&waiting, SIGINT);
+    (void)sigaddset(&waiting, SIGHUP);
+    if (sigprocmask(SIG_SETMASK, &waiting, NULL) < 0)
         return -1;
     return seccomp_restrict();
 }

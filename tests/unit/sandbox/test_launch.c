@@ -299,6 +299,20 @@ static void a_stubborn_instance_is_killed_after_its_grace(void **state)
     instance_done(&in);
 }
 
+static void a_stop_right_behind_the_launch_is_not_lost(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        struct instance in = launch_probe(sock, plain_request(next_id++), WORDS("echo"));
+        uint64_t start_ms = hob_now_ms();
+        assert_int_equal(ask(sock, HOB_LAUNCH_STOP, in.id, 5000).answer, HOB_LAUNCH_DONE);
+        struct hob_launch_reply reply = next_reply(sock, NULL);
+        assert_int_equal(WEXITSTATUS(reply.wait_status), 128 + SIGTERM);
+        assert_true(hob_now_ms() - start_ms < 4000);
+        instance_done(&in);
+    }
+}
+
 static void exit_status_and_usage_come_with_exited(void **state)
 {
     (void)state;
@@ -555,6 +569,7 @@ int main(void)
         cmocka_unit_test(cpu_has_a_ceiling),
         cmocka_unit_test(a_frozen_instance_does_nothing_until_thawed),
         cmocka_unit_test(a_stubborn_instance_is_killed_after_its_grace),
+        cmocka_unit_test(a_stop_right_behind_the_launch_is_not_lost),
         cmocka_unit_test(exit_status_and_usage_come_with_exited),
         cmocka_unit_test(a_closed_connection_takes_its_instances_with_it),
         cmocka_unit_test(the_unpacker_runs_without_code),
