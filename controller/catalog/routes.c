@@ -147,7 +147,7 @@ static void free_leaves(struct leaf *leaf)
 
 static void free_below(struct segment *node)
 {
-    struct segment *child, *tmp;
+    struct segment *child = NULL, *tmp = NULL;
     HASH_ITER(hh, node->literals, child, tmp)
     {
         free_below(child);
@@ -229,13 +229,13 @@ struct routes *routes_new(void)
 
 void routes_free(struct routes *r)
 {
-    struct host *h, *tmp;
+    struct host *h = NULL, *tmp = NULL;
     if (!r)
         return;
     HASH_ITER(hh, r->hosts, h, tmp)
     {
         free_below(&h->root);
-        drop_host(r, h); /* cppcheck-suppress uninitvar: set by HASH_ITER */
+        drop_host(r, h);
     }
     free_below(&r->any);
     free(r);
