@@ -24,17 +24,17 @@ struct env_var {
 
 struct function_config {
     char *name;
-    char *runtime; /* "node", "python", "c", ... */
-    char *entry;   /* path below the archive's root, no '..' */
-    char *handler; /* "index.handler", or NULL: found by the runtime */
-    char *build;   /* shell command that the CLI runs before packing, or NULL */
-    uint32_t memory_mb;        /* 16 to 10240, default 128 */
-    uint32_t timeout_ms;       /* default 10,000 */
-    uint32_t queue_timeout_ms; /* default 5,000 */
-    uint32_t init_timeout_ms;  /* default 10,000 */
-    uint32_t concurrency;      /* default 1 */
-    uint32_t cpu_percent;      /* 0: no ceiling */
-    uint32_t queue_max;        /* default 1,000 */
+    char *runtime;                 /* "node", "python", "c", ... */
+    char *entry;                   /* path below the archive's root, no '..' */
+    char *handler;                 /* "index.handler", or NULL: found by the runtime */
+    char *build;                   /* shell command that the CLI runs before packing, or NULL */
+    uint32_t memory_mb;            /* 16 to 10240, default 128 */
+    uint32_t timeout_ms;           /* default 10,000 */
+    uint32_t queue_timeout_ms;     /* default 5,000 */
+    uint32_t init_timeout_ms;      /* default 10,000 */
+    uint32_t concurrency;          /* default 1 */
+    uint32_t cpu_percent;          /* 0: no ceiling */
+    uint32_t queue_max;            /* default 1,000 */
     uint32_t scale_min, scale_max; /* default 0, 100 */
     enum scale_mode scale_mode;
     struct route_config *routes;

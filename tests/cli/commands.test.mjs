@@ -320,6 +320,7 @@ test('deploy builds, packs and uploads; the archive is the same for the same fil
   assert.equal(server.upload['seen.txt'].body.toString(), '\n');
   assert.deepEqual([server.upload['index.mjs'].mode, server.upload['hob.json'].mode, server.upload['hob.json'].mtime, server.upload['hob.json'].uid], [0o755, 0o644, 0, 0]);
   const first = server.archive;
+  assert.equal(first.readUInt32LE(4), 0); // gzip's own time (RFC 1952)
   const again = project(t, readFileSync(path.join(dir, 'hob.json'), 'utf8'), { 'sub/keep.tmp': '2', 'index.mjs': 'export default 1', 'node_modules/a/index.js': '1',
     'deep/only-root/x': '1', '.hobignore': '*.tmp\n!keep.tmp\n' });
   chmodSync(path.join(again, 'index.mjs'), 0o700);

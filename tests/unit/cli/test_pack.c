@@ -221,6 +221,37 @@ static void sizes_are_judged(void **state)
     refuse(HOB_E_TOO_LARGE, "'big'");
 }
 
+static void long_paths_and_many_files_are_refused(void **state)
+{
+    (void)state;
+    char path[HOB_MAX_PATH_BYTES + 2];
+    memset(path, 'a', sizeof path);
+    path[200] = path[400] = '/';
+    struct pack p;
+    path[HOB_MAX_PATH_BYTES] = 0;
+    put(path, "");
+    assert_ok(pack_collect(&p, dir, &err));
+    assert_int_equal(p.entries_n, 1);
+    pack_done(&p);
+    path[HOB_MAX_PATH_BYTES] = 'a';
+    path[HOB_MAX_PATH_BYTES + 1] = 0;
+    put(path, "");
+    refuse(HOB_E_INVALID, "is longer than 512 bytes");
+    put(".hobignore", "/aa*\n");
+    for (int i = 0; i < HOB_MAX_ENTRIES; i++) {
+        char full[96];
+        (void)snprintf(full, sizeof full, "%s/f%d", dir, i);
+        int fd = open(full, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+    }
+    assert_ok(pack_collect(&p, dir, &err));
+    assert_int_equal(p.entries_n, HOB_MAX_ENTRIES);
+    pack_done(&p);
+    put("one-more", "");
+    refuse(HOB_E_TOO_LARGE, "more than 20000 files");
+}
+
 static void a_file_that_changes_meanwhile_is_an_error(void **state)
 {
     (void)state;
@@ -260,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_may_not_lead_out, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(names_are_judged, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(sizes_are_judged, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(long_paths_and_many_files_are_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_that_changes_meanwhile_is_an_error, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(pipes_are_left_out_and_counted, make_dir, remove_dir),
     };
