@@ -368,6 +368,16 @@ test('deploy refuses before asking the server', async (t) => {
   assert.equal(server.upload['again/x.js'].body.toString(), 'x');
 });
 
+test('names beyond ASCII and long paths arrive as they are, in any locale', async (t) => {
+  const long = `${'d'.repeat(120)}/${'e'.repeat(120)}/f.js`;
+  const dir = project(t, hello, { 'index.mjs': '', 'é😀.txt': 'x', [long]: 'y' });
+  for (const LC_ALL of ['C', 'C.UTF-8']) {
+    const r = await run(['deploy', dir], { env: { LC_ALL } });
+    assert.equal(r.code, 0, r.stderr);
+    assert.deepEqual(Object.keys(server.upload).sort(), [long, 'hob.json', 'index.mjs', 'é😀.txt']);
+  }
+});
+
 test('a project folder gives the app, from any folder below it', async (t) => {
   const dir = project(t, { app: 'shop', functions: { checkout: { entry: 'index.mjs' } } }, { 'src/index.mjs': '' });
   assert.equal((await run(['describe', 'checkout'], { cwd: path.join(dir, 'src') })).code, 0);
