@@ -351,6 +351,73 @@ static void a_second_deploy_of_the_same_app_is_refused_while_one_runs(void **sta
     assert_int_equal(deploy_app(p, "shop", SHOP, "x").err.code, HOB_OK);
 }
 
+static void on_hub_closed(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static void without_a_runner_the_deploy_says_so_and_ends(void **state)
+{
+    struct platform *p = *state;
+    struct hob_err err;
+    bool is_closed = false;
+    struct node_hub *hub = node_hub_start(&p->home->loop, home_path(p->home, "runner.sock"), getuid(), &err);
+    assert_non_null(hub);
+    struct deployer_options o = {&p->home->loop, p->store, p->catalog, p->code, p->runtimes, hub};
+    struct deployer *deployer = deployer_new(&o);
+    struct deployed d = {.is_told = false};
+    int archive = app_fd(SHOP, "x");
+    struct deploy_spec spec = {.app = "shop", .archive_fd = archive};
+    assert_non_null(deploy_start(deployer, &spec, on_deployed, &d));
+    assert_false(d.is_told);
+    while (!d.is_told)
+        (void)uv_run(&p->home->loop, UV_RUN_ONCE);
+    assert_int_equal(d.err.code, HOB_E_UNAVAILABLE);
+    assert_contains(d.err.msg, "unpacker");
+    deployer_close(deployer, NULL, NULL);
+    node_hub_close(hub, on_hub_closed, &is_closed);
+    while (!is_closed)
+        (void)uv_run(&p->home->loop, UV_RUN_ONCE);
+    (void)close(archive);
+}
+
+static void a_deploy_of_a_name_that_is_none_is_refused(void **state)
+{
+    struct platform *p = *state;
+    struct deployed d = deploy_app(p, "Not A Name", SHOP, "x");
+    refused(&d, HOB_E_INVALID, "invalid", "app name");
+    d = deploy_app(p, "", SHOP, "x");
+    refused(&d, HOB_E_INVALID, "invalid", "app name");
+}
+
+static void no_more_deploys_than_workers_can_bear_run_at_once(void **state)
+{
+    struct platform *p = *state;
+    struct deployed slow[9];
+    struct deploy *running[9];
+    int ends[9][2];
+    char app[9][16];
+    memset(slow, 0, sizeof slow);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends[i]), 0);
+        (void)snprintf(app[i], sizeof app[i], "app-%d", i);
+        struct deploy_spec spec = {.app = app[i], .archive_fd = -1};
+        running[i] = deploy_start_from_records(p->deployer, &spec, ends[i][0], on_deployed, &slow[i]);
+    }
+    while (!slow[8].is_told)
+        (void)uv_run(&p->home->loop, UV_RUN_ONCE);
+    refused(&slow[8], HOB_E_BUSY, "busy", "8 deploys");
+    for (int i = 0; i < 8; i++) {
+        assert_false(slow[i].is_told);
+        deploy_cancel(running[i]);
+    }
+    (void)uv_run(&p->home->loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < 9; i++) {
+        assert_true(slow[i].is_told);
+        (void)close(ends[i][1]);
+    }
+}
+
 static void closing_the_deployer_ends_what_runs(void **state)
 {
     struct platform *p = *state;
@@ -434,6 +501,9 @@ int main(void)
         TEST(the_unpackers_own_refusal_is_told_with_odd_bytes_escaped),
         TEST(more_bytes_than_the_limit_are_refused_before_they_come),
         TEST(a_second_deploy_of_the_same_app_is_refused_while_one_runs),
+        TEST(without_a_runner_the_deploy_says_so_and_ends),
+        TEST(a_deploy_of_a_name_that_is_none_is_refused),
+        TEST(no_more_deploys_than_workers_can_bear_run_at_once),
         TEST(closing_the_deployer_ends_what_runs),
         TEST(what_a_crash_left_is_swept_at_start_and_live_code_stays),
         TEST(V4_collecting_beside_deploys_never_removes_a_referenced_version),
