@@ -41,9 +41,9 @@ const char *log_level_name(uint8_t level)
 
 uint8_t log_level_of(struct hob_str name)
 {
-    for (uint8_t i = HOB_CHLOG_DEBUG; i <= HOB_CHLOG_ERROR; i++)
+    for (unsigned i = HOB_CHLOG_DEBUG; i <= HOB_CHLOG_ERROR; i++)
         if (hob_str_is(name, level_names[i]))
-            return i;
+            return (uint8_t)i;
     return 0;
 }
 
@@ -263,9 +263,8 @@ static void remove_files(const char *path)
 
 static void write_batch(struct logs *l)
 {
-    struct log_file *f, *next;
-    HASH_ITER(hh, l->batch, f, next)
-    {
+    for (struct log_file *f = l->batch, *next; f; f = next) {
+        next = f->hh.next;
         hob_auto_free char *path = logs_path(l, f->key);
         if (f->is_removed)
             remove_files(path);
@@ -286,10 +285,9 @@ static void on_work(uv_work_t *work)
 /* Back on the loop: what could not be written is counted against the function, and said when it can be. */
 static void batch_done(struct logs *l)
 {
-    struct log_file *f, *next;
-    HASH_ITER(hh, l->batch, f, next)
-    {
-        HASH_DEL(l->batch, f);
+    for (struct log_file *f = l->batch, *next; f; f = next) {
+        next = f->hh.next;
+        HASH_DEL(l->batch, f); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash */
         l->pending_bytes -= f->pending.n;
         if (f->err.code != HOB_OK) {
             file_make(l, f->key)->dropped += f->pending_lines;
@@ -325,10 +323,9 @@ static void on_worked(uv_work_t *work, int status)
 static void on_closed(uv_handle_t *handle)
 {
     struct logs *l = handle->data;
-    struct log_file *f, *next;
-    HASH_ITER(hh, l->files, f, next)
-    {
-        HASH_DEL(l->files, f);
+    for (struct log_file *f = l->files, *next; f; f = next) {
+        next = f->hh.next;
+        HASH_DEL(l->files, f); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash */
         file_free(f);
     }
     void (*closed)(void *) = l->closed;
@@ -344,14 +341,14 @@ static void on_closed(uv_handle_t *handle)
 /* Moves what waits into l->batch; false when nothing does. */
 static bool take_batch(struct logs *l)
 {
-    struct log_file *f, *next;
-    HASH_ITER(hh, l->files, f, next)
-    {
+    for (struct log_file *f = l->files, *next; f; f = next) {
+        next = f->hh.next;
         if (!file_has_work(f))
             continue;
         /* a loss that is not said yet stays behind for the next line */
         uint64_t dropped = f->dropped;
-        HASH_DEL(l->files, f);
+        HASH_DEL(l->files, f); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): lost in uthash */
         HASH_ADD_KEYPTR(hh, l->batch, f->key, strlen(f->key), f);
         if (dropped)
             file_make(l, f->key)->dropped = dropped;

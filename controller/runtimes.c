@@ -315,6 +315,7 @@ struct runtimes *runtimes_load(const char *dir, struct hob_err *err)
     }
     struct runtimes *r = hob_new(struct runtimes);
     enum hob_code rc = HOB_OK;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone */
     for (struct dirent *entry; rc == HOB_OK && (entry = readdir(d)) != NULL;)
         if (is_runtime_folder(entry))
             rc = load_one(r, dir, entry->d_name, err);

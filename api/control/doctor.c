@@ -46,7 +46,7 @@ static void check_space(struct doctor *d)
         check(d, "fail", "disk", text);
         return;
     }
-    uint64_t free_mb = (uint64_t)fs.f_bavail * fs.f_frsize / (1024 * 1024);
+    uint64_t free_mb = (uint64_t)fs.f_bavail * fs.f_frsize / 1024 / 1024;
     bool has_inodes = fs.f_files == 0 || fs.f_favail > 1000; /* some file systems do not count them */
     (void)snprintf(text, sizeof text, "%llu MiB free below %s%s%s", (unsigned long long)free_mb, home,
                    free_mb < SPACE_WARN_MB ? "; deploys and logs stop when it is full: make room" : "",

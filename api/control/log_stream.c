@@ -102,7 +102,7 @@ static enum hob_code read_query(const struct call *c, struct log_query *q, struc
         return hob_fail(err, HOB_E_INVALID, "the query: request has %zu characters; ids have at most 128",
                         request.n);
     q->tail = (uint32_t)n;
-    q->is_following = hob_str_is(follow, "1");
+    q->is_following = follow.at && hob_str_is(follow, "1");
     return HOB_OK;
 }
 

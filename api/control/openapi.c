@@ -51,7 +51,7 @@ static void write_operation(struct hob_jw *w, const struct control_route *r)
 {
     char method[16], status[8];
     size_t n = 0;
-    for (; r->method[n] && n < sizeof method - 1; n++)
+    for (; n < sizeof method - 1 && r->method[n]; n++)
         method[n] = (char)(r->method[n] | 0x20); /* upper-case letters only */
     method[n] = '\0';
     (void)snprintf(status, sizeof status, "%d", r->status);

@@ -25,9 +25,9 @@ struct probe {
 
 static void probe_answer(struct probe *p)
 {
-    struct hob_node *node;
     p->is_asking = false;
-    while ((node = hob_list_first(&p->waiters)) != NULL) {
+    HOB_LIST_EACH(&p->waiters, node, next)
+    {
         struct probe_waiter *waiter = HOB_CONTAINER_OF(node, struct probe_waiter, link);
         hob_list_remove(node);
         waiter->done(waiter->ctx, p->versions);

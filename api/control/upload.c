@@ -255,14 +255,14 @@ static enum hob_code judge_upload(const struct call *c, bool *ret_is_dry, struct
         return hob_fail_reason(err, HOB_E_BUSY, "too_many_deploys",
                                "%d deploys are under way (deploy.concurrent); try again in a moment",
                                HOB_MAX_DEPLOYS);
-    *ret_is_dry = hob_str_is(dry, "1");
+    *ret_is_dry = dry.at && hob_str_is(dry, "1");
     return HOB_OK;
 }
 
 void handle_deploy(struct call *c)
 {
     struct hob_err err = {0};
-    bool is_dry;
+    bool is_dry = false;
     int fd = -1;
     if (judge_upload(c, &is_dry, &err) != HOB_OK || (fd = open_nameless(c->control->tmp_dir, &err)) < 0) {
         call_fail(c, &err);

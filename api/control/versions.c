@@ -7,6 +7,7 @@
 
 /* --- the list: the catalogue knows numbers and aliases, the store why each was made --------------------------------- */
 
+enum { ALIASES_BYTES_MAX = 1024 * 1024 };
 struct listed {
     uint32_t number;
     bool is_live;
@@ -25,7 +26,7 @@ static char *aliases_of(const struct function *f, const struct version *v)
 {
     struct hob_buf out;
     struct hob_jw w;
-    hob_buf_init(&out, 1024 * 1024);
+    hob_buf_init(&out, ALIASES_BYTES_MAX);
     hob_jw_init(&w, &out);
     hob_jw_array(&w);
     for (const struct alias *a = f->aliases; a; a = a->next)
