@@ -146,6 +146,10 @@ static int network(void)
     unsigned char to[16] = {AF_INET & 255, 0, 0, 80, 1, 1, 1, 1};
     int s = socket(AF_INET, SOCK_STREAM, 0);
     printf("connect=%d\n", connect(s, (struct sockaddr *)(void *)to, sizeof to) < 0 ? errno : 0);
+    unsigned char self[16] = {AF_INET & 255, 0, 0x13, 0x88, 127, 0, 0, 1};
+    int u = socket(AF_INET, SOCK_DGRAM, 0);
+    printf("loopback=%d\n", bind(u, (struct sockaddr *)(void *)self, sizeof self) == 0 &&
+                                sendto(u, "x", 1, 0, (struct sockaddr *)(void *)self, sizeof self) == 1);
     return 0;
 }
 

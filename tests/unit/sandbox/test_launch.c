@@ -136,7 +136,12 @@ static void network_is_an_empty_loopback(void **state)
     assert_has(text, "socket_mptcp=93\nsocket_raw=93\nsocket_ping=93\n"); /* EPROTONOSUPPORT */
     assert_has(text,
                "socket_netlink=97\nsocket_packet=97\nsocket_vsock=97\nsocket_alg=97\n"); /* EAFNOSUPPORT */
+    assert_has(text, "loopback=1\n"); /* its own, up; the launcher's is down */
     assert_null(strstr(text, "connect=0"));
+    struct hob_launch_reply reply = ask(sock, HOB_LAUNCH_PROBE, 1, 0);
+    const char *abi = strstr(reply.text, "landlock: ABI ");
+    if (abi && strtol(abi + strlen("landlock: ABI "), NULL, 10) >= 4)
+        assert_has(text, "connect=13\n"); /* EACCES: Landlock, not merely no route */
 }
 
 static void forbidden_system_calls_do_not_reach_the_kernel(void **state)
