@@ -154,6 +154,22 @@ static void a_log_flood_is_dropped_and_counted_and_the_neighbour_lives(void **st
     assert_false(flood.is_line_after_exit);
 }
 
+static void a_flood_that_fills_the_link_takes_no_line_of_a_neighbour(void **state)
+{
+    struct world *w = *state;
+    static struct seen flood, calm;
+    uint64_t id = start(w, &flood, "exec yes this is a line of a flood");
+    (void)start(w, &calm, "sleep 0.3; echo calm");
+    turn_until(w, &calm.started, 1);
+    turn_until(w, &flood.started, 1);
+    (void)usleep(800 * 1000); /* hobd is busy elsewhere: the link fills */
+    turn_until(w, &calm.exited, 1);
+    assert_string_equal(calm.text[0], "calm");
+    node_stop(w->hub, id, 0);
+    turn_until(w, &flood.exited, 1);
+    assert_true(flood.dropped > 0);
+}
+
 static void a_line_of_any_size_and_bytes_comes_cut_and_harmless(void **state)
 {
     struct world *w = *state;
@@ -524,6 +540,7 @@ int main(void)
         TEST(stop_before_started_still_gives_started_then_exited),
         TEST(a_frozen_instance_thaws_and_can_be_stopped),
         TEST(a_log_flood_is_dropped_and_counted_and_the_neighbour_lives),
+        TEST(a_flood_that_fills_the_link_takes_no_line_of_a_neighbour),
         TEST(a_line_of_any_size_and_bytes_comes_cut_and_harmless),
         TEST(two_hundred_instances_leave_no_descriptor_behind),
         TEST(a_killed_runner_ends_every_instance_and_a_new_one_serves),
