@@ -22,7 +22,8 @@
 #include "controller/deploy/deploy_priv.h"
 
 enum {
-    DEPLOYS_MAX = 8, /* at once; each may hold one of libuv's workers */
+    DEPLOYS_MAX = 8, /* at once; each has a thread of its own while it unpacks */
+    RECEIVE_STACK_BYTES = 1024 * 1024,
     UNPACK_MEMORY_MB = 256,
     UNPACK_PIDS = 16,
     UNPACK_GRACE_MS = 100,
@@ -68,9 +69,9 @@ static void abort_deploy(struct deploy *dp, const struct hob_err *err)
     close_deploy(dp);
 }
 
-static void work_receive(uv_work_t *work)
+static void receive_main(void *arg)
 {
-    struct deploy *dp = work->data;
+    struct deploy *dp = arg;
     struct hob_err *err = &dp->work_err;
     *err = (struct hob_err){0};
     enum hob_code rc = code_store_receive(dp->deployer->o.code, dp->records_fd, &dp->staged, err);
@@ -81,6 +82,7 @@ static void work_receive(uv_work_t *work)
     HOB_ASSERT(rc == err->code || rc == HOB_OK);
     if (rc == HOB_OK)
         *err = (struct hob_err){0};
+    (void)uv_async_send(&dp->received);
 }
 
 static void judge(struct deploy *dp)
@@ -99,10 +101,11 @@ static void judge(struct deploy *dp)
         publish(dp);
 }
 
-static void on_received(uv_work_t *work, int status)
+static void on_received(uv_async_t *async)
 {
-    struct deploy *dp = work->data;
-    (void)status;
+    struct deploy *dp = async->data;
+    if (uv_thread_join(&dp->thread) != 0)
+        HOB_ASSERT(!"the receiving thread is not there");
     dp->is_working = false;
     (void)uv_timer_stop(&dp->deadline);
     if (dp->state == DEPLOY_CLOSING)
@@ -113,11 +116,17 @@ static void on_received(uv_work_t *work, int status)
         judge(dp);
 }
 
+/* A thread of its own, not one of libuv's few workers: an unpacker that stalls holds it until the deadline. */
 static void receive(struct deploy *dp)
 {
-    dp->is_working = true;
-    int rc = uv_queue_work(dp->deployer->o.loop, &dp->work, work_receive, on_received);
-    HOB_ASSERT(rc == 0);
+    uv_thread_options_t o = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = RECEIVE_STACK_BYTES};
+    struct hob_err err;
+    int rc = uv_thread_create_ex(&dp->thread, &o, receive_main, dp);
+    dp->is_working = rc == 0;
+    if (rc == 0)
+        return;
+    (void)hob_fail(&err, HOB_E_UNAVAILABLE, "no thread for the deploy: %s; try again", uv_strerror(rc));
+    abort_deploy(dp, &err);
 }
 
 static void work_publish(uv_work_t *work)
@@ -215,7 +224,9 @@ static void tell_and_free(struct deploy *dp)
 
 static void on_closed(uv_handle_t *handle)
 {
-    tell_and_free(handle->data);
+    struct deploy *dp = handle->data;
+    if (--dp->handles_open == 0)
+        tell_and_free(dp);
 }
 
 /* Removing a tree takes its time: off the loop. What was published but not committed is collected at once. */
@@ -248,6 +259,7 @@ static void try_finish(struct deploy *dp)
     hob_close_p(&dp->records_fd);
     dp->records_fd = -1;
     if (dp->is_cleaned || !dp->staged.store) {
+        uv_close((uv_handle_t *)&dp->received, on_closed);
         uv_close((uv_handle_t *)&dp->deadline, on_closed);
         return;
     }
@@ -379,7 +391,9 @@ static struct deploy *deploy_new(struct deployer *d, const struct deploy_spec *s
     dp->work.data = dp;
     hob_buf_init(&dp->manifest_text, HOB_MAX_MANIFEST_BYTES);
     HOB_ASSERT(uv_timer_init(d->o.loop, &dp->deadline) == 0);
-    dp->deadline.data = dp;
+    HOB_ASSERT(uv_async_init(d->o.loop, &dp->received, on_received) == 0);
+    dp->deadline.data = dp->received.data = dp;
+    dp->handles_open = 2;
     enum hob_code rc = admit(d, dp->app, &dp->err);
     hob_list_push_back(&d->running, &dp->node);
     d->running_n++;

@@ -34,7 +34,10 @@ struct deploy {
     bool has_unpacker, is_working, is_writing; /* what CLOSING waits for */
     bool is_cleaned;
     uv_timer_t deadline;
-    uv_work_t work;
+    uv_async_t received; /* from the thread that reads the records */
+    uv_thread_t thread;
+    unsigned handles_open;
+    uv_work_t work; /* publishing and cleaning: one of libuv's workers */
 
     struct code_staged staged;
     struct hob_buf manifest_text;
