@@ -14,6 +14,8 @@ export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "
 export const BIN = path.resolve(ROOT, process.env.HOB_BIN ?? path.join(process.env.B ?? "build", "bin"));
 export const isRoot = process.getuid() === 0;
 
+const sanitizers = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^[A-Z]+SAN_OPTIONS$/.test(name)));
+
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Calls `check` until it returns something true; throws with `what` when it never does. */
@@ -169,7 +171,7 @@ export class Daemon {
     this.exit = undefined;
     this.process = spawn(path.join(BIN, "hobd"), args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH: process.env.PATH, HOB_LOG_FORMAT: "text", ...this.options.env },
+      env: { PATH: process.env.PATH, HOB_LOG_FORMAT: "text", ...sanitizers, ...this.options.env },
       detached: true, // signals for the test's group are not for it
       ...(this.options.uid ? { uid: this.options.uid, gid: this.options.uid } : {}),
     });
