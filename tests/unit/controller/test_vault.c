@@ -1,8 +1,8 @@
 #include <sys/stat.h>
 
 #include "base/limits.h"
-#include "store/rows.h"
 #include "platform.h"
+#include "store/rows.h"
 
 static void set_secret(struct platform *p, const char *app, const char *name, const char *value)
 {
