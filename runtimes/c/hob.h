@@ -876,6 +876,8 @@ static inline void hob_log(hob_call *c, int level, const char *text)
     pthread_mutex_lock(&hob__.mutex);
     unsigned char *to = hob__frame_room(HOB__LOG_FRAME, 0, (unsigned)level, 0, c ? c->stream : 0, n);
     memcpy(to, text, n);
+    if (hob__left(&hob__.out) > HOB__CONN_WINDOW)
+        hob__push();
     pthread_mutex_unlock(&hob__.mutex);
 }
 static inline int64_t hob_remaining_ms(const hob_call *c)

@@ -127,14 +127,15 @@ function drain(graceMs) {
   isDraining = true;
   whenDone(leaveWhenEmpty);
   leaveWhenEmpty();
-  if (graceMs > 0) setTimeout(leave, graceMs).unref();
+  if (graceMs > 0) setTimeout(() => process.exit(0), graceMs).unref();
 }
 function leaveWhenEmpty() {
   if (open.size === 0) leave();
 }
 function leave() {
+  whenDone(() => {});
   channel.sendSmall(T.BYE, 0, 0, 0, 0);
-  process.exit(0);
+  channel.whenFlushed(() => process.exit(0));
 }
 
 function onFrame(type, flags, code, stream, arg, buffer, from, to) {

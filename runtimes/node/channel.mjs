@@ -48,6 +48,13 @@ export function flush() {
   at = 0;
 }
 
+/** Calls back once everything that was sent has left. */
+export function whenFlushed(callback) {
+  flush();
+  if (socket.writableLength === 0) callback();
+  else socket.write('', callback); // behind all that waits
+}
+
 /** For the end of the process: everything out, waiting for a slow reader at most 500 ms. */
 export function flushNow() {
   if (socket === null || socket.writableLength > 0) return;

@@ -639,3 +639,30 @@ test('code that cannot be loaded gives INIT_ERROR with type, message and stack, 
 
 test('TypeScript runs where Node.js strips types', { skip: !process.features.typescript }, () =>
   works({ entry: 'i.ts', files: { 'i.ts': `export const handler = async (e: unknown): Promise<string> => 'ts'` } }, 'ts'));
+
+test('an answer that a slow reader has not taken yet leaves before the process ends', () =>
+  withHost(fetchOf(`return new Response(new Uint8Array(60000))`, { concurrency: 16 }), async (h) => {
+    await h.call();
+    h.socket.pause();
+    const calls = Array.from({ length: 16 }, () => h.invoke());
+    await new Promise((r) => setTimeout(r, 100));
+    const end = h.drain();
+    await new Promise((r) => setTimeout(r, 100));
+    h.socket.resume();
+    assert.equal((await end).code, 0);
+    for (const c of calls) assert.equal(c.body.length, 60000);
+    assert.ok(h.isBye);
+  }));
+
+test('memory stays level over 60,000 invocations', { timeout: 120000 }, () =>
+  withHost(fetchOf(`return new Response(await request.text())`, { concurrency: 64 }), async (h) => {
+    const { readFileSync } = await import('node:fs');
+    const rss = () => Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${h.child.pid}/status`, 'utf8'))[1]) * 1024;
+    const round = async (n) => {
+      for (let i = 0; i < n; i += 64) await Promise.all(Array.from({ length: 64 }, () => h.call({ method: 'POST', body: 'x' })));
+    };
+    await round(40000);
+    const before = rss();
+    await round(60000);
+    assert.ok(rss() - before < 16 * MiB, `${((rss() - before) / MiB).toFixed(1)} MiB more`);
+  }));
