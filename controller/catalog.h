@@ -46,7 +46,7 @@ struct version {
     struct code_store *code;        /* borrowed; holds a reference to the digest; may be NULL */
     bool has_routes;
     struct version *older;
-    void *pool; /* the dispatcher's: struct pool *, made on first use (controller/pool.h) */
+    void *pool; /* the dispatcher's: struct pool *, made on first use (controller/dispatch/pool.h) */
 };
 
 struct catalog;

@@ -61,7 +61,8 @@ struct invocation_spec {
 HOB_MUST_USE struct invocation *invocation_start(struct dispatcher *d, const struct invocation_spec *spec,
                                                  const struct invocation_events *events, void *ctx);
 /* Body bytes, copied; before a slot is found at most 64 KiB are kept, on_body_window asks for more. */
-void invocation_body(struct invocation *i, struct hob_str data, bool is_end, const struct hob_pairs *trailers);
+void invocation_body(struct invocation *i, struct hob_str data, bool is_end,
+                     const struct hob_pairs *trailers);
 void invocation_consumed(struct invocation *i, size_t n); /* the client took n answer bytes */
 void invocation_cancel(struct invocation *i, enum hob_cancel_reason why);
 const struct invocation_times *invocation_times(const struct invocation *i); /* valid in every event */

@@ -7,11 +7,11 @@
 
 struct runtime_info {
     char *name, *title;
-    char **needs;   /* absolute paths that must exist */
-    char *install;  /* "apt-get install nodejs" */
-    char **argv;    /* NULL-ended, with ${…} */
-    char **env;     /* NULL-ended "NAME=value" */
-    char **entries; /* NULL-ended: tried in order when hob.json names none */
+    char **needs;        /* absolute paths that must exist */
+    char *install;       /* "apt-get install nodejs" */
+    char **argv;         /* NULL-ended, with ${…} */
+    char **env;          /* NULL-ended "NAME=value" */
+    char **entries;      /* NULL-ended: tried in order when hob.json names none */
     char **version_argv; /* NULL-ended, or NULL */
     uint32_t pids_min;   /* threads that the runtime itself needs */
 };
@@ -21,7 +21,8 @@ void runtimes_free(struct runtimes *r);
 size_t runtimes_count(const struct runtimes *r);
 const struct runtime_info *runtimes_at(const struct runtimes *r, size_t i);
 /* HOB_E_NOT_FOUND with "did you mean", or HOB_E_UNAVAILABLE with what to install when a needed file is missing. */
-HOB_MUST_USE const struct runtime_info *runtimes_need(const struct runtimes *r, const char *name, struct hob_err *err);
+HOB_MUST_USE const struct runtime_info *runtimes_need(const struct runtimes *r, const char *name,
+                                                      struct hob_err *err);
 /* argv with ${entry}, ${memory_mb}, ${heap_mb} replaced. Returns owned, NULL-ended; free with runtime_argv_free. */
 HOB_MUST_USE char **runtime_argv(const struct runtime_info *rt, const struct function_config *f);
 void runtime_argv_free(char **argv);

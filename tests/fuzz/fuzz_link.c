@@ -12,7 +12,7 @@
 #include "base/launch.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/node_priv.h"
+#include "controller/node/node_priv.h"
 #include "runner/instance_spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

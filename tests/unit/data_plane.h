@@ -11,8 +11,8 @@
 #include "base/bytes.h"
 #include "base/frame.h"
 #include "base/pairs.h"
-#include "controller/dispatch_priv.h"
-#include "controller/pool.h"
+#include "controller/dispatch/dispatch_priv.h"
+#include "controller/dispatch/pool.h"
 
 enum { FAKES_MAX = 2048, OUTCOMES_MAX = 4096 };
 

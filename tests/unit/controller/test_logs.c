@@ -14,8 +14,8 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "controller/log_scan.h"
 #include "controller/logs.h"
+#include "controller/logs/log_scan.h"
 
 struct world {
     uv_loop_t loop;

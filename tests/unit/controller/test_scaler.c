@@ -1,7 +1,7 @@
 /* The scaler's decisions under numbers: no loop, no clock, no instance. */
 #include "check.h"
-#include "controller/scaler.h"
-#include "controller/wake.h"
+#include "controller/dispatch/wake.h"
+#include "controller/scale/scaler.h"
 
 static struct scaler_view base(void)
 {

@@ -1,7 +1,7 @@
 /* Inside of a channel, shared by channel.c (writing, credit) and channel_in.c (judging what comes in). */
 #pragma once
 
-#include "controller/channel.h"
+#include "controller/dispatch/channel.h"
 
 enum {
     READ_BYTES = 256 * 1024,    /* one turn's share of one instance */

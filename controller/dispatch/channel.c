@@ -1,4 +1,4 @@
-#include "controller/channel.h"
+#include "controller/dispatch/channel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "controller/channel_priv.h"
+#include "controller/dispatch/channel_priv.h"
 
 #include "base/banned.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
-#include "controller/dispatch_priv.h"
+#include "controller/dispatch/dispatch_priv.h"
 
 #include "base/banned.h"
 

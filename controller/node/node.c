@@ -13,7 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/node_priv.h"
+#include "controller/node/node_priv.h"
 
 enum {
     HELLO_MS = 5000,

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/node_priv.h"
+#include "controller/node/node_priv.h"
 
 enum { DOCTOR_LINES_MAX = 64 };
 

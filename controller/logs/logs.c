@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/logs_priv.h"
+#include "controller/logs/logs_priv.h"
 
 /* One job at a time is with the worker: either a batch (every file's waiting lines) or one reading.
  *

@@ -1,4 +1,4 @@
-#include "controller/scaler.h"
+#include "controller/scale/scaler.h"
 
 #include "base/banned.h"
 

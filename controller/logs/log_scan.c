@@ -1,4 +1,4 @@
-#include "controller/log_scan.h"
+#include "controller/logs/log_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>

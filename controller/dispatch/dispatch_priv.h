@@ -6,10 +6,10 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "controller/channel.h"
+#include "controller/dispatch/channel.h"
+#include "controller/dispatch/wake.h"
 #include "controller/invocation.h"
-#include "controller/scaler.h"
-#include "controller/wake.h"
+#include "controller/scale/scaler.h"
 
 enum {
     BODY_WAITING_BYTES = 64 * 1024, /* kept for a request that has no slot */

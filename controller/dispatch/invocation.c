@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "controller/dispatch_priv.h"
+#include "controller/dispatch/dispatch_priv.h"
 
 #include "base/banned.h"
 

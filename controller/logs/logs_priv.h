@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "controller/log_scan.h"
 #include "controller/logs.h"
+#include "controller/logs/log_scan.h"
 
 /* Lines of one function that wait for the disk. Exists only while there is something to write or to say. */
 struct log_file {

@@ -1,6 +1,6 @@
 /* What an instance may send, frame by frame: one table of rules, one short function each. */
 #include "base/bytes.h"
-#include "controller/channel_priv.h"
+#include "controller/dispatch/channel_priv.h"
 
 #include "base/banned.h"
 

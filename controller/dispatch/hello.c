@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controller/dispatch_priv.h"
+#include "controller/dispatch/dispatch_priv.h"
 
 #include "base/banned.h"
 

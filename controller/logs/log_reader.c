@@ -6,7 +6,7 @@
 #include "base/frame.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "controller/logs_priv.h"
+#include "controller/logs/logs_priv.h"
 
 /* Flow of one reading:
  *

@@ -1,11 +1,11 @@
 /* One version's pool: its queue, its instances, when to start and when to let go. */
-#include "controller/pool.h"
+#include "controller/dispatch/pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "controller/dispatch_priv.h"
+#include "controller/dispatch/dispatch_priv.h"
 
 #include "base/banned.h"
 

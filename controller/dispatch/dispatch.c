@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "controller/dispatch_priv.h"
-#include "controller/pool.h"
+#include "controller/dispatch/dispatch_priv.h"
+#include "controller/dispatch/pool.h"
 
 #include "base/banned.h"
 

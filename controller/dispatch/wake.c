@@ -1,4 +1,4 @@
-#include "controller/wake.h"
+#include "controller/dispatch/wake.h"
 
 #include <stdlib.h>
 
