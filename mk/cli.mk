@@ -9,9 +9,10 @@ $(B)/obj/gen/templates.o: $(B)/gen/templates.c cli/templates.h
 $(call lib,cli): $(B)/obj/gen/templates.o
 
 .PHONY: docs test-cli
-docs: $(B)/bin/hob ## write docs/cli.md and docs/manifest.md from the tables
+docs: $(B)/bin/hob ## write docs/cli.md, docs/manifest.md and docs/limits.md from the tables
 	@$(B)/bin/hob help --markdown > docs/cli.md
 	@$(B)/bin/hob help manifest > docs/manifest.md
+	@$(B)/bin/hob limits --markdown > docs/limits.md
 
 test-cli: $(B)/bin/hob ## the command line against a small server of its own
 	@HOB_BIN=$(abspath $(B)/bin) timeout -k 5 300 node --test tests/cli/

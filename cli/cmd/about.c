@@ -22,10 +22,28 @@ static json_t *own_limits(void)
     return json_pack("{s:o}", "limits", list);
 }
 
+/* docs/limits.md: of this program, so that the page does not depend on a server. */
+static void limits_page(FILE *to)
+{
+    (void)fprintf(
+        to,
+        "# Limits\n\nEverything that a client or a function can size is bounded. This page is printed by "
+        "`hob limits --markdown` from the\ntable that the code uses (`base/limits.h`); `hob limits` asks the "
+        "server.\n\n| limit | value | unit | error beyond it | what |\n| --- | --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < HOB_LIMIT_COUNT_; i++) {
+        const struct hob_limit *l = &hob_limits[i];
+        (void)fprintf(to, "| `%s` | %llu | %s | %s | %s |\n", l->name, (unsigned long long)l->value, l->unit,
+                      hob_code_info(l->code)->reason, l->why);
+    }
+}
+
 static enum hob_code run_limits(struct cli *c, const struct args *a, struct hob_err *err)
 {
     static const char *const heads[] = {"LIMIT", "VALUE", "UNIT", "WHY"};
-    (void)a;
+    if (args_has(a, "markdown")) {
+        limits_page(c->out);
+        return HOB_OK;
+    }
     struct hob_err away;
     hob_auto_json json_t *answer = client_call(c, "GET", "/v1/limits", NULL, &away);
     if (!answer && away.code != HOB_E_UNAVAILABLE && away.code != HOB_E_UNAUTHORIZED) {
@@ -54,12 +72,16 @@ static enum hob_code run_limits(struct cli *c, const struct args *a, struct hob_
     return HOB_OK;
 }
 
+static const struct option limits_options[] = {
+    {0, "markdown", NULL, "this program's own, as a page (docs/limits.md)"},
+    {0},
+};
 const struct command cmd_limits = {
     .name = "limits",
     .usage = "",
     .summary = "Print every limit that a client can meet.",
     .details = "The server's; without one, those that this program was built with.",
-    .options = NO_OPTIONS,
+    .options = limits_options,
     .run = run_limits,
 };
 

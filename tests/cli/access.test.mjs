@@ -176,6 +176,7 @@ test('help of every command, completion of every shell, markdown as in docs', as
   const docs = path.join(path.dirname(new URL(import.meta.url).pathname), '../../docs');
   assert.equal((await hob(['help', '--markdown'])).stdout, readFileSync(path.join(docs, 'cli.md'), 'utf8'), 'run `make docs`');
   assert.equal((await hob(['help', 'manifest'])).stdout, readFileSync(path.join(docs, 'manifest.md'), 'utf8'), 'run `make docs`');
+  assert.equal((await hob(['limits', '--markdown'])).stdout, readFileSync(path.join(docs, 'limits.md'), 'utf8'), 'run `make docs`');
   assert.ok(HOB);
 });
 
