@@ -41,6 +41,7 @@ HOB_NORETURN static void become_program(const struct child *c, int stdout_fd, ch
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
+    (void)setpgid(0, 0); /* a Ctrl-C in the terminal is for hobd, which drains; not for its children */
     if (stdout_fd >= 0 && dup2(stdout_fd, STDOUT_FILENO) < 0)
         _exit(126);
     if (c->spec.keep_fd >= 0 && (c->spec.keep_fd == 3 ? fcntl(3, F_SETFD, 0) : dup2(c->spec.keep_fd, 3)) < 0)
