@@ -25,19 +25,16 @@ char *hob_buf_room(struct hob_buf *b, size_t n)
         return NULL;
     if (b->mem && b->at + b->n + n < b->cap)
         return b->mem + b->at + b->n;
-    if (b->at && b->n + n < b->cap) {
+    if (b->mem && b->at) {
         memmove(b->mem, b->mem + b->at, b->n);
         b->at = 0;
-        return b->mem + b->n;
     }
+    if (b->mem && b->n + n < b->cap)
+        return b->mem + b->n;
     size_t want = b->n + n + 1; /* one spare byte, so that take() can end with NUL */
     size_t cap = b->cap < 256 ? 256 : b->cap;
     while (cap < want)
         cap += cap / 2 + 1;
-    if (b->at) {
-        memmove(b->mem, b->mem + b->at, b->n);
-        b->at = 0;
-    }
     b->mem = hob_realloc(b->mem, cap, 1);
     b->cap = cap;
     return b->mem + b->n;

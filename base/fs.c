@@ -114,6 +114,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 enum hob_code hob_remove_tree(const char *path, struct hob_err *err)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): without FTW_CHDIR nothing of the process is changed */
     if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 && errno != ENOENT)
         return hob_fail_errno(err, errno, "removing %s", path);
     return HOB_OK;

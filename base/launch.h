@@ -7,6 +7,9 @@
  * LAUNCH    descriptors: [0] the instance's end of the channel (becomes 3), [1] stdout, [2] stderr, [3] optional
  *           stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED.
  * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
+ *           With the flag STEM no digest: the program starts before it is known for whom. Nothing else differs.
+ * ASSIGN    puts `digest` at a stem's /app and sets memory_mb, cpu_percent, cpu_weight, pids_max; once. No other
+ *           field is read. Reply DONE or FAILED; after FAILED the stem may only be stopped.
  * STOP      SIGTERM now, everything in it killed after grace_ms (0: at once). Reply DONE; EXITED follows.
  * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
  * EXITED    comes by itself, once, after the sandbox's last process is gone: wait status, counters, usage.
@@ -24,6 +27,10 @@ enum hob_launch_op {
     HOB_LAUNCH_STOP = 4,
     HOB_LAUNCH_STATS = 5,
     HOB_LAUNCH_PROBE = 6,
+    HOB_LAUNCH_ASSIGN = 7,
+};
+enum hob_launch_flag {
+    HOB_LAUNCH_STEM = 1,
 };
 enum hob_launch_answer {
     HOB_LAUNCH_LAUNCHED = 101,
@@ -45,7 +52,7 @@ struct hob_launch_request {
     uint32_t pids_max;    /* processes and threads */
     uint32_t nofile_max;
     uint32_t tmp_inodes;
-    uint32_t flags;     /* 0 for now */
+    uint32_t flags;     /* enum hob_launch_flag */
     uint64_t tmp_bytes; /* of /tmp and /dev/shm together */
     uint64_t fsize_bytes;
     char runtime[32]; /* a folder of the runtimes' root, [a-z0-9-] */

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/env.h"
+
 enum { LINE_BYTES_MAX = 2048 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -18,9 +20,9 @@ static bool is_json;
 void hob_log_init(const char *program)
 {
     program_name = program;
-    const char *format = getenv("HOB_LOG_FORMAT");
+    const char *format = hob_env("HOB_LOG_FORMAT");
     is_json = format ? strcmp(format, "json") == 0 : !isatty(STDERR_FILENO);
-    const char *level = getenv("HOB_LOG_LEVEL");
+    const char *level = hob_env("HOB_LOG_LEVEL");
     for (size_t i = 0; level && i < HOB_COUNT(level_names); i++)
         if (strcmp(level, level_names[i]) == 0)
             level_min = (enum hob_log_level)i;

@@ -75,9 +75,6 @@ HOB_MUST_USE enum hob_code args_number(const struct args *a, const char *name, u
 HOB_MUST_USE const struct command *command_find(int argc, char *const *argv, int *ret_words,
                                                 struct hob_err *err);
 
-/* getenv, but an empty value is none. Borrowed. */
-const char *cli_env(const char *name);
-
 /* help.c */
 enum hob_code help_run(struct cli *c, const struct args *a, struct hob_err *err);
 enum hob_code completion_run(struct cli *c, const struct args *a, struct hob_err *err);

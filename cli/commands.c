@@ -9,6 +9,7 @@
 #include "cli/out.h"
 
 #include "base/banned.h"
+#include "base/env.h"
 
 /* clang-format off */
 const struct option global_options[] = {
@@ -29,12 +30,6 @@ const struct command *const commands[] = {
 };
 const size_t commands_n = HOB_COUNT(commands);
 
-const char *cli_env(const char *name)
-{
-    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): one thread */
-    return value && *value ? value : NULL;
-}
-
 /* stdio forgets why a write failed; we want to tell a full disk from a reader who had enough. */
 static ssize_t write_out(void *ctx, const char *data, size_t n)
 {
@@ -51,7 +46,7 @@ static ssize_t write_out(void *ctx, const char *data, size_t n)
 
 static void open_streams(struct cli *c)
 {
-    const char *no_colour = cli_env("NO_COLOR"), *term = cli_env("TERM");
+    const char *no_colour = hob_env("NO_COLOR"), *term = hob_env("TERM");
     bool may_colour = !no_colour && !(term && strcmp(term, "dumb") == 0);
     c->out = fopencookie(c, "w", (cookie_io_functions_t){.write = write_out});
     HOB_ASSERT(c->out);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cli/client.h"
@@ -86,7 +87,7 @@ static void token_of_home(struct access *a, const char *home)
 
 static void tokens_of_local_homes(struct access *a)
 {
-    const char *home = cli_env("HOB_HOME");
+    const char *home = hob_env("HOB_HOME");
     if (home) {
         token_of_home(a, home);
         return;
@@ -101,7 +102,7 @@ static void tokens_of_local_homes(struct access *a)
             break;
         *slash = 0;
     }
-    const char *user = cli_env("HOME");
+    const char *user = hob_env("HOME");
     if (user) {
         hob_auto_free char *share = hob_asprintf("%s/.local/share/hob", user);
         token_of_home(a, share);
@@ -125,11 +126,11 @@ static enum hob_code url_judge(const char *url, struct hob_err *err)
 enum hob_code access_find(const struct cli *c, struct access *ret_access, struct hob_err *err)
 {
     struct access a = {0};
-    const char *url = c->url ? c->url : cli_env("HOB_URL");
+    const char *url = c->url ? c->url : hob_env("HOB_URL");
     url = url && *url ? url : LOCAL_URL;
     if (url_judge(url, err) != HOB_OK)
         return err->code;
-    const char *token = c->token ? c->token : cli_env("HOB_TOKEN");
+    const char *token = c->token ? c->token : hob_env("HOB_TOKEN");
     if (token && *token && !token_is_valid(hob_str(token)))
         return hob_fail(
             err, HOB_E_INVALID,

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/fs.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -255,7 +256,7 @@ static enum hob_code write_entry(struct writer *w, const char *dir, const struct
 /* A file that has no name, so that nothing stays behind whatever happens. */
 static int open_nameless(struct hob_err *err)
 {
-    const char *tmp = cli_env("TMPDIR");
+    const char *tmp = hob_env("TMPDIR");
     tmp = tmp ? tmp : "/tmp";
     int fd = open(tmp, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {

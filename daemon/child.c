@@ -39,7 +39,7 @@ HOB_NORETURN static void become_program(const struct child *c, int stdout_fd, ch
 {
     sigset_t none;
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)setpgid(0, 0); /* a Ctrl-C in the terminal is for hobd, which drains; not for its children */
     if (stdout_fd >= 0 && dup2(stdout_fd, STDOUT_FILENO) < 0)

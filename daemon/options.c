@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -148,7 +149,7 @@ static char *default_runtimes(const char *programs)
 
 static char *default_home(void)
 {
-    const char *user_home = getenv("HOME");
+    const char *user_home = hob_env("HOME");
     if (geteuid() == 0 || !user_home)
         return hob_strdup("/var/lib/hob");
     return hob_asprintf("%s/.local/share/hob", user_home);
@@ -156,11 +157,11 @@ static char *default_home(void)
 
 enum hob_code daemon_options_parse(struct daemon_options *o, int argc, char **argv, struct hob_err *err)
 {
-    const char *home = getenv("HOB_HOME"), *listen = getenv("HOB_LISTEN");
+    const char *home = hob_env("HOB_HOME"), *listen = hob_env("HOB_LISTEN");
     *o = (struct daemon_options){.programs = own_folder(), .user = hob_strdup("hob")};
-    o->home = home && *home ? hob_strdup(home) : default_home();
+    o->home = home ? hob_strdup(home) : default_home();
     o->runtimes = default_runtimes(o->programs);
-    enum hob_code rc = parse_listen(o, listen && *listen ? listen : "127.0.0.1:7070", err);
+    enum hob_code rc = parse_listen(o, listen ? listen : "127.0.0.1:7070", err);
     return rc == HOB_OK ? take_arguments(o, argc, argv, err) : rc;
 }
 
