@@ -2,7 +2,10 @@
  *
  * The new process shares the worker's memory until it execs (CLONE_VM | CLONE_VFORK: no page tables are copied,
  * the worker sleeps meanwhile), so a step makes system calls and nothing else: it allocates nothing and changes
- * nothing but the report. Everything it needs is prepared in the recipe before. */
+ * nothing but the report. Everything it needs is prepared in the recipe before.
+ *
+ * A stem: the same, but the worker makes the mount namespace itself and keeps a descriptor of it, so that ASSIGN can
+ * later go there and put the code at /app. The stem has no part in that and no privilege for it. */
 #include "sandbox/launch.h"
 
 #include <errno.h>
@@ -37,6 +40,7 @@ struct recipe {
     const struct request *request;
     struct cgroup_set set;
     int template, netns, code, fds[4];
+    int mnt; /* of a stem, else -1 */
     unsigned uid;
     int landlock_abi;
     char tmp_options[96];
@@ -79,6 +83,8 @@ static int step_proc(const struct recipe *r)
 
 static int step_code(const struct recipe *r)
 {
+    if (r->request->head->flags & HOB_LAUNCH_STEM)
+        return chdir("/app"); /* empty still */
     if (r->code < 0)
         return chdir("/tmp");
     if (move_mount(r->code, "", AT_FDCWD, "/app", MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -184,21 +190,22 @@ static int sandboxed(void *arg)
 }
 
 /* --- the worker's part ----------------------------------------------------------------------------------------- */
-static const int namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+static const int namespaces = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
 
 /* Starts the new process as pid 1 of its namespaces and waits until it has exec'd or died. */
 static pid_t clone_sandboxed(struct recipe *r, int *ret_pidfd)
 {
     int into = cgroup_clone_into(&r->l->cgroups, &r->set);
+    int flags = (r->mnt < 0 ? CLONE_NEWNS : 0) | namespaces;
     *ret_pidfd = -1;
     if (into < 0) {
         static char stack[STACK_BYTES] __attribute__((aligned(16)));
         return clone(sandboxed, stack + sizeof stack,
-                     namespaces | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, r, ret_pidfd);
+                     flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, r, ret_pidfd);
     }
     /* clone3 has no libc function that would give the child a stack, so this one gets a copy of the memory */
     struct clone_args args = {
-        .flags = (unsigned)namespaces | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
+        .flags = (unsigned)flags | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
         .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = (unsigned)into,
@@ -238,14 +245,19 @@ static int take_netns(struct launcher *l)
     return l->shelf.netns_n ? l->shelf.netns[--l->shelf.netns_n] : netns_make(l->own_net);
 }
 
+static struct cgroup_limits limits_of(const struct hob_launch_request *head)
+{
+    return (struct cgroup_limits){.memory_bytes = (uint64_t)head->memory_mb << 20,
+                                  .cpu_percent = head->cpu_percent,
+                                  .cpu_weight = head->cpu_weight,
+                                  .pids_max = head->pids_max};
+}
+
 /* Fills what the steps need. Whatever it took is in *r even when it fails. */
 static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_err *err)
 {
     const struct hob_launch_request *head = r->request->head;
-    struct cgroup_limits limits = {.memory_bytes = (uint64_t)head->memory_mb << 20,
-                                   .cpu_percent = head->cpu_percent,
-                                   .cpu_weight = head->cpu_weight,
-                                   .pids_max = head->pids_max};
+    struct cgroup_limits limits = limits_of(head);
     if ((r->template = template_get(l, head->runtime, err)) < 0)
         return err->code;
     if (head->digest[0] && (r->code = code_open(l, head->digest, err)) < 0)
@@ -259,17 +271,28 @@ static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_er
     return HOB_OK;
 }
 
+/* In the template's namespace: goes to a copy of it, of which a descriptor is kept. */
+static bool mounts_make(struct launcher *l, struct recipe *r)
+{
+    if (unshare(CLONE_NEWNS) < 0)
+        return false;
+    r->mnt = openat(l->proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    return r->mnt >= 0;
+}
+
 /* Goes to the template's mount namespace, clones there, comes back. */
 static enum hob_code start(struct launcher *l, struct recipe *r, struct launched *ret, struct hob_err *err)
 {
     r->report->step = r->report->errnum = 0;
     if (setns(r->template, CLONE_NEWNS) < 0)
         return hob_fail_errno(err, errno, "entering the mounts of runtime '%s'", r->request->head->runtime);
-    ret->pid = clone_sandboxed(r, &ret->pidfd);
+    bool is_stem = r->request->head->flags & HOB_LAUNCH_STEM;
+    if (!is_stem || mounts_make(l, r))
+        ret->pid = clone_sandboxed(r, &ret->pidfd);
     int errnum = errno;
     HOB_ASSERT(setns(l->host_mnt, CLONE_NEWNS) == 0);
     if (ret->pid < 0)
-        return hob_fail_errno(err, errnum, "clone");
+        return hob_fail_errno(err, errnum, "cloning a process into new namespaces");
     if (r->report->errnum) {
         hob_close_p(&ret->pidfd);
         return hob_fail_errno(err, r->report->errnum, "%s", steps[r->report->step].what);
@@ -288,6 +311,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
                             .template = -1,
                             .netns = -1,
                             .code = -1,
+                            .mnt = -1,
                             .fds = {fds[0], fds[1], fds[2], fds[3] < 0 ? l->null : fds[3]},
                             .uid = uid,
                             .landlock_abi = abi,
@@ -296,15 +320,37 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
         HOB_ASSERT(recipe.fds[i] > 3); /* below lie the descriptors that they become */
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
         recipe.set.doors[i] = -1;
-    *ret = (struct launched){.pid = -1, .pidfd = -1};
+    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1};
     enum hob_code code = prepare(l, &recipe, err);
     ret->set = recipe.set.number;
+    ret->limits = recipe.set.limits;
     if (code == HOB_OK)
         code = start(l, &recipe, ret, err);
+    if (code == HOB_OK)
+        ret->mnt = hob_steal_fd(&recipe.mnt);
+    hob_close_p(&recipe.mnt);
     cgroup_close_doors(&l->cgroups, &recipe.set);
     hob_close_p(&recipe.netns);
     hob_close_p(&recipe.code);
     return code;
+}
+
+enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt, uint64_t set,
+                            struct cgroup_limits *limits, struct hob_err *err)
+{
+    struct cgroup_set known = {.number = set, .limits = *limits};
+    struct cgroup_limits now = limits_of(head);
+    hob_auto_close int code = code_open(l, head->digest, err);
+    if (code < 0)
+        return err->code;
+    if (!cgroup_limit(&l->cgroups, &known, &now))
+        return hob_fail_errno(err, errno, "the limits of its cgroups");
+    *limits = now;
+    if (setns(mnt, CLONE_NEWNS) < 0)
+        return hob_fail_errno(err, errno, "entering the stem's mounts");
+    int moved = move_mount(code, "", AT_FDCWD, "/app", MOVE_MOUNT_F_EMPTY_PATH), errnum = errno;
+    HOB_ASSERT(setns(l->host_mnt, CLONE_NEWNS) == 0);
+    return moved == 0 ? HOB_OK : hob_fail_errno(err, errnum, "mounting the code at the stem's /app");
 }
 
 bool launch_restock(struct launcher *l)

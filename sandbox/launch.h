@@ -11,12 +11,18 @@ struct launched {
     pid_t pid;
     int pidfd;    /* owned */
     uint64_t set; /* number of its cgroup set */
+    struct cgroup_limits limits;
+    int mnt; /* a stem's mount namespace, owned; else -1 */
 };
 
 /* `fds` as of LAUNCH, borrowed; fds[3] < 0: /dev/null. On failure nothing is left behind but, perhaps, a dead child for the next
  * waitpid and a cgroup set whose number is in ret->set (0: none), to be removed. */
 HOB_MUST_USE enum hob_code launch(struct launcher *l, const struct request *r, const int fds[4], unsigned uid,
                                   struct launched *ret, struct hob_err *err);
+/* Puts the code that `head` names at /app of the stem whose mount namespace is `mnt`, and changes the limits of its
+ * set from *limits to what `head` says. */
+HOB_MUST_USE enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt,
+                                         uint64_t set, struct cgroup_limits *limits, struct hob_err *err);
 /* One thing for a shelf that is not full; false: all are. Call when idle. */
 bool launch_restock(struct launcher *l);
 /* Empties the shelves. */

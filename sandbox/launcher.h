@@ -31,7 +31,8 @@ struct launcher {
     const struct launcher_options *options;
     struct cgroups cgroups;
     struct templates templates;
-    int host_mnt, own_net, code, null; /* descriptors: namespaces to come back to, the code root, /dev/null */
+    /* descriptors: namespaces to come back to, the code root, the host's /proc, /dev/null */
+    int host_mnt, own_net, code, proc, null;
     struct report *report;             /* where a new process says which step failed (launch.c) */
     bool is_rootless;
     bool has_uid_range; /* false: rootless with the one uid */

@@ -140,6 +140,7 @@ HOB_NORETURN static void worker(struct launcher *l, int listener, int ready)
     }
     l->own_net = open_or_die("/proc/self/ns/net", O_RDONLY);
     l->code = open_or_die(l->options->code, O_PATH | O_DIRECTORY);
+    l->proc = open_or_die("/proc", O_PATH | O_DIRECTORY);
     l->report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     l->uid_generations = l->is_rootless ? LAUNCHER_UID_GENERATIONS_ROOTLESS : LAUNCHER_UID_GENERATIONS;
     if (l->null < 0 || l->report == MAP_FAILED || caps_worker() < 0 ||

@@ -17,13 +17,13 @@ static const struct {
     {                                                                                                        \
 #f, offsetof(struct hob_launch_request, f), sizeof((struct hob_launch_request){0}.f), lo, hi         \
     }
-    FIELD(memory_mb, 4, 65536),
+    FIELD(memory_mb, 4, 65536), /* the first four are ASSIGN's, too */
     FIELD(cpu_percent, 0, 102400),
     FIELD(cpu_weight, 1, 10000),
     FIELD(pids_max, 2, 32768),
     FIELD(nofile_max, 8, 65536),
     FIELD(tmp_inodes, 16, 16777216),
-    FIELD(flags, 0, 0),
+    FIELD(flags, 0, HOB_LAUNCH_STEM),
     FIELD(tmp_bytes, 4096, 1ULL << 40),
     FIELD(fsize_bytes, 4096, 1ULL << 40),
     FIELD(argc, 1, REQUEST_ARGC_MAX),
@@ -32,12 +32,13 @@ static const struct {
     FIELD(reserved, 0, 0),
 #undef FIELD
 };
+enum { BOUNDS_ASSIGN = 4 };
 static const char *const env_base[REQUEST_ENV_BASE] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp",
                                                        "TMPDIR=/tmp", "LANG=C.UTF-8"};
 
-static enum hob_code judge_numbers(const struct hob_launch_request *head, struct hob_err *err)
+static enum hob_code judge_numbers(const struct hob_launch_request *head, size_t n, struct hob_err *err)
 {
-    for (size_t i = 0; i < HOB_COUNT(bounds); i++) {
+    for (size_t i = 0; i < n; i++) {
         uint64_t value = 0; /* little-endian, as both architectures are */
         memcpy(&value, (const char *)head + bounds[i].offset, bounds[i].bytes);
         if (value < bounds[i].min || value > bounds[i].max)
@@ -105,16 +106,25 @@ static enum hob_code judge_launch(const char *strings, size_t strings_n, struct 
                                   struct hob_err *err)
 {
     const struct hob_launch_request *head = r->head;
-    if (judge_numbers(head, err) != HOB_OK)
+    if (judge_numbers(head, HOB_COUNT(bounds), err) != HOB_OK)
         return err->code;
     if (!template_name_is_valid(head->runtime))
         return hob_fail(err, HOB_E_INVALID, "the runtime's name: use a-z, 0-9, '-', 1 to 31 characters");
     if (!digest_is_valid(head->digest))
         return hob_fail(err, HOB_E_INVALID, "the digest: want 64 digits 0-9a-f, or none");
+    if ((head->flags & HOB_LAUNCH_STEM) && head->digest[0])
+        return hob_fail(err, HOB_E_INVALID, "a stem gets its code by ASSIGN: want no digest");
     if (head->strings_n != strings_n)
         return hob_fail(err, HOB_E_INVALID, "strings_n is %u, the message brings %zu", head->strings_n,
                         strings_n);
     return judge_strings(strings, r, err);
+}
+
+static enum hob_code judge_assign(const struct hob_launch_request *head, struct hob_err *err)
+{
+    if (!head->digest[0] || !digest_is_valid(head->digest))
+        return hob_fail(err, HOB_E_INVALID, "the digest: want 64 digits 0-9a-f");
+    return judge_numbers(head, BOUNDS_ASSIGN, err);
 }
 
 enum hob_code request_judge(const void *msg, size_t n, struct request *ret_request, struct hob_err *err)
@@ -128,11 +138,11 @@ enum hob_code request_judge(const void *msg, size_t n, struct request *ret_reque
         return hob_fail(err, HOB_E_INVALID, "magic is 0x%x; want 0x%x", head->magic, HOB_LAUNCH_MAGIC);
     if (head->op == HOB_LAUNCH_LAUNCH)
         return judge_launch((const char *)msg + sizeof *head, n - sizeof *head, ret_request, err);
-    if (head->op < HOB_LAUNCH_FREEZE || head->op > HOB_LAUNCH_PROBE)
+    if (head->op < HOB_LAUNCH_FREEZE || head->op > HOB_LAUNCH_ASSIGN)
         return hob_fail(err, HOB_E_UNSUPPORTED, "operation %u is not known", head->op);
     if (n != sizeof *head)
         return hob_fail(err, HOB_E_INVALID, "%zu bytes too many", n - sizeof *head);
-    return HOB_OK;
+    return head->op == HOB_LAUNCH_ASSIGN ? judge_assign(head, err) : HOB_OK;
 }
 
 enum hob_code request_judge_fds(const struct request *r, const int *fds, size_t fds_n, struct hob_err *err)

@@ -66,6 +66,8 @@ struct sandbox {
     uint64_t set;
     pid_t pid;
     uint16_t slot;
+    int mnt; /* of a stem that waits for ASSIGN, owned; else -1 */
+    struct cgroup_limits limits;
     bool is_frozen;
     UT_hash_handle by_key, by_pid;
 };
@@ -195,6 +197,8 @@ static void sandbox_add(struct server *s, struct conn *c, uint64_t id, const str
     b->conn = c;
     b->pid = launched->pid;
     b->set = launched->set;
+    b->mnt = launched->mnt;
+    b->limits = launched->limits;
     b->slot = s->free_slots[--s->free_n];
     HASH_ADD(by_key, s->by_key, key, sizeof b->key, b);
     HASH_ADD(by_pid, s->by_pid, pid, sizeof b->pid, b);
@@ -230,6 +234,7 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     set_remove_later(s, b->set);
     if (b->conn)
         conn_answer(s, b->conn, &reply, -1);
+    hob_close_p(&b->mnt);
     free(b);
 }
 
@@ -310,6 +315,22 @@ static void do_stop(struct server *s, struct sandbox *b, uint32_t grace_ms)
     }
 }
 
+/* Once, and a second try after a failure neither: what the first one did is not undone. */
+static enum hob_code do_assign(struct server *s, struct sandbox *b, const struct hob_launch_request *head,
+                               struct hob_err *err)
+{
+    if (b->mnt < 0) {
+        (void)hob_fail(err, HOB_E_CONFLICT, "id %llu is no stem, or was assigned already",
+                       (unsigned long long)head->id);
+        err->errnum = EALREADY;
+        return err->code;
+    }
+    enum hob_code code = launch_assign(s->l, head, b->mnt, b->set, &b->limits, err);
+    hob_close_p(&b->mnt);
+    b->mnt = -1;
+    return code;
+}
+
 static void do_known(struct server *s, struct conn *c, const struct hob_launch_request *head)
 {
     struct hob_err err = {0};
@@ -327,7 +348,12 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
         cgroup_usage(&s->l->cgroups, b->set, &reply.usage);
     else if (head->op == HOB_LAUNCH_STOP)
         do_stop(s, b, head->grace_ms);
-    else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
+    else if (head->op == HOB_LAUNCH_ASSIGN) {
+        if (do_assign(s, b, head, &err) != HOB_OK) {
+            conn_fail(s, c, head->id, &err);
+            return;
+        }
+    } else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
         (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
         conn_fail(s, c, head->id, &err);
         return;
