@@ -67,7 +67,7 @@ static enum hob_code spawn(struct child *c, int stdout_fd, struct hob_err *err)
 /* Reads the child's first line; anything but "ready" in time is a failed start. */
 static enum hob_code await_ready(struct child *c, int fd, struct hob_err *err)
 {
-    char line[256];
+    char line[256] = "";
     size_t n = 0;
     uint64_t deadline = hob_now_ms() + READY_MS;
     while (n < sizeof line - 1 && !memchr(line, '\n', n)) {
