@@ -124,15 +124,8 @@ static void on_secret_set(void *ctx, const struct admin_result *r, const struct 
 
 void handle_secret_set(struct call *c)
 {
-    struct hob_err err = {0};
     json_t *value = json_object_get(c->json, "value");
     struct hob_str text = hob_str_n(json_string_value(value), json_string_length(value));
-    if (text.n > HOB_MAX_SECRET_BYTES) {
-        (void)hob_fail(&err, HOB_E_TOO_LARGE, "the secret has %zu bytes; app.secret_bytes allows %d", text.n,
-                       HOB_MAX_SECRET_BYTES);
-        call_fail(c, &err);
-        return;
-    }
     call_hold(c);
     admin_secret_set(c->control->o.admin, c->params[0], c->params[1], text, on_secret_set, c);
     /* the value leaves this process's memory as soon as it is sealed */

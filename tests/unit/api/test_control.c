@@ -458,6 +458,8 @@ static void queries_are_judged(void **state)
     assert_problem(w, call(w, "GET /v1/apps/shop/functions/hello/logs?since=yesterday", ""), 400, "invalid");
     assert_problem(w, call(w, "GET /v1/apps/shop/functions/hello/logs?level=%zz", ""), 400, "invalid");
     assert_problem(w, call(w, "GET /v1/apps/shop/functions/hello/logs?level=%00", ""), 400, "invalid");
+    assert_problem(w, call(w, "GET /v1/apps/shop/functions/hello/logs?request=a%00b", ""), 400, "invalid");
+    assert_problem(w, call(w, "GET /v1/apps/shop/functions/hello/logs?request=%ff", ""), 400, "invalid");
     assert_problem(w, call(w, "GET /v1/instances?function=hello", ""), 400, "invalid");
     (void)call(
         w, "GET /v1/apps/shop/functions/hello/logs?tail=10000&since=2026-11-20T05:22:00.5Z&&level=warn", "");

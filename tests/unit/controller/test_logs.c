@@ -253,6 +253,23 @@ static void a_follower_gets_every_line_once_and_in_order(void **state)
     hob_buf_done(&g.text);
 }
 
+static void a_follower_that_waits_for_the_worker_gets_no_line_twice(void **state)
+{
+    struct world *w = *state;
+    struct got first, second;
+    say(w, "before");
+    (void)begin(w, &first, (struct log_query){.tail = 10}); /* its batch keeps the worker busy */
+    struct log_reader *r = begin(w, &second, (struct log_query){.tail = 10, .is_following = true});
+    say(w, "meanwhile");
+    run_ms(w, 100);
+    assert_true(first.is_ended);
+    assert_int_equal(lines_in(&second.text), 2);
+    assert_true(has(&second, "before") && has(&second, "meanwhile"));
+    log_reader_close(r);
+    hob_buf_done(&first.text);
+    hob_buf_done(&second.text);
+}
+
 static void a_slow_follower_loses_lines_and_is_told_how_many(void **state)
 {
     struct world *w = *state;
@@ -346,6 +363,26 @@ static void a_flood_is_dropped_counted_and_said(void **state)
     assert_true(has(&g, said));
     assert_true(has(&g, "after the flood"));
     assert_int_equal(lines_in(&g.text), 1000 - stats.dropped_total + 2);
+    hob_buf_done(&g.text);
+}
+
+static void after_a_loss_nothing_is_kept_until_the_loss_is_said(void **state)
+{
+    struct world *w = *state;
+    struct logs_stats stats;
+    struct got g;
+    char text[2000];
+    memset(text, 'z', sizeof text);
+    for (stats.dropped_total = 0; stats.dropped_total == 0; logs_stats(w->logs, &stats))
+        say_as(w, "hello", HOB_CHLOG_INFO, "", hob_str_n(text, sizeof text));
+    say(w, "small enough to fit"); /* but it would stand before the remark about an older one */
+    logs_stats(w->logs, &stats);
+    assert_int_equal(stats.dropped_total, 2);
+    run_ms(w, 60);
+    say(w, "next");
+    read_all(w, &g, (struct log_query){.tail = 2});
+    assert_true(has(&g, "2 lines dropped here") && has(&g, "next"));
+    assert_false(has(&g, "small enough"));
     hob_buf_done(&g.text);
 }
 
@@ -496,10 +533,12 @@ int main(void)
         TEST(the_newest_lines_come_oldest_first),
         TEST(filters_choose_level_time_and_request),
         TEST(a_follower_gets_every_line_once_and_in_order),
+        TEST(a_follower_that_waits_for_the_worker_gets_no_line_twice),
         TEST(a_slow_follower_loses_lines_and_is_told_how_many),
         TEST(a_reader_may_close_itself_in_its_callback),
         TEST(files_rotate_and_one_older_is_kept),
         TEST(a_flood_is_dropped_counted_and_said),
+        TEST(after_a_loss_nothing_is_kept_until_the_loss_is_said),
         TEST(a_long_text_is_cut_between_characters),
         TEST(a_torn_line_is_skipped_and_ended),
         TEST(what_cannot_be_written_is_counted),
