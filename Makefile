@@ -134,7 +134,7 @@ check: test ## test, and format, clang-tidy, cppcheck, sanitizers
 
 TIDY_SRC = $(foreach r,$(ROOMS),$(SRC_$(r))) $(DAEMON_SRC) $(MAINS)
 tidy: ## clang-tidy and cppcheck over the product's sources
-	@clang-tidy --quiet $(TIDY_SRC) -- $(CPPFLAGS) -std=gnu11 2>/dev/null | tee $(B)/tidy.log | grep -E 'warning:|error:' && exit 1 || echo "clang-tidy: clean"
+	@clang-tidy --quiet $(TIDY_SRC) -- $(CPPFLAGS) -I$(B)/gen -std=gnu11 2>/dev/null | tee $(B)/tidy.log | grep -E 'warning:|error:' && exit 1 || echo "clang-tidy: clean"
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --suppressions-list=tools/cppcheck.suppress \
 	  --error-exitcode=1 -D_GNU_SOURCE -DHOB_VERSION='""' -I. $(TIDY_SRC) && echo "cppcheck: clean"
 
