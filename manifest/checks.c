@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "base/cron.h"
 #include "base/limits.h"
 
 #include "base/banned.h"
@@ -293,4 +294,24 @@ enum hob_code check_date(struct judge *j, const char *value)
         return HOB_OK;
     return hob_fail(j->err, HOB_E_INVALID, "%s: '%s' is not a day; give one as \"2026-12-01\"", j->path,
                     show(value).text);
+}
+
+/* Times ---------------------------------------------------------------------------------------------------------- */
+
+enum hob_code check_cron(struct judge *j, const char *value)
+{
+    struct hob_cron cron;
+    struct hob_err e;
+    if (hob_cron_parse(value, &cron, &e) != HOB_OK)
+        return hob_fail(j->err, HOB_E_INVALID, "%s: %s", j->path, e.msg);
+    return HOB_OK;
+}
+
+enum hob_code check_span(struct judge *j, const char *value)
+{
+    uint32_t s;
+    struct hob_err e;
+    if (hob_span_parse(value, &s, &e) != HOB_OK)
+        return hob_fail(j->err, HOB_E_INVALID, "%s: %s", j->path, e.msg);
+    return HOB_OK;
 }

@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 static_assert(sizeof(enum scale_mode) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
+static_assert(sizeof(enum priority) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 
 /* The runtime that an entry's extension tells, or NULL. */
 static const char *runtime_of_entry(const char *entry)
@@ -125,6 +126,15 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
     if (code == HOB_OK && f.scale_min > f.scale_max)
         code = hob_fail(j->err, HOB_E_INVALID, "%s.scale.min: %u is more than scale.max, %u", j->path,
                         f.scale_min, f.scale_max);
+    for (size_t i = 0; code == HOB_OK && i < f.windows_n; i++)
+        if (f.windows[i].min > f.scale_max)
+            code = hob_fail(j->err, HOB_E_INVALID, "%s.scale.windows[%zu].min: %u is more than scale.max, %u",
+                            j->path, i, f.windows[i].min, f.scale_max);
+    if (code == HOB_OK && f.single_use && f.concurrency > 1)
+        code = hob_fail(
+            j->err, HOB_E_INVALID,
+            "%s.single_use: an instance for one invocation takes one at a time; leave out concurrency",
+            j->path);
     if (code == HOB_OK)
         code = check_env(j, &f);
     if (code == HOB_OK)

@@ -31,13 +31,15 @@ static void fill_strings(void *base, const struct key *k, const json_t *v)
     *AT(size_t, base, k->at_n) = n;
 }
 
-static void fill_routes(void *base, const struct key *k, const json_t *v)
+static void fill_objects(void *base, const struct key *k, const json_t *v)
 {
     size_t n = json_array_size(v);
-    struct route_config *list = hob_new_n(struct route_config, n);
-    for (size_t i = 0; i < n; i++)
-        fields_fill(&list[i], k->of, json_array_get(v, i));
-    *AT(struct route_config *, base, k->at) = list;
+    char *list = hob_calloc(n, k->of_bytes);
+    for (size_t i = 0; i < n; i++) {
+        fields_defaults(list + i * k->of_bytes, k->of);
+        fields_fill(list + i * k->of_bytes, k->of, json_array_get(v, i));
+    }
+    *AT(char *, base, k->at) = list;
     *AT(size_t, base, k->at_n) = n;
 }
 
@@ -81,8 +83,8 @@ static void fill_one(void *base, const struct key *k, const json_t *v)
     case KEY_STRINGS:
         fill_strings(base, k, v);
         break;
-    case KEY_ROUTES:
-        fill_routes(base, k, v);
+    case KEY_OBJECTS:
+        fill_objects(base, k, v);
         break;
     case KEY_VARS:
         fill_vars(base, k, v);
@@ -125,7 +127,7 @@ static void write_list(const void *base, const struct key *k, struct hob_jw *w)
             continue;
         }
         hob_jw_object(w);
-        fields_write(&(*AT_CONST(struct route_config *, base, k->at))[i], k->of, w);
+        fields_write(*AT_CONST(char *, base, k->at) + i * k->of_bytes, k->of, w);
         hob_jw_object_end(w);
     }
     hob_jw_array_end(w);
@@ -147,7 +149,7 @@ static void write_one(const void *base, const struct key *k, struct hob_jw *w)
         hob_jw_cstr(w, k->choices[*AT_CONST(uint32_t, base, k->at)]);
         break;
     case KEY_STRINGS:
-    case KEY_ROUTES:
+    case KEY_OBJECTS:
         write_list(base, k, w);
         break;
     case KEY_VARS:
@@ -186,11 +188,11 @@ static void copy_list(void *to, const void *from, const struct key *k)
         char **list = *AT(char **, to, k->at) = hob_new_n(char *, n);
         for (size_t i = 0; i < n; i++)
             list[i] = hob_strdup(old[i]);
-    } else if (k->type == KEY_ROUTES) {
-        const struct route_config *old = *AT_CONST(struct route_config *, from, k->at);
-        struct route_config *list = *AT(struct route_config *, to, k->at) = hob_new_n(struct route_config, n);
+    } else if (k->type == KEY_OBJECTS) {
+        const char *old = *AT_CONST(char *, from, k->at);
+        char *list = *AT(char *, to, k->at) = hob_calloc(n, k->of_bytes);
         for (size_t i = 0; i < n; i++)
-            fields_copy(&list[i], &old[i], k->of);
+            fields_copy(list + i * k->of_bytes, old + i * k->of_bytes, k->of);
     } else {
         const struct env_var *old = *AT_CONST(struct env_var *, from, k->at);
         struct env_var *list = *AT(struct env_var *, to, k->at) = hob_new_n(struct env_var, n);
@@ -224,8 +226,8 @@ static void free_list(void *base, const struct key *k)
     for (size_t i = 0; i < n; i++) {
         if (k->type == KEY_STRINGS) {
             free((*AT(char **, base, k->at))[i]);
-        } else if (k->type == KEY_ROUTES) {
-            fields_free(&(*AT(struct route_config *, base, k->at))[i], k->of);
+        } else if (k->type == KEY_OBJECTS) {
+            fields_free(*AT(char *, base, k->at) + i * k->of_bytes, k->of);
         } else {
             free((*AT(struct env_var *, base, k->at))[i].name);
             free((*AT(struct env_var *, base, k->at))[i].value);
@@ -245,7 +247,7 @@ void fields_free(void *base, const struct key_table *t)
         if (k->type == KEY_STRING) {
             free(*AT(char *, base, k->at));
             *AT(char *, base, k->at) = NULL;
-        } else if (k->type == KEY_STRINGS || k->type == KEY_ROUTES || k->type == KEY_VARS) {
+        } else if (k->type == KEY_STRINGS || k->type == KEY_OBJECTS || k->type == KEY_VARS) {
             free_list(base, k);
         }
     }

@@ -147,9 +147,9 @@ static enum hob_code judge_int(struct judge *j, const json_t *value, const struc
 
 static enum hob_code judge_list(struct judge *j, const json_t *value, const struct key *k)
 {
-    bool is_routes = k->type == KEY_ROUTES;
+    bool is_objects = k->type == KEY_OBJECTS;
     if (!json_is_array(value))
-        return fail_type(j, value, is_routes ? "a list of objects" : "a list of strings");
+        return fail_type(j, value, is_objects ? "a list of objects" : "a list of strings");
     size_t n = json_array_size(value);
     if (n > k->max)
         return hob_fail(j->err, HOB_E_TOO_LARGE, "%s: %zu entries are too many; give at most %u", j->path, n,
@@ -158,10 +158,10 @@ static enum hob_code judge_list(struct judge *j, const json_t *value, const stru
         size_t before = judge_enter_index(j, i);
         const json_t *item = json_array_get(value, i);
         struct key one = {.min = 1, .check = k->check, .choices = k->choices, .later = k->later, .max = 1024};
-        enum hob_code code = is_routes ? judge_object(j, item, k->of) : judge_string(j, item, &one);
+        enum hob_code code = is_objects ? judge_object(j, item, k->of) : judge_string(j, item, &one);
         if (code != HOB_OK)
             return code;
-        for (size_t e = 0; e < i && !is_routes; e++)
+        for (size_t e = 0; e < i && !is_objects; e++)
             if (strcmp(json_string_value(json_array_get(value, e)), json_string_value(item)) == 0)
                 return hob_fail(j->err, HOB_E_INVALID, "%s: \"%s\" is there twice", j->path,
                                 show(json_string_value(item)).text);
@@ -230,7 +230,7 @@ static enum hob_code judge_value(struct judge *j, const json_t *value, const str
     case KEY_BOOL:
         return json_is_boolean(value) ? HOB_OK : fail_type(j, value, "true or false");
     case KEY_STRINGS:
-    case KEY_ROUTES:
+    case KEY_OBJECTS:
         return judge_list(j, value, k);
     case KEY_OBJECT:
         return judge_keys(j, value, k->of, k->is_single);

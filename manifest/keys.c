@@ -5,6 +5,7 @@
 #include "base/banned.h"
 
 static const char *const modes[] = {"cost", "balanced", "latency", NULL};
+static const char *const priorities[] = {"low", "normal", "high", NULL};
 static const char *const engines[] = {"sandbox", NULL};
 static const char *const engines_later[] = {"docker", NULL};
 static const char *const kinds[] = {"auto", NULL};
@@ -21,6 +22,24 @@ static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DE
     }
 
 /* clang-format off */
+static const struct key window_array[] = {
+    {.name = "cron", .type = KEY_STRING, .min = 9, .max = 256, .check = check_cron, .is_required = true, FIELD(scale_window, cron),
+     .example = "\"0 8 * * 1-5\"", .help = "When it begins, in UTC: minute, hour, day of the month, month, day of the week."},
+    {.name = "for", .type = KEY_STRING, .min = 2, .max = 16, .check = check_span, .is_required = true, FIELD(scale_window, span),
+     .shape = "^[0-9]+[smhd]$", .example = "\"10h\"", .help = "How long it lasts: a whole number with s, m, h or d."},
+    {.name = "min", .type = KEY_INT, .min = 0, .max = HOB_MAX_INSTANCES, .fallback = 1, FIELD(scale_window, min), .is_required = true,
+     .example = "4", .help = "Instances that are kept meanwhile; of windows that overlap, the most."},
+};
+const struct key_table window_keys = KEYS(window_array);
+
+static const struct key recycle_array[] = {
+    {.name = "invocations", .type = KEY_INT, .min = 0, .max = 1000000000, .fallback = 0, FIELD(function_config, recycle_invocations),
+     .help = "Replaces an instance after so many; 0: never."},
+    {.name = "age_s", .type = KEY_INT, .min = 0, .max = 31536000, .fallback = 0, FIELD(function_config, recycle_age_s),
+     .help = "Replaces an instance that is that old, once it is idle; 0: never."},
+};
+static const struct key_table recycle_keys = KEYS(recycle_array);
+
 static const struct key scale_array[] = {
     {.name = "min", .type = KEY_INT, .min = 0, .max = HOB_MAX_INSTANCES, .fallback = 0, FIELD(function_config, scale_min),
      .help = "Instances that are kept even without requests."},
@@ -28,7 +47,9 @@ static const struct key scale_array[] = {
      .help = "Most instances at a time; requests beyond wait in the queue."},
     {.name = "mode", .type = KEY_CHOICE, .choices = modes, .fallback = SCALE_BALANCED, FIELD(function_config, scale_mode),
      .help = "What matters most: few instances (`cost`), short waits (`latency`), or both (`balanced`)."},
-    {.name = "windows", .type = KEY_LATER},
+    {.name = "windows", .type = KEY_OBJECTS, .of = &window_keys, .of_bytes = sizeof(struct scale_window), .max = 16,
+     FIELDS(function_config, windows), .example = "[{\"cron\": \"0 8 * * 1-5\", \"for\": \"10h\", \"min\": 4}]",
+     .help = "Times at which more than `min` are kept."},
     {.name = "target", .type = KEY_LATER},
 };
 static const struct key_table scale_keys = KEYS(scale_array);
@@ -85,7 +106,13 @@ static const struct key function_array[] = {
      .help = "Gives the secrets as environment variables, too."},
     {.name = "scale", .type = KEY_OBJECT, .of = &scale_keys, .example = "{\"min\": 0, \"max\": 40}",
      .help = "How many instances."},
-    {.name = "routes", .type = KEY_ROUTES, .of = &route_keys, .max = HOB_MAX_ROUTES_PER_FUNCTION, FIELDS(function_config, routes),
+    {.name = "priority", .type = KEY_CHOICE, .choices = priorities, .fallback = PRIORITY_NORMAL, FIELD(function_config, priority),
+     .help = "Who is refused first when the node is full: `low`, then `normal`; `high` waits until its own deadline."},
+    {.name = "recycle", .type = KEY_OBJECT, .of = &recycle_keys, .example = "{\"invocations\": 10000, \"age_s\": 86400}",
+     .help = "When an instance is replaced by a fresh one."},
+    {.name = "single_use", .type = KEY_BOOL, FIELD(function_config, single_use),
+     .help = "A fresh instance for every invocation: nothing of one is seen by another."},
+    {.name = "routes", .type = KEY_OBJECTS, .of = &route_keys, .of_bytes = sizeof(struct route_config), .max = HOB_MAX_ROUTES_PER_FUNCTION, FIELDS(function_config, routes),
      .example = "[{\"path\": \"/checkout/:id\"}]", .help = "Paths at the server's root; `/fn/APP/FUNCTION/` works without."},
     {.name = "bindings", .type = KEY_LATER}, {.name = "egress", .type = KEY_LATER}, {.name = "async", .type = KEY_LATER},
     {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},   {.name = "image", .type = KEY_LATER},

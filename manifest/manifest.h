@@ -7,6 +7,12 @@
 #include "base/json.h"
 
 enum scale_mode { SCALE_COST, SCALE_BALANCED, SCALE_LATENCY };
+enum priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH };
+
+struct scale_window { /* from each time of `cron` (UTC) on, for `span`: at least `min` instances */
+    char *cron, *span;
+    uint32_t min;
+};
 
 struct route_config {
     char *host;     /* lower-case, "*.shop.example" allowed, NULL: any */
@@ -37,6 +43,12 @@ struct function_config {
     uint32_t queue_max;            /* default 1,000 */
     uint32_t scale_min, scale_max; /* default 0, 100 */
     enum scale_mode scale_mode;
+    struct scale_window *windows;
+    size_t windows_n;
+    enum priority priority;       /* who is refused first when the node is full */
+    uint32_t recycle_invocations; /* an instance is replaced after so many; 0: never */
+    uint32_t recycle_age_s;       /* and when it is that old; 0: never */
+    bool single_use;              /* a fresh instance for every invocation */
     struct route_config *routes;
     size_t routes_n;
     struct env_var *vars; /* "vars" of hob.json merged with what `hob env` set */

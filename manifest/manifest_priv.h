@@ -12,7 +12,7 @@ enum key_type {
     KEY_CHOICE,  /* one of `choices`; field: unsigned enum, the index; or none */
     KEY_STRINGS, /* list of strings; fields: char ** and size_t */
     KEY_OBJECT,  /* keys of `of`, in the same struct */
-    KEY_ROUTES,  /* list of objects with the keys of `of`; fields: struct route_config * and size_t */
+    KEY_OBJECTS, /* list of objects with the keys of `of`, `of_bytes` each; fields: their array and size_t */
     KEY_VARS,    /* NAME: string; fields: struct env_var * and size_t */
     KEY_MAP,     /* NAME: object with the keys of `of` */
     KEY_LATER,   /* known, not supported yet */
@@ -33,6 +33,7 @@ struct key {
     const char *const *choices; /* NULL-ended */
     const char *const *later;   /* choices that are known but not supported yet, NULL-ended, or NULL */
     const struct key_table *of;
+    size_t of_bytes; /* KEY_OBJECTS: size of the struct that one of the list is kept in */
     bool is_required;
     bool has_field; /* `at` and `at_n` are set */
     bool is_single; /* KEY_OBJECT: only single values of `of` may stand here ("defaults") */
@@ -46,7 +47,7 @@ struct key_table {
     size_t n;
 };
 
-extern const struct key_table root_keys, function_keys, route_keys;
+extern const struct key_table root_keys, function_keys, route_keys, window_keys;
 
 struct judge {
     char path[256]; /* "functions.checkout.scale.max"; cut when longer */
@@ -76,6 +77,8 @@ enum hob_code check_date(struct judge *j, const char *value);
 enum hob_code check_route_path(struct judge *j, const char *value);
 enum hob_code check_host(struct judge *j, const char *value);
 enum hob_code check_origin(struct judge *j, const char *value);
+enum hob_code check_cron(struct judge *j, const char *value);
+enum hob_code check_span(struct judge *j, const char *value);
 /* NULL, or the reason for which the platform keeps the name for itself. */
 const char *var_name_reserved(const char *name);
 

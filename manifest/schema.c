@@ -34,7 +34,7 @@ static void schema_list(struct hob_jw *w, const struct key *k)
     hob_jw_kint(w, "maxItems", k->max);
     hob_jw_key(w, "items");
     hob_jw_object(w);
-    if (k->type == KEY_ROUTES)
+    if (k->type == KEY_OBJECTS)
         schema_object(w, k->of, false);
     else if (k->choices)
         schema_choices(w, k);
@@ -86,7 +86,7 @@ static void schema_key(struct hob_jw *w, const struct key *k)
         hob_jw_kcstr(w, "default", k->choices[k->fallback]);
         break;
     case KEY_STRINGS:
-    case KEY_ROUTES:
+    case KEY_OBJECTS:
         schema_list(w, k);
         break;
     case KEY_OBJECT:
@@ -159,7 +159,7 @@ static void type_text(const struct key *k, char *out, size_t n)
     case KEY_STRINGS:
         (void)snprintf(out, n, "list of strings, up to %u", k->max);
         break;
-    case KEY_ROUTES:
+    case KEY_OBJECTS:
         (void)snprintf(out, n, "list of objects, up to %u", k->max);
         break;
     case KEY_VARS:
@@ -254,6 +254,12 @@ enum hob_code manifest_reference_write(struct hob_buf *out)
     code = code == HOB_OK ? reference_table(out, "", &function_keys) : code;
     code = code == HOB_OK ? hob_buf_addf(out, "\n## A route\n\n`functions.NAME.routes[N].KEY`.\n\n") : code;
     code = code == HOB_OK ? reference_table(out, "", &route_keys) : code;
+    code = code == HOB_OK
+               ? hob_buf_addf(
+                     out, "\n## A window\n\n`functions.NAME.scale.windows[N].KEY`; docs/autoscaling.md says "
+                          "what windows are for.\n\n")
+               : code;
+    code = code == HOB_OK ? reference_table(out, "", &window_keys) : code;
     code = code == HOB_OK ? hob_buf_add(out, tail, sizeof tail - 1) : code;
     code =
         code == HOB_OK

@@ -198,10 +198,55 @@ static void keys_of_later_are_not_supported_yet(void **state)
                     "functions.checkout.kind \"http\" is not supported yet");
     refuse_function("\"routes\":[{\"path\":\"/a\",\"auth\":\"user\"}]", HOB_E_UNSUPPORTED,
                     "functions.checkout.routes[0].auth is not supported yet");
-    refuse_function("\"scale\":{\"windows\":[]}", HOB_E_UNSUPPORTED,
-                    "functions.checkout.scale.windows is not supported yet");
+    refuse_function("\"scale\":{\"target\":1}", HOB_E_UNSUPPORTED,
+                    "functions.checkout.scale.target is not supported yet");
     refuse("{\"app\":\"s\",\"public\":\"p\",\"functions\":{\"a\":{\"entry\":\"a.py\"}}}", NULL,
            HOB_E_UNSUPPORTED, "public is not supported yet");
+}
+
+static void windows_are_judged_kept_and_copied(void **state)
+{
+    (void)state;
+#define WINDOW(text) "\"scale\":{\"max\":5,\"windows\":[" text "]}"
+    refuse_function(WINDOW("{\"cron\":\"0 25 * * *\",\"for\":\"1h\",\"min\":1}"), HOB_E_INVALID,
+                    "functions.checkout.scale.windows[0].cron: cron: '25' is no hour");
+    refuse_function(WINDOW("{\"cron\":\"0 8 * * *\",\"for\":\"8\",\"min\":1}"), HOB_E_INVALID,
+                    "functions.checkout.scale.windows[0].for:");
+    refuse_function(WINDOW("{\"cron\":\"0 8 * * *\",\"for\":\"8h\"}"), HOB_E_INVALID, "min");
+    refuse_function(WINDOW("{\"cron\":\"0 8 * * *\",\"for\":\"8h\",\"min\":6}"), HOB_E_INVALID,
+                    "functions.checkout.scale.windows[0].min: 6 is more than scale.max, 5");
+    refuse_function("\"single_use\":true,\"concurrency\":2", HOB_E_INVALID, "single_use");
+    refuse_function("\"priority\":\"hihg\"", HOB_E_INVALID, "did you mean \"high\"?");
+    struct hob_err err;
+    struct manifest *m = manifest_parse(
+        HOB_STR(
+            "{\"app\":\"shop\",\"functions\":{\"f\":{\"entry\":\"a.py\",\"priority\":\"low\",\"single_use\":true,"
+            "\"recycle\":{\"invocations\":7,\"age_s\":60}," WINDOW(
+                "{\"cron\":\"0 8 * * 1-5\",\"for\":\"8h\",\"min\":5},"
+                "{\"cron\":\"0 0 * * *\",\"for\":\"5m\",\"min\":0}") "}}}"),
+        NULL, &err);
+    assert_non_null(m);
+    hob_auto_buf struct hob_buf text;
+    struct hob_jw w;
+    hob_buf_init(&text, 1 << 16);
+    hob_jw_init(&w, &text);
+    function_config_write(&m->functions[0], &w);
+    struct function_config *read = function_config_read(hob_buf_str(&text), &err);
+    assert_non_null(read);
+    struct function_config *copy = function_config_copy(read);
+    function_config_free(read);
+    manifest_free(m);
+    assert_int_equal(copy->windows_n, 2);
+    assert_string_equal(copy->windows[0].cron, "0 8 * * 1-5");
+    assert_string_equal(copy->windows[0].span, "8h");
+    assert_int_equal(copy->windows[0].min, 5);
+    assert_string_equal(copy->windows[1].span, "5m");
+    assert_int_equal(copy->windows[1].min, 0);
+    assert_int_equal(copy->priority, PRIORITY_LOW);
+    assert_int_equal(copy->recycle_invocations, 7);
+    assert_int_equal(copy->recycle_age_s, 60);
+    assert_true(copy->single_use);
+    function_config_free(copy);
 }
 
 static void numbers_are_bounded_at_plus_and_minus_one(void **state)
@@ -518,7 +563,8 @@ static void a_configuration_survives_write_read_and_copy(void **state)
         b,
         "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"memory_mb\":128,\"timeout_ms\":10000,"
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
-        "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\"},"
+        "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"windows\":[]},"
+        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,"
         "\"routes\":[]}");
 }
 
@@ -587,6 +633,7 @@ int main(void)
         cmocka_unit_test(overlays_are_judged_even_when_not_chosen),
         cmocka_unit_test(unknown_keys_are_refused_with_a_suggestion),
         cmocka_unit_test(keys_of_later_are_not_supported_yet),
+        cmocka_unit_test(windows_are_judged_kept_and_copied),
         cmocka_unit_test(numbers_are_bounded_at_plus_and_minus_one),
         cmocka_unit_test(wrong_types_say_path_value_and_what_is_right),
         cmocka_unit_test(entries_stay_below_the_project),
