@@ -30,9 +30,20 @@ HOB_MUST_USE struct dispatcher *dispatcher_start(const struct dispatcher_options
 /* No new invocations (503 shutting_down); running ones get grace_ms; then every instance is stopped; then `closed`. */
 void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
 
+enum start_kind { /* where the instance of an invocation came from */
+    START_NONE,   /* it never had one */
+    START_WARM,   /* it was there and ready */
+    START_COLD,   /* built from nothing for this request */
+    START_POOLED, /* likewise, but out of a pool of prepared processes */
+    START_THAWED, /* it was there, frozen */
+    START_KINDS_
+};
+extern const char *const start_kind_names[START_KINDS_];
+
 struct invocation_times { /* microseconds; a phase that did not happen is 0 */
     uint64_t queue_us, start_us, init_us, run_us;
-    bool is_cold;
+    bool is_cold; /* waited for a new instance: COLD or POOLED */
+    enum start_kind kind;
 };
 struct invocation_events {
     /* `fields` is a pairs block of names and values, not yet judged as HTTP (the gateway does that). */

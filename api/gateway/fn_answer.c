@@ -21,7 +21,7 @@ static double ms(uint64_t us)
     return (double)us / 1000.0;
 }
 
-/* Server-Timing and X-Hob-Version; `text` must live as long as the fields. */
+/* Server-Timing, X-Hob-Version and X-Hob-Start; `text` must live as long as the fields. */
 static void add_timing(struct call *c, struct http_field *fields, size_t *n, char text[TIMING_CHARS],
                        char number[NUMBER_CHARS])
 {
@@ -33,6 +33,8 @@ static void add_timing(struct call *c, struct http_field *fields, size_t *n, cha
     add(fields, n, HOB_STR("Server-Timing"), hob_str_n(text, (size_t)k));
     k = snprintf(number, NUMBER_CHARS, "%u", c->version);
     add(fields, n, HOB_STR("X-Hob-Version"), hob_str_n(number, (size_t)k));
+    if (t->kind != START_NONE)
+        add(fields, n, HOB_STR("X-Hob-Start"), hob_str(start_kind_names[t->kind]));
 }
 
 /* ---- refusals ---- */

@@ -34,7 +34,7 @@ struct fn_target { /* what was found */
     struct hob_str base_path, path, qualifier;
 };
 
-enum { CORS_FIELDS_MAX = 5, ANSWER_FIELDS_MORE = CORS_FIELDS_MAX + 3 };
+enum { CORS_FIELDS_MAX = 5, ANSWER_FIELDS_MORE = CORS_FIELDS_MAX + 4 };
 
 /* fn_request.c: writes target, fields and extras into the gateway's scratch buffers. */
 HOB_MUST_USE enum hob_code fn_request_write(struct gateway *g, struct http_exchange *x,

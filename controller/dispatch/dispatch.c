@@ -238,6 +238,8 @@ void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *c
     }
 }
 
+const char *const start_kind_names[START_KINDS_] = {"none", "warm", "cold", "pooled", "thawed"};
+
 const uint64_t dispatcher_bucket_us[DISPATCHER_BUCKETS] = {
     1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000, UINT64_MAX};
 

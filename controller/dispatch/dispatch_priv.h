@@ -111,6 +111,8 @@ struct instance {
     uint64_t asked_us, started_us, launch_us, ready_us, idle_us, drain_by_us, ping_us;
     unsigned pings_missed;
     uint64_t invocations;
+    bool is_pooled;  /* its process came out of a pool */
+    bool was_thawed; /* for the invocation that comes next; whoever dispatches that takes it back */
     bool is_exit_expected; /* we asked for it */
     bool is_leaving;       /* its process is gone or going: no new invocation */
     struct hob_err why;    /* what its invocations are told when it ends before them */

@@ -213,13 +213,16 @@ void invocation_refused(struct invocation *i)
 
 /* ---- dispatch ---- */
 
-static void note_cold(struct invocation *i, const struct instance *inst)
+static void note_cold(struct invocation *i, struct instance *inst)
 {
     uint64_t waited = i->dispatched_us > i->received_us ? i->dispatched_us - i->received_us : 0;
-    i->times = (struct invocation_times){.queue_us = waited};
+    i->times =
+        (struct invocation_times){.queue_us = waited, .kind = inst->was_thawed ? START_THAWED : START_WARM};
+    inst->was_thawed = false;
     if (inst->invocations > 1 || inst->ready_us < i->queued_us)
         return;
     i->times.is_cold = true;
+    i->times.kind = inst->is_pooled ? START_POOLED : START_COLD;
     i->times.start_us = inst->started_us - inst->asked_us;
     i->times.init_us = inst->ready_us - inst->started_us;
     uint64_t cold = i->times.start_us + i->times.init_us;
