@@ -11,7 +11,9 @@
  *                            arg (repeated: argv) env.NAME memory_mb cpu_percent
  *                            cpu_weight pids_max nofile_max tmp_bytes tmp_inodes
  *                            fsize_bytes log_lines(0: stdout and stderr are not wanted)
- *  STARTED     runner->hobd  instance pid launch_us                                        hobd's end of the channel
+ *                            pool_max(sandboxes of this kind to keep ready, at most; 0)
+ *  STARTED     runner->hobd  instance pid launch_us pool(hit: was started ahead; miss: none  hobd's end of the channel
+ *                            was ready; none: kinds like it are not kept)
  *  FAILED      runner->hobd  instance code(enum hob_code) reason message   a START that came to nothing; final
  *  FREEZE THAW hobd->runner  instance                         answered by STATE or ignored when it is gone
  *  STATE       runner->hobd  instance state(frozen|running)

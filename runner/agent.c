@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "runner/engine.h"
 #include "runner/instance.h"
+#include "runner/stems.h"
 #include "runner/uplink.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
     FILES_OWN = 64,         /* link, launcher, loop, and some to spare */
     FILES_PER_INSTANCE = 6, /* while it starts; 2 later */
     INSTANCES_MAX = 100000,
+    STEMS_MAX = 64,
 };
 
 enum agent_state { AGENT_WARMING, AGENT_DIALING, AGENT_SERVING, AGENT_ENDED };
@@ -36,6 +38,7 @@ struct agent {
     enum agent_state state;
     uv_timer_t warm;
     struct engine *engine;
+    struct stems *stems;
     struct uplink *uplink;
     struct entry *instances;
     uint64_t started_n;
@@ -90,8 +93,12 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
         hob_log(HOB_LOG_ERROR, "link.start", "instance=%llu: not a new id; ignored", (unsigned long long)id);
         return;
     }
-    struct instance_options o = {
-        .loop = a->loop, .uplink = a->uplink, .engine = a->engine, .ended = on_ended, .ctx = a};
+    struct instance_options o = {.loop = a->loop,
+                                 .uplink = a->uplink,
+                                 .engine = a->engine,
+                                 .stems = a->stems,
+                                 .ended = on_ended,
+                                 .ctx = a};
     struct instance *i = NULL;
     if (HASH_COUNT(a->instances) >= a->instances_max)
         (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "node_full",
@@ -123,12 +130,15 @@ static void check_add(struct hob_pairs_writer *w, struct hob_str line)
 
 static void agent_doctor(struct agent *a)
 {
-    char own[160];
+    char own[160], pool[512];
     (void)snprintf(own, sizeof own,
                    "ok runner: hob-runner %s on node %.64s, %u instances now, %llu since start", HOB_VERSION,
                    a->o.node, HASH_COUNT(a->instances), (unsigned long long)a->started_n);
     struct hob_pairs_writer *w = uplink_begin(a->uplink, HOB_LINK_DOCTOR);
     check_add(w, hob_str(own));
+    memcpy(pool, "ok ", 3);
+    stems_describe(a->stems, pool + 3, sizeof pool - 3);
+    check_add(w, hob_str(pool));
     if (a->engine->ops->is_up(a->engine))
         check_add(w, HOB_STR("ok launcher: connected"));
     struct hob_str rest = hob_str(a->engine->ops->probe(a->engine));
@@ -156,6 +166,7 @@ static void agent_end(struct agent *a, int exit_code)
         instance_abandon(e->instance);
         free(e);
     }
+    stems_close(a->stems);
     a->engine->ops->close(a->engine); /* the launcher kills and removes what it launched for us */
 }
 
@@ -255,7 +266,19 @@ static unsigned count_instances_max(void)
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur <= FILES_OWN)
         return 1;
     rlim_t n = (files.rlim_cur - FILES_OWN) / FILES_PER_INSTANCE;
+    n = n > 2 * (rlim_t)STEMS_MAX ? n - STEMS_MAX : n;
     return (unsigned)(n < INSTANCES_MAX ? n : INSTANCES_MAX);
+}
+
+/* HOB_POOL in the environment: how many sandboxes are kept ahead at most; 0: none. */
+static unsigned count_stems_max(void)
+{
+    const char *text =
+        getenv("HOB_POOL"); /* NOLINT(concurrency-mt-unsafe): nothing changes the environment */
+    uint64_t n = STEMS_MAX;
+    if (text && !hob_str_u64(hob_str(text), &n))
+        hob_log(HOB_LOG_WARN, "runner.pool", "HOB_POOL='%.40s': a number from 0 to %d", text, STEMS_MAX);
+    return (unsigned)(n < STEMS_MAX ? n : STEMS_MAX);
 }
 
 /* ---- door ---- */
@@ -271,6 +294,7 @@ struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
     a->warm.data = a;
     (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);
     a->engine = engine_sandbox_new(loop, o->launcher_path, &events, a);
+    a->stems = stems_new(loop, a->engine, count_stems_max());
     return a;
 }
 

@@ -1,8 +1,14 @@
 #include "runner/engine.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
 
 enum { EXIT_SIGNAL_BASE = 128, SIGNALS_MAX = 64, EXIT_CANNOT_START = 127, EXIT_KILLED = 9 };
 
@@ -42,4 +48,43 @@ void engine_exit_describe(struct engine_exit *e, int wait_status, uint32_t oom_k
         describe_signal(e, memory_mb);
     else
         describe_status(e, oom_kills, memory_mb);
+}
+
+int64_t engine_pid_of(int pidfd)
+{
+    char path[40], text[512];
+    (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    hob_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *at = strstr(text, "\nPid:");
+    return at ? strtoll(at + 5, NULL, 10) : 0;
+}
+
+enum hob_code engine_code_of(int errnum)
+{
+    switch (errnum) {
+    case EINVAL:
+    case E2BIG:
+    case ENAMETOOLONG:
+        return HOB_E_INVALID;
+    case ENOENT:
+        return HOB_E_NOT_FOUND;
+    case ENOSPC:
+    case EDQUOT:
+        return HOB_E_NO_SPACE;
+    case EAGAIN:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case EBUSY:
+        return HOB_E_UNAVAILABLE;
+    case ENOSYS:
+    case EOPNOTSUPP:
+        return HOB_E_UNSUPPORTED;
+    default:
+        return HOB_E_INTERNAL;
+    }
 }

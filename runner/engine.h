@@ -20,6 +20,7 @@ struct engine_spec {
     uint32_t argc, envc;
     uint32_t memory_mb, cpu_percent, cpu_weight, pids_max, nofile_max, tmp_inodes;
     uint64_t tmp_bytes, fsize_bytes;
+    bool is_stem; /* started before it is known for whom: digest "", to be assigned */
     int channel_fd, stdout_fd, stderr_fd, stdin_fd; /* takes; stdin_fd may be -1 */
 };
 struct engine_usage {
@@ -46,6 +47,10 @@ struct engine_events {
 struct engine_ops {
     struct engine_run *(*start)(struct engine *e, const struct engine_spec *spec,
                                 const struct engine_listener *l, void *ctx);
+    /* A stem that was launched becomes what `spec` says (digest, memory_mb, cpu_*, pids_max; no descriptors), and from
+     * now on tells the new listener, beginning with launched or failed. After failed the stem is gone, too. */
+    void (*assign)(struct engine_run *r, const struct engine_spec *spec, const struct engine_listener *l,
+                   void *ctx);
     void (*stop)(struct engine_run *r, uint32_t grace_ms); /* SIGTERM now, the end after grace_ms */
     void (*freeze)(struct engine_run *r); /* answered by frozen, or by nothing when it ends */
     void (*thaw)(struct engine_run *r);
@@ -63,5 +68,9 @@ struct engine {
 /* The sandbox engine: hob-launcher at `launcher_path`. Returns owned; dials by itself and again when it is lost. */
 struct engine *engine_sandbox_new(uv_loop_t *loop, const char *launcher_path,
                                   const struct engine_events *events, void *ctx);
+/* What a launcher's errno means for whoever asked. */
+enum hob_code engine_code_of(int errnum);
+/* The process that a pidfd names, in this process's pid namespace; 0: it is gone. */
+int64_t engine_pid_of(int pidfd);
 /* How an end is told: from waitpid's status of pid 1 (which exits with 128 + N for a program killed by signal N). */
 void engine_exit_describe(struct engine_exit *e, int wait_status, uint32_t oom_kills, uint32_t memory_mb);

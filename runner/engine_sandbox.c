@@ -2,7 +2,8 @@
  *
  * Flow of the engine: DOWN (dials with back-off) -> PROBING -> UP, and back to DOWN whenever the connection is lost or
  * the launcher stops answering; then every run is reported. CLOSING ends it from anywhere.
- * Flow of a run: LAUNCHING -> RUNNING -> gone, or LAUNCHING -> gone, or REFUSED -> gone (started while not UP). */
+ * Flow of a run: LAUNCHING -> RUNNING -> gone, or LAUNCHING -> gone, or REFUSED -> gone (started while not UP);
+ * a stem: LAUNCHING -> RUNNING -> ASSIGNING -> RUNNING, or ASSIGNING -> LEFT (told as failed, being stopped) -> gone. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ enum {
 };
 
 enum engine_state { ENGINE_DOWN, ENGINE_PROBING, ENGINE_UP, ENGINE_CLOSING };
-enum run_state { RUN_LAUNCHING, RUN_RUNNING, RUN_REFUSED };
+enum run_state { RUN_LAUNCHING, RUN_RUNNING, RUN_REFUSED, RUN_ASSIGNING, RUN_LEFT };
 
 struct sandbox {
     struct engine base;
@@ -60,6 +61,7 @@ struct engine_run {
     uint64_t asked_us;
     uint8_t ops[OPS_MAX]; /* questions in the order in which they will be answered */
     unsigned ops_n;
+    int64_t pid;
     struct engine_listener listener;
     void *ctx;
 };
@@ -69,6 +71,7 @@ static void on_watch(uv_timer_t *timer);
 static void on_refuse(uv_timer_t *timer);
 static void on_message(void *ctx, struct hob_str msg, const int *fds, size_t fds_n);
 static void on_lost(void *ctx, const struct hob_err *err);
+static void engine_ask(struct sandbox *e, unsigned op, uint64_t id, uint32_t grace_ms);
 
 /* ---- steps: runs ---- */
 
@@ -88,8 +91,29 @@ static void run_fail(struct engine_run *r, const struct hob_err *err)
     listener.failed(ctx, err);
 }
 
+/* The listener has heard its last; the sandbox's end is still to come. */
+static void run_leave(struct engine_run *r, const struct hob_err *err)
+{
+    struct engine_listener listener = r->listener;
+    void *ctx = r->ctx;
+    r->state = RUN_LEFT;
+    engine_ask(r->engine, HOB_LAUNCH_STOP, r->id, 0);
+    listener.failed(ctx, err);
+}
+
 static void run_exit(struct engine_run *r, const struct engine_exit *exit)
 {
+    if (r->state == RUN_LEFT) {
+        run_free(r);
+        return;
+    }
+    if (r->state == RUN_ASSIGNING) {
+        struct hob_err err;
+        (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "stem_died", "the sandbox made ahead ended: %s",
+                              exit->message);
+        run_fail(r, &err);
+        return;
+    }
     struct engine_listener listener = r->listener;
     void *ctx = r->ctx;
     run_free(r);
@@ -119,19 +143,6 @@ static void runs_lose(struct sandbox *e)
     }
 }
 
-static int64_t pidfd_pid(int pidfd)
-{
-    char path[40], text[512];
-    (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
-    hob_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    const char *at = strstr(text, "\nPid:");
-    return at ? strtoll(at + 5, NULL, 10) : 0;
-}
-
 static void take_usage(struct engine_usage *to, const struct hob_launch_usage *from)
 {
     *to = (struct engine_usage){.cpu_us = from->cpu_us,
@@ -141,40 +152,19 @@ static void take_usage(struct engine_usage *to, const struct hob_launch_usage *f
                                 .pids_denied = from->pids_denied};
 }
 
-static enum hob_code code_of_errno(int errnum)
-{
-    switch (errnum) {
-    case EINVAL:
-    case E2BIG:
-    case ENAMETOOLONG:
-        return HOB_E_INVALID;
-    case ENOENT:
-        return HOB_E_NOT_FOUND;
-    case ENOSPC:
-    case EDQUOT:
-        return HOB_E_NO_SPACE;
-    case EAGAIN:
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
-    case EBUSY:
-        return HOB_E_UNAVAILABLE;
-    case ENOSYS:
-    case EOPNOTSUPP:
-        return HOB_E_UNSUPPORTED;
-    default:
-        return HOB_E_INTERNAL;
-    }
-}
-
 static void run_answer_failed(struct engine_run *r, unsigned op, const struct hob_launch_reply *a)
 {
-    if (r->state == RUN_LAUNCHING) {
+    if (r->state == RUN_LEFT)
+        return;
+    if (r->state == RUN_LAUNCHING || (r->state == RUN_ASSIGNING && op == HOB_LAUNCH_ASSIGN)) {
         struct hob_err err;
-        (void)hob_fail_reason(&err, code_of_errno(a->errnum), "launch_failed", "%.200s",
+        (void)hob_fail_reason(&err, engine_code_of(a->errnum), "launch_failed", "%.200s",
                               a->text[0] ? a->text : hob_errno_text(a->errnum));
         err.errnum = a->errnum;
-        run_fail(r, &err);
+        if (r->state == RUN_LAUNCHING)
+            run_fail(r, &err);
+        else
+            run_leave(r, &err);
         return;
     }
     hob_log(HOB_LOG_WARN, "sandbox.refused", "run=%llu errno=%d %.200s", (unsigned long long)r->id, a->errnum,
@@ -186,6 +176,13 @@ static void run_answer_failed(struct engine_run *r, unsigned op, const struct ho
 static void run_answer_done(struct engine_run *r, unsigned op, const struct hob_launch_reply *a)
 {
     struct engine_usage usage;
+    if (op == HOB_LAUNCH_ASSIGN && r->state == RUN_ASSIGNING) {
+        r->state = RUN_RUNNING;
+        r->listener.launched(r->ctx, r->pid, hob_now_us() - r->asked_us);
+        return;
+    }
+    if (r->state != RUN_RUNNING)
+        return;
     if (op == HOB_LAUNCH_FREEZE || op == HOB_LAUNCH_THAW) {
         r->is_frozen = op == HOB_LAUNCH_FREEZE;
         r->listener.frozen(r->ctx, r->is_frozen);
@@ -199,7 +196,8 @@ static void run_launched(struct engine_run *r, int pidfd)
 {
     r->state = RUN_RUNNING;
     uint64_t launch_us = hob_now_us() - r->asked_us;
-    r->listener.launched(r->ctx, pidfd >= 0 ? pidfd_pid(pidfd) : 0, launch_us);
+    r->pid = pidfd >= 0 ? engine_pid_of(pidfd) : 0;
+    r->listener.launched(r->ctx, r->pid, launch_us);
 }
 
 static void run_ended(struct engine_run *r, const struct hob_launch_reply *a)
@@ -325,7 +323,8 @@ static void engine_watch(struct sandbox *e)
     bool is_late = e->state == ENGINE_PROBING && hob_now_ms() - e->asked_ms > ANSWER_MS;
     uint64_t now_us = hob_now_us();
     for (struct engine_run *r = e->runs; r && !is_late; r = r->hh.next)
-        is_late = r->state == RUN_LAUNCHING && now_us - r->asked_us > (uint64_t)ANSWER_MS * 1000;
+        is_late = (r->state == RUN_LAUNCHING || r->state == RUN_ASSIGNING) &&
+                  now_us - r->asked_us > (uint64_t)ANSWER_MS * 1000;
     if (is_late)
         engine_down(e, "hob-launcher does not answer");
 }
@@ -395,6 +394,7 @@ static bool send_launch(struct sandbox *e, const struct engine_run *r, const str
     struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
                                    .op = HOB_LAUNCH_LAUNCH,
                                    .id = r->id,
+                                   .flags = spec->is_stem ? HOB_LAUNCH_STEM : 0,
                                    .memory_mb = spec->memory_mb,
                                    .cpu_percent = spec->cpu_percent,
                                    .cpu_weight = spec->cpu_weight,
@@ -464,6 +464,27 @@ static void run_ask(struct engine_run *r, unsigned op, uint32_t grace_ms)
     engine_ask(r->engine, op, r->id, grace_ms);
 }
 
+static void sandbox_assign(struct engine_run *r, const struct engine_spec *spec,
+                           const struct engine_listener *l, void *ctx)
+{
+    HOB_ASSERT(r->state == RUN_RUNNING && r->ops_n < OPS_MAX && strlen(spec->digest) == 64);
+    struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
+                                   .op = HOB_LAUNCH_ASSIGN,
+                                   .id = r->id,
+                                   .memory_mb = spec->memory_mb,
+                                   .cpu_percent = spec->cpu_percent,
+                                   .cpu_weight = spec->cpu_weight,
+                                   .pids_max = spec->pids_max};
+    memcpy(q.digest, spec->digest, strlen(spec->digest));
+    r->listener = *l;
+    r->ctx = ctx;
+    r->memory_mb = spec->memory_mb;
+    r->asked_us = hob_now_us();
+    r->state = RUN_ASSIGNING;
+    r->ops[r->ops_n++] = HOB_LAUNCH_ASSIGN;
+    hob_msgsock_send(r->engine->sock, hob_str_n(&q, sizeof q), NULL, 0);
+}
+
 static void sandbox_stop(struct engine_run *r, uint32_t grace_ms)
 {
     run_ask(r, HOB_LAUNCH_STOP, grace_ms);
@@ -524,6 +545,7 @@ struct engine *engine_sandbox_new(uv_loop_t *loop, const char *launcher_path,
                                   const struct engine_events *events, void *ctx)
 {
     static const struct engine_ops ops = {.start = sandbox_start,
+                                          .assign = sandbox_assign,
                                           .stop = sandbox_stop,
                                           .freeze = sandbox_freeze,
                                           .thaw = sandbox_thaw,

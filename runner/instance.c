@@ -1,25 +1,21 @@
 /* Life of an instance, a table of state and event with every cell written (below):
  *
- *   START -> LAUNCHING -> RUNNING <-> FROZEN
+ *   START -> LAUNCHING -> RUNNING <-> FROZEN     (LAUNCHING: a stem is assigned; should that fail, a cold start)
  *               |  \         |          |
  *            FAILED  `----> STOPPING <--'      every state but LAUNCHING ends in EXITED
  *
  * hobd hears STARTED or FAILED once, and after STARTED exactly one EXITED, behind the last LOG. */
 #include "runner/instance.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "runner/instance_spec.h"
 #include "runner/logpump.h"
-
-enum { CHANNEL_BUFFER_BYTES = 256 * 1024 };
+#include "runner/streams.h"
 
 enum state { LAUNCHING, RUNNING, FROZEN, STOPPING, STATES };
 enum event {
@@ -41,10 +37,13 @@ struct instance {
     uint64_t id;
     enum state state;
     struct engine_run *run;
-    struct log_pump *logs; /* NULL: not wanted */
-    int channel_fd;        /* hobd's end, until STARTED */
-    bool is_stop_asked;    /* while LAUNCHING */
-    bool may_be_frozen;    /* a FREEZE is out and no THAWED came since */
+    struct log_pump *logs;      /* NULL: not wanted */
+    struct instance_spec *spec; /* until STARTED */
+    enum stems_answer pool;
+    bool is_from_stem;
+    int channel_fd;     /* hobd's end, until STARTED */
+    bool is_stop_asked; /* while LAUNCHING */
+    bool may_be_frozen; /* a FREEZE is out and no THAWED came since */
     uint32_t grace_ms;
 };
 
@@ -61,13 +60,33 @@ struct happening { /* what came with the event; the field that its row names */
     };
 };
 
+static const char *const pool_words[] = {[STEMS_NONE] = "none", [STEMS_MISS] = "miss", [STEMS_HIT] = "hit"};
+
+static enum hob_code start_cold(struct instance *i, int stdin_fd, struct hob_err *err);
+
 /* ---- steps ---- */
+
+static void forget_spec(struct instance *i)
+{
+    if (i->spec)
+        instance_spec_done(i->spec);
+    free(i->spec);
+    i->spec = NULL;
+}
+
+static void forget_streams(struct instance *i)
+{
+    if (i->logs)
+        log_pump_close(i->logs);
+    i->logs = NULL;
+    hob_close_p(&i->channel_fd);
+    i->channel_fd = -1;
+}
 
 static void instance_free(struct instance *i)
 {
-    log_pump_close(i->logs);
-    if (i->channel_fd >= 0)
-        (void)close(i->channel_fd);
+    forget_streams(i);
+    forget_spec(i);
     free(i);
 }
 
@@ -99,6 +118,8 @@ static void say_started(struct instance *i, const struct happening *h)
     struct hob_pairs_writer *w = begin(i, HOB_LINK_STARTED);
     hob_pairs_add_u64(w, "pid", (uint64_t)h->pid);
     hob_pairs_add_u64(w, "launch_us", h->launch_us);
+    hob_pairs_add(w, HOB_STR("pool"), hob_str(pool_words[i->pool]));
+    forget_spec(i);
     int fd = hob_steal_fd(&i->channel_fd);
     uplink_send(i->o.uplink, &fd, 1);
     i->state = RUNNING;
@@ -110,8 +131,23 @@ static void say_started(struct instance *i, const struct happening *h)
         ask_stop(i, &(struct happening){.grace_ms = i->grace_ms});
 }
 
+/* What goes wrong with a stem is not the function's doing: it gets a sandbox made from nothing. */
+static bool start_again(struct instance *i, const struct hob_err *why)
+{
+    struct hob_err err;
+    if (!i->is_from_stem || i->is_stop_asked)
+        return false;
+    hob_log(HOB_LOG_WARN, "stem.lost", "instance=%llu %s", (unsigned long long)i->id, why->msg);
+    i->is_from_stem = false;
+    i->pool = STEMS_MISS;
+    forget_streams(i);
+    return start_cold(i, -1, &err) == HOB_OK;
+}
+
 static void say_failed(struct instance *i, const struct happening *h)
 {
+    if (start_again(i, h->err))
+        return;
     instance_send_failed(i->o.uplink, i->id, h->err);
     finish(i);
 }
@@ -271,87 +307,82 @@ static bool on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t
 
 /* ---- door ---- */
 
-static bool make_channel(int ends[2])
+static const struct engine_listener listener = {.launched = on_launched,
+                                                .failed = on_failed,
+                                                .exited = on_exited,
+                                                .frozen = on_frozen,
+                                                .stats = on_stats};
+
+/* Takes our ends. */
+static enum hob_code take_streams(struct instance *i, struct streams *s, struct hob_err *err)
 {
-    static const int bytes = CHANNEL_BUFFER_BYTES;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+    i->channel_fd = hob_steal_fd(&s->channel);
+    if (s->out < 0)
+        return HOB_OK;
+    i->logs = log_pump_start(i->o.loop, hob_steal_fd(&s->out), hob_steal_fd(&s->err), on_log_line, i, err);
+    return i->logs ? HOB_OK : err->code;
+}
+
+static enum hob_code start_cold(struct instance *i, int stdin_fd, struct hob_err *err)
+{
+    struct streams s;
+    struct engine_spec *spec = &i->spec->engine;
+    if (streams_open(&s, i->spec->wants_logs, err) != HOB_OK)
+        return err->code;
+    if (take_streams(i, &s, err) != HOB_OK) {
+        streams_close(&s);
+        return err->code;
+    }
+    spec->channel_fd = s.their_channel;
+    spec->stdout_fd = s.their_out;
+    spec->stderr_fd = s.their_err;
+    spec->stdin_fd = stdin_fd;
+    i->run = i->o.engine->ops->start(i->o.engine, spec, &listener, i);
+    return HOB_OK;
+}
+
+/* False: there is none to take. */
+static bool start_from_stem(struct instance *i)
+{
+    struct hob_err err;
+    struct streams s;
+    struct engine_run *run;
+    i->pool = stems_take(i->o.stems, i->spec, &run, &s);
+    if (i->pool != STEMS_HIT)
         return false;
-    for (int k = 0; k < 2; k++) { /* as far as net.core.*mem_max lets us; the rest is the kernel's choice */
-        (void)setsockopt(ends[k], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-        (void)setsockopt(ends[k], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    if (take_streams(i, &s, &err) != HOB_OK) { /* short of descriptors: a cold start will say so */
+        streams_close(&s);
+        i->o.engine->ops->stop(run, 0);
+        return false;
     }
-    return fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0; /* hobd's end; the instance's own blocks */
-}
-
-static bool make_pipe(int ends[2])
-{
-    return pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
-}
-
-static enum hob_code make_streams(struct instance *i, struct instance_spec *s, int fds[6],
-                                  struct hob_err *err)
-{
-    bool is_made = make_channel(fds);
-    if (s->wants_logs)
-        is_made = is_made && make_pipe(fds + 2) && make_pipe(fds + 4);
-    else
-        is_made = is_made && (fds[3] = open("/dev/null", O_WRONLY | O_CLOEXEC)) >= 0 &&
-                  (fds[5] = open("/dev/null", O_WRONLY | O_CLOEXEC)) >= 0;
-    if (!is_made)
-        return hob_fail_errno(err, errno, "making the descriptors of an instance");
-    if (s->wants_logs) {
-        i->logs = log_pump_start(i->o.loop, fds[2], fds[4], on_log_line, i, err);
-        fds[2] = fds[4] = -1;
-        if (!i->logs)
-            return err->code;
-    }
-    return HOB_OK;
-}
-
-static enum hob_code instance_begin(struct instance *i, struct instance_spec *s, int stdin_fd,
-                                    struct hob_err *err)
-{
-    static const struct engine_listener listener = {.launched = on_launched,
-                                                    .failed = on_failed,
-                                                    .exited = on_exited,
-                                                    .frozen = on_frozen,
-                                                    .stats = on_stats};
-    int fds[6] = {-1, -1, -1, -1, -1, -1}; /* channel: hobd's, theirs; stdout, stderr: read, write */
-    enum hob_code code = make_streams(i, s, fds, err);
-    if (code != HOB_OK) {
-        for (size_t k = 0; k < HOB_COUNT(fds); k++)
-            if (fds[k] >= 0)
-                (void)close(fds[k]);
-        return code;
-    }
-    i->channel_fd = fds[0];
-    s->engine.channel_fd = fds[1];
-    s->engine.stdout_fd = fds[3];
-    s->engine.stderr_fd = fds[5];
-    s->engine.stdin_fd = stdin_fd;
-    i->run = i->o.engine->ops->start(i->o.engine, &s->engine, &listener, i);
-    return HOB_OK;
+    i->run = run;
+    i->is_from_stem = true;
+    i->o.engine->ops->assign(run, &i->spec->engine, &listener, i);
+    return true;
 }
 
 struct instance *instance_start(const struct instance_options *o, const struct hob_pairs *start, int stdin_fd,
                                 struct hob_err *err)
 {
     hob_auto_close int stdin_own = stdin_fd;
-    struct instance_spec spec;
-    if (instance_spec_read(&spec, start, err) != HOB_OK)
+    struct instance_spec *spec = hob_new(struct instance_spec);
+    if (instance_spec_read(spec, start, err) != HOB_OK) {
+        free(spec);
         return NULL;
+    }
     struct instance *i = hob_new(struct instance);
     i->o = *o;
     i->id = hob_pairs_u64(start, "instance", 0);
     i->channel_fd = -1;
-    enum hob_code code = instance_begin(i, &spec, stdin_own, err);
-    instance_spec_done(&spec);
-    if (code == HOB_OK) {
-        (void)hob_steal_fd(&stdin_own);
+    i->spec = spec;
+    if (stdin_own < 0 && start_from_stem(i))
         return i;
+    if (start_cold(i, stdin_own, err) != HOB_OK) {
+        instance_free(i);
+        return NULL;
     }
-    instance_free(i);
-    return NULL;
+    (void)hob_steal_fd(&stdin_own);
+    return i;
 }
 
 uint64_t instance_id(const struct instance *i)

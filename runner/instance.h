@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "runner/engine.h"
+#include "runner/stems.h"
 #include "runner/uplink.h"
 
 struct instance;
@@ -14,6 +15,7 @@ struct instance_options {
     uv_loop_t *loop;
     struct uplink *uplink; /* borrows */
     struct engine *engine; /* borrows */
+    struct stems *stems;   /* borrows */
     void (*ended)(void *ctx, struct instance *i);
     void *ctx;
 };

@@ -4,6 +4,8 @@
 #include "base/launch.h"
 #include "base/limits.h"
 
+enum { STEMS_PER_START_MAX = 64 };
+
 /* One row per number of START: where it goes, what it is when absent, and what is allowed. */
 struct number {
     const char *name;
@@ -110,6 +112,8 @@ enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct ho
 {
     struct instance_spec *s = ret_spec;
     *s = (struct instance_spec){.wants_logs = hob_pairs_u64(start, "log_lines", 1) != 0};
+    uint64_t pool_max = hob_pairs_u64(start, "pool_max", 0);
+    s->pool_max = (uint32_t)(pool_max < STEMS_PER_START_MAX ? pool_max : STEMS_PER_START_MAX);
     hob_buf_init(&s->strings, HOB_LAUNCH_STRINGS_MAX);
     enum hob_code code = read_numbers(&s->engine, start, err);
     if (code == HOB_OK)

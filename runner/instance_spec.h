@@ -9,6 +9,7 @@ struct instance_spec {
     struct hob_buf strings;
     char runtime[32], digest[65];
     bool wants_logs;
+    uint32_t pool_max; /* stems to keep of its like, at most; 0: none */
 };
 /* HOB_E_INVALID or HOB_E_TOO_LARGE; on failure nothing is owned. */
 HOB_MUST_USE enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,
