@@ -14,7 +14,7 @@
 
 #include "base/banned.h"
 
-enum { START_MS = 30000 /* from asking the node to its answer */, FIELD_SHOWN = 180 };
+enum { HANGUP_GRACE_MS = 200, START_MS = 30000 /* from asking the node to its answer */, FIELD_SHOWN = 180 };
 
 static const char *const state_names[INSTANCE_STATES_] = {
     "starting", "initialising", "ready", "busy", "draining", "stopping", "gone",
@@ -113,6 +113,13 @@ static void ignore(struct instance *i)
 static void stop(struct instance *i)
 {
     stop_node(i, 0);
+}
+
+/* A process that ends closes its channel a moment before its end is known. Killing it in that moment would hide its exit
+ * code, so that it gets one; a process that only closed the channel is ended by it. */
+static void hung_up(struct instance *i)
+{
+    stop_node(i, HANGUP_GRACE_MS);
 }
 
 /* Its invocations are answered now; the process's end only frees the rest. */
@@ -269,7 +276,7 @@ static const struct cell table[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
 [INSTANCE_SLOTS_FREE] = {{S, bug},          {N, bug},           {R, bug},         {R, become_idle}, {D, drained},     {X, ignore},      {G, bug}},
 [INSTANCE_DRAIN]      = {{X, stop},         {X, kill_gently},   {D, drain},       {D, drain},       {D, ignore},      {X, ignore},      {G, bug}},
 [INSTANCE_BYE]        = {{S, bug},          {N, ignore},        {D, said_bye},    {D, said_bye},    {D, ignore},      {X, ignore},      {G, bug}},
-[INSTANCE_HANGUP]     = {{S, bug},          {N, stop},          {X, stop},        {X, stop},        {X, stop},        {X, ignore},      {G, bug}},
+[INSTANCE_HANGUP]     = {{S, bug},          {N, hung_up},       {X, hung_up},     {X, hung_up},     {X, hung_up},     {X, ignore},      {G, bug}},
 [INSTANCE_VIOLATION]  = {{S, bug},          {X, init_violated}, {X, violated},    {X, violated},    {X, violated},    {X, ignore},      {G, bug}},
 [INSTANCE_CANCEL_LATE]= {{S, bug},          {N, bug},           {R, bug},         {X, kill_now},    {X, kill_now},    {X, ignore},      {G, bug}},
 [INSTANCE_PING_LOST]  = {{S, bug},          {N, bug},           {X, kill_now},    {B, ignore},      {D, ignore},      {X, ignore},      {G, bug}},
