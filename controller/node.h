@@ -14,14 +14,19 @@ struct node_exit {
     int exit_code, signal; /* exit_code -1 when signalled */
     bool is_oom, is_lost;  /* is_lost: the runner went away */
     uint64_t cpu_us, memory_peak_bytes;
+    uint64_t pids_denied; /* times it could not start one more process or thread */
     const char *message; /* for people, borrowed */
 };
 struct node_events {
+    void (*pooled)(void *ctx); /* may be NULL: right before `started`, when the process was started ahead */
     void (*started)(void *ctx, int channel_fd,
                     uint64_t launch_us); /* gives: the descriptor is the listener's */
     void (*failed)(void *ctx, const struct hob_err *err);
     void (*exited)(void *ctx, const struct node_exit *exit);
     void (*log_line)(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped);
+    /* The account of its isolation, "name: what" lines, once or never; a denied system call, the nth of its name. */
+    void (*walls)(void *ctx, struct hob_str text);
+    void (*denied)(void *ctx, struct hob_str call, uint64_t nth, bool is_last);
 };
 struct node_start_spec {
     uint64_t instance;                             /* hob_id64() */
@@ -31,6 +36,7 @@ struct node_start_spec {
     const char *const *env;  /* NULL-ended "NAME=value", platform variables only */
     uint32_t memory_mb, cpu_percent, pids_max;
     uint64_t tmp_bytes;
+    uint32_t pool_max; /* processes of this kind that the node may keep ready; 0: none */
     int stdin_fd; /* -1: none; borrows */
 };
 

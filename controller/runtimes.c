@@ -47,6 +47,7 @@ static const struct field fields[] = {
     {"entries", FIELD_LIST, true, offsetof(struct runtime_info, entries)},
     {"env", FIELD_ENV, false, offsetof(struct runtime_info, env)},
     {"pids_min", FIELD_COUNT, false, offsetof(struct runtime_info, pids_min)},
+    {"pool_max", FIELD_COUNT, false, offsetof(struct runtime_info, pool_max)},
 };
 
 static const struct field *field_find(const char *name)

@@ -111,6 +111,7 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .cpu_percent = f->cpu_percent,
                    .pids_max = HOB_MAX_PROCESSES,
                    .tmp_bytes = HOB_MAX_TMP_BYTES,
+                   .pool_max = rt->pool_max,
                    .stdin_fd = -1,
                },
                events, i);

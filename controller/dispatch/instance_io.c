@@ -210,6 +210,12 @@ const struct channel_events instance_channel_events = {
 
 /* ---- the node ---- */
 
+static void on_pooled(void *ctx)
+{
+    struct instance *i = ctx;
+    i->is_pooled = true;
+}
+
 static void on_started(void *ctx, int channel_fd, uint64_t launch_us)
 {
     struct instance *i = ctx;
@@ -315,6 +321,7 @@ static void on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t
 }
 
 static const struct node_events node_listener = {
+    .pooled = on_pooled,
     .started = on_started,
     .failed = on_failed,
     .exited = on_exited,

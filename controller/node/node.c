@@ -202,6 +202,7 @@ static void write_start(struct node_hub *h, const struct node_start_spec *s)
     hob_pairs_add_u64(w, "tmp_inodes", HOB_MAX_TMP_INODES);
     hob_pairs_add_u64(w, "fsize_bytes", s->tmp_bytes);
     hob_pairs_add_u64(w, "log_lines", 1);
+    hob_pairs_add_u64(w, "pool_max", s->pool_max);
 }
 
 static void send_start(struct node_hub *h, const struct node_start_spec *s, struct hob_err *ret_err)

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "controller/node/node_priv.h"
 
-enum { DOCTOR_LINES_MAX = 64 };
+enum { DOCTOR_LINES_MAX = 64, NODE_CALL_BYTES_MAX = 31 };
 
 struct node_instance *node_instance_find(struct node_hub *h, uint64_t id)
 {
@@ -76,6 +76,8 @@ static const char *take_started(struct node_instance *i, const struct hob_pairs 
     if (*fd < 0)
         return "STARTED without a channel";
     i->is_started = true;
+    if (i->events.pooled && hob_str_is(hob_pairs_get(p, "pool"), "hit"))
+        i->events.pooled(i->ctx);
     i->events.started(i->ctx, hob_steal_fd(fd), hob_pairs_u64(p, "launch_us", 0));
     return NULL;
 }
@@ -124,6 +126,7 @@ static const char *take_exited(struct node_hub *h, struct node_instance *i, cons
         .is_oom = hob_pairs_u64(p, "oom", 0) != 0,
         .cpu_us = hob_pairs_u64(p, "cpu_us", 0),
         .memory_peak_bytes = hob_pairs_u64(p, "memory_peak", 0),
+        .pids_denied = hob_pairs_u64(p, "pids_denied", 0),
         .message = message,
     };
     node_instance_exit(h, i, &exit);
@@ -138,6 +141,26 @@ static const char *take_log(struct node_instance *i, const struct hob_pairs *p)
     if (i->events.log_line)
         i->events.log_line(i->ctx, hob_str_is(hob_pairs_get(p, "stream"), "stderr"), text,
                            hob_pairs_u64(p, "dropped", 0));
+    return NULL;
+}
+
+static const char *take_walls(struct node_instance *i, const struct hob_pairs *p)
+{
+    struct hob_str text = hob_pairs_get(p, "text");
+    if (!i || !i->is_started || !text.at)
+        return "WALLS of an instance that does not run";
+    if (i->events.walls)
+        i->events.walls(i->ctx, text);
+    return NULL;
+}
+
+static const char *take_denied(struct node_instance *i, const struct hob_pairs *p)
+{
+    struct hob_str call = hob_pairs_get(p, "call");
+    if (!i || !i->is_started || !call.n || call.n > NODE_CALL_BYTES_MAX)
+        return "DENIED of an instance that does not run";
+    if (i->events.denied)
+        i->events.denied(i->ctx, call, hob_pairs_u64(p, "nth", 1), hob_pairs_u64(p, "last", 0) != 0);
     return NULL;
 }
 
@@ -178,6 +201,10 @@ bool node_take(struct node_hub *h, struct hob_str msg, int fd, const char **ret_
         why = take_exited(h, i, &p);
     else if (type == HOB_LINK_LOG)
         why = take_log(i, &p);
+    else if (type == HOB_LINK_WALLS)
+        why = take_walls(i, &p);
+    else if (type == HOB_LINK_DENIED)
+        why = take_denied(i, &p);
     else if (type == HOB_LINK_DOCTOR)
         why = take_doctor(h, &p);
     else if (type == HOB_LINK_STATE || type == HOB_LINK_STATS)

@@ -46,6 +46,7 @@ process.on('exit', channel.flushNow);
 
 // --- start ---
 function configure(pairs) {
+  process.chdir(process.cwd()); // started ahead: the code was mounted over the folder we are in
   const hello = new Map();
   const secrets = new Map();
   const vars = {};
