@@ -5,13 +5,16 @@
  * wire: code is named by digest, a runtime by name; the launcher resolves both under its own configured roots.
  *
  * LAUNCH    descriptors: [0] the instance's end of the channel (becomes 3), [1] stdout, [2] stderr, [3] optional
- *           stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED.
+ *           stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED. LAUNCHED's, and
+ *           ASSIGN's, `text` is the account of the walls now in force, one "name: what" each line.
  * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
  *           With the flag STEM no digest: the program starts before it is known for whom. Nothing else differs.
  * ASSIGN    puts `digest` at a stem's /app and sets memory_mb, cpu_percent, cpu_weight, pids_max; once. No other
  *           field is read. Reply DONE or FAILED; after FAILED the stem may only be stopped.
  * STOP      SIGTERM now, everything in it killed after grace_ms (0: at once). Reply DONE; EXITED follows.
  * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
+ * DENIED    comes by itself: `text` names a system call that the sandbox tried and was denied, `nth` counts those of
+ *           that name; with is_last set the further ones are not told.
  * EXITED    comes by itself, once, after the sandbox's last process is gone: wait status, counters, usage.
  * When the connection closes, every sandbox launched over it is killed and removed. */
 #pragma once
@@ -38,6 +41,7 @@ enum hob_launch_answer {
     HOB_LAUNCH_FAILED = 103,
     HOB_LAUNCH_EXITED = 104,
     HOB_LAUNCH_PROBED = 105,
+    HOB_LAUNCH_DENIED = 106,
 };
 
 struct hob_launch_request {
@@ -76,5 +80,6 @@ struct hob_launch_reply {
     int32_t wait_status; /* EXITED: as of waitpid */
     int32_t errnum;      /* FAILED */
     struct hob_launch_usage usage;
-    char text[512]; /* FAILED: what, why and what would be right; PROBED: the report */
+    uint32_t nth, is_last; /* DENIED */
+    char text[1024]; /* FAILED: what, why and what would be right; PROBED: the report; LAUNCHED: the walls */
 };

@@ -23,6 +23,8 @@
  *  LOG         runner->hobd  instance stream(stdout|stderr) text dropped(lines lost before this one)
  *  STATS       hobd->runner  instance          and back: cpu_us memory_bytes memory_peak pids
  *  DOCTOR      hobd->runner  (none)            and back: repeated check="ok|warn|fail name: text"
+ *  WALLS       runner->hobd  instance text        behind STARTED: the account of its isolation, "name: what" lines
+ *  DENIED      runner->hobd  instance call nth(of that name) last(0|1)     a system call that was denied
  * When the link closes, the runner stops every instance that was started over it. */
 #pragma once
 
@@ -42,6 +44,8 @@ enum hob_link_type {
     HOB_LINK_LOG = 11,
     HOB_LINK_STATS = 12,
     HOB_LINK_DOCTOR = 13,
+    HOB_LINK_WALLS = 14,
+    HOB_LINK_DENIED = 15,
 };
 
 enum { HOB_LINK_PROTOCOL = 1, HOB_LINK_PAIRS_MAX = 4096 };

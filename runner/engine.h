@@ -38,6 +38,10 @@ struct engine_listener {
     void (*exited)(void *ctx, const struct engine_exit *exit);
     void (*frozen)(void *ctx, bool is_frozen);
     void (*stats)(void *ctx, const struct engine_usage *usage);
+    /* May be NULL. Between launched and exited: the account of its isolation, "name: what" lines, borrowed; and a
+     * system call that was denied, the nth of its name (is_last: further ones are not told). */
+    void (*walls)(void *ctx, const char *text);
+    void (*denied)(void *ctx, const char *call, uint32_t nth, bool is_last);
 };
 /* What an engine says about itself, to whoever made it. */
 struct engine_events {

@@ -173,12 +173,19 @@ static void run_answer_failed(struct engine_run *r, unsigned op, const struct ho
         r->listener.frozen(r->ctx, r->is_frozen); /* as it was */
 }
 
+static void run_tell_walls(struct engine_run *r, const struct hob_launch_reply *a)
+{
+    if (r->listener.walls)
+        r->listener.walls(r->ctx, a->text);
+}
+
 static void run_answer_done(struct engine_run *r, unsigned op, const struct hob_launch_reply *a)
 {
     struct engine_usage usage;
     if (op == HOB_LAUNCH_ASSIGN && r->state == RUN_ASSIGNING) {
         r->state = RUN_RUNNING;
         r->listener.launched(r->ctx, r->pid, hob_now_us() - r->asked_us);
+        run_tell_walls(r, a);
         return;
     }
     if (r->state != RUN_RUNNING)
@@ -192,12 +199,20 @@ static void run_answer_done(struct engine_run *r, unsigned op, const struct hob_
     }
 }
 
-static void run_launched(struct engine_run *r, int pidfd)
+static void run_launched(struct engine_run *r, const struct hob_launch_reply *a, int pidfd)
 {
     r->state = RUN_RUNNING;
     uint64_t launch_us = hob_now_us() - r->asked_us;
     r->pid = pidfd >= 0 ? engine_pid_of(pidfd) : 0;
     r->listener.launched(r->ctx, r->pid, launch_us);
+    run_tell_walls(r, a);
+}
+
+/* What a stem does before it is assigned is nobody's business. */
+static void run_denied(struct engine_run *r, const struct hob_launch_reply *a)
+{
+    if (r->state == RUN_RUNNING && r->listener.denied)
+        r->listener.denied(r->ctx, a->text, a->nth, a->is_last != 0);
 }
 
 static void run_ended(struct engine_run *r, const struct hob_launch_reply *a)
@@ -285,12 +300,15 @@ static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, i
     struct engine_run *r;
     HASH_FIND(hh, e->runs, &a->id, sizeof a->id, r);
     if (!r) /* an answer that crossed with an end */
-        return a->answer == HOB_LAUNCH_DONE || a->answer == HOB_LAUNCH_FAILED;
+        return a->answer == HOB_LAUNCH_DONE || a->answer == HOB_LAUNCH_FAILED ||
+               a->answer == HOB_LAUNCH_DENIED;
     bool is_launching = r->state == RUN_LAUNCHING;
     if (a->answer == HOB_LAUNCH_LAUNCHED && is_launching)
-        run_launched(r, pidfd);
+        run_launched(r, a, pidfd);
     else if (a->answer == HOB_LAUNCH_EXITED && !is_launching)
         run_ended(r, a);
+    else if (a->answer == HOB_LAUNCH_DENIED && !is_launching)
+        run_denied(r, a);
     else if (a->answer == HOB_LAUNCH_DONE && !is_launching)
         run_answer_done(r, take_op(r), a);
     else if (a->answer == HOB_LAUNCH_FAILED)

@@ -25,6 +25,8 @@ enum event {
     FROZE,
     THAWED,
     COUNTED,
+    WALLED,
+    DENIED,
     ASKED_STOP,
     ASKED_FREEZE,
     ASKED_THAW,
@@ -56,7 +58,13 @@ struct happening { /* what came with the event; the field that its row names */
         const struct hob_err *err;        /* FAILED */
         const struct engine_exit *exit;   /* EXITED */
         const struct engine_usage *usage; /* COUNTED */
-        uint32_t grace_ms;                /* ASKED_STOP */
+        const char *walls;                /* WALLED */
+        struct {                          /* DENIED */
+            const char *call;
+            uint32_t nth;
+            bool is_last;
+        };
+        uint32_t grace_ms; /* ASKED_STOP */
     };
 };
 
@@ -204,6 +212,22 @@ static void say_stats(struct instance *i, const struct happening *h)
     uplink_send(i->o.uplink, NULL, 0);
 }
 
+static void say_walls(struct instance *i, const struct happening *h)
+{
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_WALLS);
+    hob_pairs_add(w, HOB_STR("text"), hob_str(h->walls));
+    uplink_send(i->o.uplink, NULL, 0);
+}
+
+static void say_denied(struct instance *i, const struct happening *h)
+{
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_DENIED);
+    hob_pairs_add(w, HOB_STR("call"), hob_str(h->call));
+    hob_pairs_add_u64(w, "nth", h->nth);
+    hob_pairs_add_u64(w, "last", h->is_last);
+    uplink_send(i->o.uplink, NULL, 0);
+}
+
 static void remember_stop(struct instance *i, const struct happening *h)
 {
     i->grace_ms = i->is_stop_asked && i->grace_ms < h->grace_ms ? i->grace_ms : h->grace_ms;
@@ -246,15 +270,19 @@ static void never(struct instance *i, const struct happening *h)
 static void (*const table[STATES][EVENTS])(struct instance *i, const struct happening *h) = {
     [LAUNCHING] = {[LAUNCHED] = say_started,    [FAILED] = say_failed,  [EXITED] = never,
                    [FROZE] = never,             [THAWED] = never,       [COUNTED] = never,
+                   [WALLED] = never,            [DENIED] = never,
                    [ASKED_STOP] = remember_stop,[ASKED_FREEZE] = ignore,[ASKED_THAW] = ignore,  [ASKED_STATS] = ignore},
     [RUNNING]   = {[LAUNCHED] = never,          [FAILED] = never,       [EXITED] = say_exited,
                    [FROZE] = became_frozen,     [THAWED] = became_running, [COUNTED] = say_stats,
+                   [WALLED] = say_walls,        [DENIED] = say_denied,
                    [ASKED_STOP] = ask_stop,     [ASKED_FREEZE] = ask_freeze, [ASKED_THAW] = ask_thaw, [ASKED_STATS] = ask_stats},
     [FROZEN]    = {[LAUNCHED] = never,          [FAILED] = never,       [EXITED] = say_exited,
                    [FROZE] = became_frozen,     [THAWED] = became_running, [COUNTED] = say_stats,
+                   [WALLED] = say_walls,        [DENIED] = say_denied,
                    [ASKED_STOP] = ask_stop,     [ASKED_FREEZE] = ask_freeze, [ASKED_THAW] = ask_thaw, [ASKED_STATS] = ask_stats},
     [STOPPING]  = {[LAUNCHED] = never,          [FAILED] = never,       [EXITED] = say_exited,
                    [FROZE] = ignore,            [THAWED] = ignore,      [COUNTED] = say_stats,
+                   [WALLED] = say_walls,        [DENIED] = say_denied,
                    [ASKED_STOP] = ask_stop,     [ASKED_FREEZE] = ignore,[ASKED_THAW] = ignore,  [ASKED_STATS] = ask_stats},
 };
 /* clang-format on */
@@ -292,6 +320,16 @@ static void on_stats(void *ctx, const struct engine_usage *usage)
     instance_event(ctx, COUNTED, (struct happening){.usage = usage});
 }
 
+static void on_walls(void *ctx, const char *text)
+{
+    instance_event(ctx, WALLED, (struct happening){.walls = text});
+}
+
+static void on_denied(void *ctx, const char *call, uint32_t nth, bool is_last)
+{
+    instance_event(ctx, DENIED, (struct happening){.call = call, .nth = nth, .is_last = is_last});
+}
+
 static bool on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped)
 {
     struct instance *i = ctx;
@@ -311,7 +349,9 @@ static const struct engine_listener listener = {.launched = on_launched,
                                                 .failed = on_failed,
                                                 .exited = on_exited,
                                                 .frozen = on_frozen,
-                                                .stats = on_stats};
+                                                .stats = on_stats,
+                                                .walls = on_walls,
+                                                .denied = on_denied};
 
 /* Takes our ends. */
 static enum hob_code take_streams(struct instance *i, struct streams *s, struct hob_err *err)

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fdmsg.h"
 #include "base/mem.h"
 #include "sandbox/caps.h"
 #include "sandbox/landlock.h"
@@ -128,7 +129,10 @@ static int step_descriptors(const struct recipe *r)
     for (size_t i = 0; i < 4; i++)
         if (dup2(r->fds[i], target[i]) < 0)
             return -1;
-    return (int)syscall(SYS_close_range, 4, ~0U, 0);
+    /* 4 goes away by the exec: until then the filter's listener goes out by it */
+    if (dup3(r->l->out, 4, O_CLOEXEC) < 0)
+        return -1;
+    return (int)syscall(SYS_close_range, 5, ~0U, 0);
 }
 
 static int step_rlimits(const struct recipe *r)
@@ -147,7 +151,11 @@ static int step_filter(const struct recipe *r)
     (void)sigaddset(&waiting, SIGHUP);
     if (sigprocmask(SIG_SETMASK, &waiting, NULL) < 0)
         return -1;
-    return seccomp_restrict();
+    int listener = -1;
+    if (seccomp_restrict(&listener) < 0)
+        return -1;
+    /* Without it denied calls are answered all the same, only not seen. */
+    return listener < 0 || hob_fdmsg_send(4, HOB_STR("l"), &listener, 1) == 1 ? 0 : -1;
 }
 
 static int step_exec(const struct recipe *r)
@@ -200,8 +208,8 @@ static pid_t clone_sandboxed(struct recipe *r, int *ret_pidfd)
     *ret_pidfd = -1;
     if (into < 0) {
         static char stack[STACK_BYTES] __attribute__((aligned(16)));
-        return clone(sandboxed, stack + sizeof stack,
-                     flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, r, ret_pidfd);
+        return clone(sandboxed, stack + sizeof stack, flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+                     r, ret_pidfd);
     }
     /* clone3 has no libc function that would give the child a stack, so this one gets a copy of the memory */
     struct clone_args args = {
@@ -280,6 +288,15 @@ static bool mounts_make(struct launcher *l, struct recipe *r)
     return r->mnt >= 0;
 }
 
+/* What the new process has sent before its exec: its filter's listener, or -1. */
+static int listener_take(struct launcher *l)
+{
+    char byte;
+    int fd = -1;
+    size_t n = 0;
+    return hob_fdmsg_recv(l->in, &byte, 1, &fd, 1, &n) == 1 && n == 1 ? fd : -1;
+}
+
 /* Goes to the template's mount namespace, clones there, comes back. */
 static enum hob_code start(struct launcher *l, struct recipe *r, struct launched *ret, struct hob_err *err)
 {
@@ -291,10 +308,12 @@ static enum hob_code start(struct launcher *l, struct recipe *r, struct launched
         ret->pid = clone_sandboxed(r, &ret->pidfd);
     int errnum = errno;
     HOB_ASSERT(setns(l->host_mnt, CLONE_NEWNS) == 0);
+    ret->listener = listener_take(l);
     if (ret->pid < 0)
         return hob_fail_errno(err, errnum, "cloning a process into new namespaces");
     if (r->report->errnum) {
         hob_close_p(&ret->pidfd);
+        hob_close_p(&ret->listener);
         return hob_fail_errno(err, r->report->errnum, "%s", steps[r->report->step].what);
     }
     return HOB_OK;
@@ -320,14 +339,23 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
         HOB_ASSERT(recipe.fds[i] > 3); /* below lie the descriptors that they become */
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
         recipe.set.doors[i] = -1;
-    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1};
+    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1, .listener = -1};
     enum hob_code code = prepare(l, &recipe, err);
     ret->set = recipe.set.number;
     ret->limits = recipe.set.limits;
     if (code == HOB_OK)
         code = start(l, &recipe, ret, err);
-    if (code == HOB_OK)
+    if (code == HOB_OK) {
         ret->mnt = hob_steal_fd(&recipe.mnt);
+        ret->walls = (struct walls){.uid = uid,
+                                    .nofile = r->head->nofile_max,
+                                    .tmp_inodes = r->head->tmp_inodes,
+                                    .tmp_bytes = r->head->tmp_bytes,
+                                    .fsize_bytes = r->head->fsize_bytes,
+                                    .landlock_abi = abi,
+                                    .has_code = r->head->digest[0] != '\0',
+                                    .has_listener = ret->listener >= 0};
+    }
     hob_close_p(&recipe.mnt);
     cgroup_close_doors(&l->cgroups, &recipe.set);
     hob_close_p(&recipe.netns);

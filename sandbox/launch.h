@@ -6,13 +6,16 @@
 
 #include "sandbox/launcher.h"
 #include "sandbox/request.h"
+#include "sandbox/walls.h"
 
 struct launched {
     pid_t pid;
     int pidfd;    /* owned */
     uint64_t set; /* number of its cgroup set */
     struct cgroup_limits limits;
-    int mnt; /* a stem's mount namespace, owned; else -1 */
+    int mnt;      /* a stem's mount namespace, owned; else -1 */
+    int listener; /* where its denied calls wait for an answer, owned, or -1 */
+    struct walls walls;
 };
 
 /* `fds` as of LAUNCH, borrowed; fds[3] < 0: /dev/null. On failure nothing is left behind but, perhaps, a dead child for the next

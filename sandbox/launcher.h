@@ -33,7 +33,8 @@ struct launcher {
     struct templates templates;
     /* descriptors: namespaces to come back to, the code root, the host's /proc, /dev/null */
     int host_mnt, own_net, code, proc, null;
-    struct report *report;             /* where a new process says which step failed (launch.c) */
+    int in, out;           /* a socket pair: by it a new process hands its filter's listener to the worker */
+    struct report *report; /* where a new process says which step failed (launch.c) */
     bool is_rootless;
     bool has_uid_range; /* false: rootless with the one uid */
     unsigned uid_generations;

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,9 +142,16 @@ HOB_NORETURN static void worker(struct launcher *l, int listener, int ready)
     l->own_net = open_or_die("/proc/self/ns/net", O_RDONLY);
     l->code = open_or_die(l->options->code, O_PATH | O_DIRECTORY);
     l->proc = open_or_die("/proc", O_PATH | O_DIRECTORY);
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        _exit(1);
+    l->in = fcntl(pair[0], F_DUPFD_CLOEXEC, 10); /* high: 0 to 4 are a sandbox's own */
+    l->out = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
     l->report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     l->uid_generations = l->is_rootless ? LAUNCHER_UID_GENERATIONS_ROOTLESS : LAUNCHER_UID_GENERATIONS;
-    if (l->null < 0 || l->report == MAP_FAILED || caps_worker() < 0 ||
+    if (l->null < 0 || l->in < 0 || l->out < 0 || l->report == MAP_FAILED || caps_worker() < 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         hob_log(HOB_LOG_ERROR, "launcher.privileges", "error=\"%s\"", hob_errno_text(errno));
         _exit(1);

@@ -15,12 +15,12 @@ int rlimits_set(uint32_t nofile, uint64_t fsize_bytes)
         {RLIMIT_CORE, 0},
         {RLIMIT_NOFILE, nofile},
         {RLIMIT_FSIZE, fsize_bytes},
-        {RLIMIT_MEMLOCK, 64 * 1024},
+        {RLIMIT_MEMLOCK, RLIMITS_MEMLOCK},
         {RLIMIT_MSGQUEUE, 0},
-        {RLIMIT_SIGPENDING, 256},
+        {RLIMIT_SIGPENDING, RLIMITS_SIGPENDING},
         {RLIMIT_NICE, 0},
         {RLIMIT_RTPRIO, 0},
-        {RLIMIT_STACK, 8 * 1024 * 1024},
+        {RLIMIT_STACK, RLIMITS_STACK},
     };
     for (size_t i = 0; i < HOB_COUNT(table); i++) {
         struct rlimit now, want = {table[i].value, table[i].value};

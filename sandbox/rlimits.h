@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+enum { RLIMITS_MEMLOCK = 64 * 1024, RLIMITS_SIGPENDING = 256, RLIMITS_STACK = 8 * 1024 * 1024 };
+
 /* 0, or -1 with errno. System calls only. Call after the last setup descriptor was opened. */
 int rlimits_set(uint32_t nofile, uint64_t fsize_bytes);
 /* As many descriptors as the hard limit gives, for the worker. */

@@ -16,8 +16,19 @@ struct sock_fprog seccomp_program(void)
                                .filter = (struct sock_filter *)(uintptr_t)seccomp_code};
 }
 
-int seccomp_restrict(void)
+int seccomp_restrict(int *ret_listener)
 {
     struct sock_fprog program = seccomp_program();
+    if (ret_listener) {
+        *ret_listener =
+            (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+        if (*ret_listener >= 0)
+            return 0;
+    }
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+const char *seccomp_name(int number)
+{
+    return number >= 0 && (size_t)number < HOB_COUNT(seccomp_names) ? seccomp_names[number] : NULL;
 }

@@ -3,7 +3,11 @@
 
 #include <linux/filter.h>
 
-/* Restricts the calling process, which has no_new_privs. 0, or -1 with errno. System calls only. */
-int seccomp_restrict(void);
+/* Restricts the calling process, which has no_new_privs. 0, or -1 with errno. System calls only.
+ * *ret_listener (NULL: not wanted): where denied calls will wait for an answer (sandbox/denied.h), close-on-exec,
+ * owned; -1 when the kernel gives none: then it answers ENOSYS itself. */
+int seccomp_restrict(int *ret_listener);
+/* The name of a system call, or NULL. */
+const char *seccomp_name(int number);
 /* The filter itself, for the tests. Returns borrowed. */
 struct sock_fprog seccomp_program(void);

@@ -2,7 +2,7 @@
  *
  *   number range tree   system call numbers with the same treatment are merged into ranges, found by binary
  *                       search: the kernel runs the filter for every number at load, so depth is what costs
- *   leaves              allow, ENOSYS, or a check of arguments
+ *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/denied.h), or a check of arguments
  *
  * Arguments are judged by their low 32 bits: that is all the kernel takes of these four calls' arguments. */
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include "base/banned.h"
 
 enum { NUMBERS_MAX = 1024, CODE_MAX = 4096 };
-enum leaf { LEAF_NOSYS, LEAF_ALLOW, LEAF_CLONE, LEAF_SOCKET, LEAF_PERSONALITY, LEAF_IOCTL };
+enum leaf { LEAF_TOLD, LEAF_QUIET, LEAF_ALLOW, LEAF_CLONE, LEAF_SOCKET, LEAF_PERSONALITY, LEAF_IOCTL };
 
 struct range {
     uint32_t first;
@@ -33,7 +33,7 @@ struct code {
     size_t n;
 };
 
-static const char *const allowed[] = {POLICY_ALLOWED};
+static const char *const allowed[] = {POLICY_ALLOWED}, *const quiet[] = {POLICY_QUIET};
 static const uint32_t families[] = POLICY_SOCKET_FAMILIES, protocols[] = POLICY_SOCKET_PROTOCOLS;
 static const uint32_t personalities[] = POLICY_PERSONALITIES, ioctls_forbidden[] = POLICY_IOCTLS_FORBIDDEN;
 
@@ -68,7 +68,10 @@ static void emit_need_one_of(struct code *c, unsigned arg, const uint32_t *value
 static void emit_leaf(struct code *c, enum leaf leaf)
 {
     switch (leaf) {
-    case LEAF_NOSYS:
+    case LEAF_TOLD:
+        emit_return(c, SECCOMP_RET_USER_NOTIF);
+        return;
+    case LEAF_QUIET:
         emit_errno(c, ENOSYS);
         return;
     case LEAF_ALLOW:
@@ -133,6 +136,8 @@ static size_t ranges_of(uint32_t arch, struct range ranges[NUMBERS_MAX])
     memset(leaves, 0, sizeof leaves);
     for (size_t i = 0; i < HOB_COUNT(allowed); i++)
         mark(leaves, arch, allowed[i], LEAF_ALLOW);
+    for (size_t i = 0; i < HOB_COUNT(quiet); i++)
+        mark(leaves, arch, quiet[i], LEAF_QUIET);
     mark(leaves, arch, "clone", LEAF_CLONE);
     mark(leaves, arch, "socket", LEAF_SOCKET);
     mark(leaves, arch, "personality", LEAF_PERSONALITY);
@@ -152,11 +157,18 @@ static void print_filter(const char *macro, uint32_t scmp_arch, uint32_t audit_a
     emit_load(&c, offsetof(struct seccomp_data, arch));
     emit(&c, BPF_JMP | BPF_JEQ | BPF_K, audit_arch, 1, 0);
     emit_return(&c, SECCOMP_RET_KILL_PROCESS);
-    emit_load(&c, offsetof(struct seccomp_data, nr)); /* x32's numbers lie above: ENOSYS */
+    emit_load(&c, offsetof(struct seccomp_data, nr)); /* x32's numbers lie above: denied */
     emit_tree(&c, ranges, ranges_of(scmp_arch, ranges));
     printf("#ifdef %s\nstatic const struct sock_filter seccomp_code[] = {\n", macro);
     for (size_t i = 0; i < c.n; i++)
         printf("    {0x%02x, %u, %u, 0x%x},\n", c.op[i].code, c.op[i].jt, c.op[i].jf, c.op[i].k);
+    printf("};\nstatic const char *const seccomp_names[] = {\n");
+    for (int nr = 0; nr < NUMBERS_MAX; nr++) {
+        char *name = seccomp_syscall_resolve_num_arch(scmp_arch, nr);
+        if (name)
+            printf("    [%d] = \"%s\",\n", nr, name);
+        free(name);
+    }
     printf("};\n#endif\n");
 }
 

@@ -3,7 +3,8 @@
  *
  * An allow-list: what static C, CPython, Node and Lua need to serve requests, with ordinary file, thread and
  * loopback work. Everything else answers ENOSYS, as on a kernel that lacks it, so that libraries fall back;
- * clone3 too, because its flags cannot be judged (they lie in memory). Foreign architectures are killed. */
+ * clone3 too, because its flags cannot be judged (they lie in memory). Foreign architectures are killed.
+ * A call that is not listed is told to the launcher, which names it in the function's log. */
 #pragma once
 
 #include <sched.h>
@@ -30,6 +31,9 @@
     {                                                                                                        \
         0x5412u /* TIOCSTI */, 0x541cu /* TIOCLINUX */                                                       \
     }
+
+/* ENOSYS without a word: what libraries try at every start or thread and do well without. */
+#define POLICY_QUIET "clone3", "io_uring_setup"
 
 /* Allowed whatever the arguments; a name that an architecture lacks is skipped there. */
 /* clang-format off */

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "sandbox/denied.h"
 #include "sandbox/launch.h"
 #include "sandbox/launcher.h"
 #include "sandbox/request.h"
@@ -68,6 +69,8 @@ struct sandbox {
     uint16_t slot;
     int mnt; /* of a stem that waits for ASSIGN, owned; else -1 */
     struct cgroup_limits limits;
+    struct walls walls;
+    struct denied *denied; /* NULL: not seen */
     bool is_frozen;
     UT_hash_handle by_key, by_pid;
 };
@@ -79,6 +82,7 @@ struct busy_set { /* to be removed */
 struct server {
     struct launcher *l;
     int epoll, listener, signals;
+    int denials; /* an epoll of its own in which denied calls wait */
     struct hob_list conns, stopping, busy;
     struct sandbox *by_key, *by_pid;
     size_t live, conns_n, busy_n;
@@ -199,6 +203,9 @@ static void sandbox_add(struct server *s, struct conn *c, uint64_t id, const str
     b->set = launched->set;
     b->mnt = launched->mnt;
     b->limits = launched->limits;
+    b->walls = launched->walls;
+    if (launched->listener >= 0)
+        b->denied = denied_new(s->denials, launched->listener, b);
     b->slot = s->free_slots[--s->free_n];
     HASH_ADD(by_key, s->by_key, key, sizeof b->key, b);
     HASH_ADD(by_pid, s->by_pid, pid, sizeof b->pid, b);
@@ -235,6 +242,7 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     if (b->conn)
         conn_answer(s, b->conn, &reply, -1);
     hob_close_p(&b->mnt);
+    denied_free(b->denied);
     free(b);
 }
 
@@ -275,6 +283,19 @@ static void on_oom(struct server *s)
         s->oom_scans = OOM_SCANS;
 }
 
+static void on_denied(struct server *s)
+{
+    struct denied_event e;
+    if (!denied_take(s->denials, &e))
+        return;
+    struct sandbox *b = e.owner;
+    struct hob_launch_reply reply = {
+        .answer = HOB_LAUNCH_DENIED, .id = b->key.id, .nth = e.nth, .is_last = e.is_last};
+    (void)snprintf(reply.text, sizeof reply.text, "%s", e.name);
+    if (b->conn)
+        conn_answer(s, b->conn, &reply, -1);
+}
+
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 static void do_launch(struct server *s, struct conn *c, const struct request *r, int fds[4])
 {
@@ -300,6 +321,7 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
     }
     sandbox_add(s, c, id, &launched);
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = id};
+    walls_text(s->l, &launched.walls, &launched.limits, reply.text, sizeof reply.text);
     conn_answer(s, c, &reply, launched.pidfd);
 }
 
@@ -353,6 +375,8 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
             conn_fail(s, c, head->id, &err);
             return;
         }
+        b->walls.has_code = true;
+        walls_text(s->l, &b->walls, &b->limits, reply.text, sizeof reply.text);
     } else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
         (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
         conn_fail(s, c, head->id, &err);
@@ -511,6 +535,8 @@ static void dispatch(struct server *s, const struct epoll_event *e)
         on_signals(s);
     else if (e->data.ptr == &s->oom_noise)
         on_oom(s);
+    else if (e->data.ptr == &s->denials)
+        on_denied(s);
     else
         on_conn(s, e->data.ptr, e->events);
 }
@@ -542,7 +568,9 @@ static void open_server(struct server *s, int listener)
     s->listener = listener;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0);
+    s->denials = epoll_create1(EPOLL_CLOEXEC);
+    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0 && s->denials >= 0);
+    watch(s, s->denials, EPOLLIN, &s->denials, EPOLL_CTL_ADD);
     watch(s, listener, EPOLLIN, &s->listener, EPOLL_CTL_ADD);
     watch(s, s->signals, EPOLLIN, &s->signals, EPOLL_CTL_ADD);
     if (cgroup_oom_fd(&s->l->cgroups) >= 0)

@@ -194,7 +194,10 @@ static inline void send_all(int sock, const void *msg, size_t n, const int *fds,
 }
 
 /* The next reply, within 10 s; *ret_fd the descriptor it brought, or -1. */
-static inline struct hob_launch_reply next_reply(int sock, int *ret_fd)
+/* DENIED comes between the answers: its names are kept here, one after another. */
+static char denied_names[4096];
+static unsigned denied_n;
+static inline struct hob_launch_reply next_answer(int sock, int *ret_fd)
 {
     struct hob_launch_reply reply = {0};
     struct pollfd p = {.fd = sock, .events = POLLIN};
@@ -212,6 +215,20 @@ static inline struct hob_launch_reply next_reply(int sock, int *ret_fd)
 }
 
 /* Sends a LAUNCH with `strings` (argc + envc of them, as in *head). */
+static inline struct hob_launch_reply next_reply(int sock, int *ret_fd)
+{
+    for (;;) {
+        struct hob_launch_reply reply = next_answer(sock, ret_fd);
+        if (reply.answer != HOB_LAUNCH_DENIED)
+            return reply;
+        denied_n++;
+        size_t n = strlen(denied_names);
+        if (reply.nth == 1)
+            snprintf(denied_names + n, sizeof denied_names - n, "%s%s\n", reply.text,
+                     reply.is_last ? " last" : "");
+    }
+}
+
 static inline struct instance launch_send(int sock, struct hob_launch_request *head,
                                           const char *const *strings)
 {

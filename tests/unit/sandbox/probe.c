@@ -191,6 +191,19 @@ static int calls(void)
     return 0;
 }
 
+static int denied(long n)
+{
+    struct timespec a, b;
+    long enosys = 0;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (long i = 0; i < n; i++)
+        enosys += syscall(SYS_keyctl, 0, 0) < 0 && errno == ENOSYS;
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    printf("enosys=%ld\nus=%lld\n", enosys,
+           (b.tv_sec - a.tv_sec) * 1000000LL + (b.tv_nsec - a.tv_nsec) / 1000);
+    return 0;
+}
+
 static int i386_call(void)
 {
 #ifdef __x86_64__
@@ -288,6 +301,8 @@ int main(int argc, char **argv, char **env)
         return network();
     if (!strcmp(what, "calls"))
         return calls();
+    if (!strcmp(what, "denied"))
+        return denied(atol(argv[2]));
     if (!strcmp(what, "i386"))
         return i386_call();
     if (!strcmp(what, "forks"))

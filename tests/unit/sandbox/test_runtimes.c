@@ -47,13 +47,17 @@ static void expect(const char *runtime, const char *const *argv, const char *out
     uint64_t start_us = hob_now_us();
     struct instance in = launch_send(sock, &head, argv);
     struct hob_launch_reply reply = next_reply(sock, &in.pidfd);
-    assert_string_equal(reply.text, "");
+    if (reply.answer != HOB_LAUNCH_LAUNCHED)
+        print_error("%s\n", reply.text);
+    assert_int_equal(reply.answer, HOB_LAUNCH_LAUNCHED);
+    *denied_names = '\0';
     (void)read_all(in.out, text, sizeof text);
     uint64_t took_us = hob_now_us() - start_us;
     (void)read_all(in.err, errors, sizeof errors);
     reply = next_reply(sock, NULL);
     print_message("%s: %llu us to the end of its output, %llu KiB at most\n", runtime,
                   (unsigned long long)took_us, (unsigned long long)(reply.usage.memory_peak_bytes / 1024));
+    print_message("%s is denied: %s\n", runtime, denied_names);
     if (reply.wait_status != 0)
         print_error("%s", errors);
     assert_string_equal(text, output);

@@ -1,0 +1,88 @@
+#include "sandbox/walls.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "sandbox/launcher.h"
+#include "sandbox/rlimits.h"
+#include "sandbox/seccomp.h"
+
+#include "base/banned.h"
+
+struct text {
+    char *at;
+    size_t n, max;
+};
+
+HOB_PRINTF(2, 3) static void add(struct text *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(t->at + t->n, t->max - t->n, fmt, args);
+    va_end(args);
+    t->n = n < 0 || t->n + (size_t)n >= t->max ? t->max - 1 : t->n + (size_t)n;
+}
+
+/* Names the filter: FNV-1a over its instructions. */
+static uint64_t filter_hash(const struct sock_fprog *program)
+{
+    static uint64_t hash; /* the program never changes */
+    const unsigned char *at = (const void *)program->filter;
+    if (hash)
+        return hash;
+    hash = 14695981039346656037ULL;
+    for (size_t i = 0; i < program->len * sizeof program->filter[0]; i++)
+        hash = (hash ^ at[i]) * 1099511628211ULL;
+    return hash;
+}
+
+static const char *version_of(const struct launcher *l, enum cgroup_part part)
+{
+    for (size_t i = 0; i < l->cgroups.n; i++)
+        if (l->cgroups.trees[i].parts & part)
+            return l->cgroups.trees[i].ops->version;
+    return NULL;
+}
+
+static void add_groups(const struct launcher *l, const struct cgroup_limits *limits, struct text *t)
+{
+    const char *memory = version_of(l, CGROUP_MEMORY), *pids = version_of(l, CGROUP_PIDS),
+               *cpu = version_of(l, CGROUP_CPU);
+    if (memory)
+        add(t, "memory: %llu bytes, swap included, cgroup %s\n", (unsigned long long)limits->memory_bytes,
+            memory);
+    else
+        add(t, "memory: no limit\n");
+    if (pids)
+        add(t, "processes: %u, threads included, cgroup %s\n", limits->pids_max, pids);
+    else
+        add(t, "processes: no limit\n");
+    if (cpu && limits->cpu_percent)
+        add(t, "cpu: %u %% of a core, weight %u, cgroup %s\n", limits->cpu_percent, limits->cpu_weight, cpu);
+    else if (cpu)
+        add(t, "cpu: no ceiling, weight %u, cgroup %s\n", limits->cpu_weight, cpu);
+    else
+        add(t, "cpu: no limit\n");
+}
+
+void walls_text(const struct launcher *l, const struct walls *w, const struct cgroup_limits *limits,
+                char *text, size_t text_bytes)
+{
+    struct text t = {.at = text, .max = text_bytes};
+    struct sock_fprog program = seccomp_program();
+    add(&t, "namespaces: mnt pid ipc uts cgroup net%s\n", l->is_rootless ? " user" : "");
+    add(&t, "ids: uid %u gid %u, %s\n", w->uid, w->uid,
+        l->has_uid_range ? "its own, no groups" : "shared by all instances");
+    add(&t, "capabilities: none, none to be gained, no_new_privs\n");
+    add(&t, "seccomp: filter %016llx, %u instructions, denied calls are %s\n",
+        (unsigned long long)filter_hash(&program), program.len, w->has_listener ? "told" : "not told");
+    add(&t, "landlock: ABI %d:%s%s%s\n", w->landlock_abi, w->landlock_abi >= 1 ? " files" : " none",
+        w->landlock_abi >= 4 ? ", no tcp" : "",
+        w->landlock_abi >= 6 ? ", no outside sockets or signals" : "");
+    add_groups(l, limits, &t);
+    add(&t, "mounts: / ro%s, /tmp %llu bytes %u inodes nosuid nodev, /proc subset=pid hidepid=2\n",
+        w->has_code ? ", /app ro nosuid nodev" : "", (unsigned long long)w->tmp_bytes, w->tmp_inodes);
+    add(&t, "rlimits: nofile %u, fsize %llu, core 0, memlock %d, msgqueue 0, sigpending %d, stack %d\n",
+        w->nofile, (unsigned long long)w->fsize_bytes, RLIMITS_MEMLOCK, RLIMITS_SIGPENDING, RLIMITS_STACK);
+    add(&t, "network: none\n");
+}
