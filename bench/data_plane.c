@@ -76,6 +76,22 @@ void node_start(struct node_hub *h, const struct node_start_spec *spec, const st
         exit(1);
 }
 
+bool node_can_freeze(const struct node_hub *h)
+{
+    (void)h;
+    return false;
+}
+
+void node_freeze(struct node_hub *h, uint64_t instance)
+{
+    (void)h, (void)instance;
+}
+
+void node_thaw(struct node_hub *h, uint64_t instance)
+{
+    (void)h, (void)instance;
+}
+
 void node_stop(struct node_hub *h, uint64_t instance, uint32_t grace_ms)
 {
     (void)h, (void)instance, (void)grace_ms;

@@ -25,6 +25,7 @@ struct dispatcher_options {
     struct vault *vault;
     const struct runtimes *runtimes;
     const struct hob_clock *clock; /* NULL: the real one */
+    uint32_t freeze_ms;            /* an instance that is idle for so long is frozen; 0: never */
 };
 HOB_MUST_USE struct dispatcher *dispatcher_start(const struct dispatcher_options *o);
 /* No new invocations (503 shutting_down); running ones get grace_ms; then every instance is stopped; then `closed`. */
@@ -85,9 +86,13 @@ struct instance_view {
     const char *app, *function, *state;
     uint32_t version, in_flight;
     uint64_t age_ms, idle_ms, invocations;
+    const char *walls; /* the account of its isolation, "name: what" lines; NULL while it starts */
 };
 typedef void (*instance_view_cb)(void *ctx, const struct instance_view *v);
 void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *ctx);
+/* System calls that sandboxes denied, counted by name since the start. */
+typedef void (*denied_call_cb)(void *ctx, const char *name, uint64_t n);
+void dispatcher_each_denied(const struct dispatcher *d, denied_call_cb cb, void *ctx);
 struct version_view {
     unsigned instances, starting, queued;
     bool is_failing; /* starts fail: backing off */

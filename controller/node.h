@@ -15,7 +15,7 @@ struct node_exit {
     bool is_oom, is_lost;  /* is_lost: the runner went away */
     uint64_t cpu_us, memory_peak_bytes;
     uint64_t pids_denied; /* times it could not start one more process or thread */
-    const char *message; /* for people, borrowed */
+    const char *message;  /* for people, borrowed */
 };
 struct node_events {
     void (*pooled)(void *ctx); /* may be NULL: right before `started`, when the process was started ahead */
@@ -37,7 +37,7 @@ struct node_start_spec {
     uint32_t memory_mb, cpu_percent, pids_max;
     uint64_t tmp_bytes;
     uint32_t pool_max; /* processes of this kind that the node may keep ready; 0: none */
-    int stdin_fd; /* -1: none; borrows */
+    int stdin_fd;      /* -1: none; borrows */
 };
 
 /* Listens at `socket_path`; `owner_uid` is the only one who may dial in. */
@@ -51,6 +51,8 @@ void node_start(struct node_hub *h, const struct node_start_spec *spec, const st
 void node_stop(struct node_hub *h, uint64_t instance, uint32_t grace_ms); /* unknown or gone: ignored */
 void node_freeze(struct node_hub *h, uint64_t instance);
 void node_thaw(struct node_hub *h, uint64_t instance);
+/* False when the node has no means to. */
+bool node_can_freeze(const struct node_hub *h);
 /* Checks of the node, one "ok|warn|fail name: text" each; lines are borrowed until the callback returns. */
 typedef void (*node_doctor_cb)(void *ctx, const struct hob_str *lines, size_t n, const struct hob_err *err);
 void node_doctor(struct node_hub *h, node_doctor_cb cb, void *ctx);

@@ -24,6 +24,7 @@
 #include "daemon/home.h"
 #include "daemon/privileges.h"
 
+enum { FREEZE_MS = 100, FREEZE_MS_MAX = 3600000 };
 enum { DRAIN_MS = 10000, RUNNER_WAIT_MS = 10000, RUNNER_POLL_MS = 2, CHILD_GRACE_MS = 5000, PATHS = 8 };
 
 enum daemon_state { D_OPENING, D_STARTING, D_READY, D_DRAINING, D_CLOSING };
@@ -204,6 +205,20 @@ static void function_removed(void *ctx, const char *app, const char *function)
     logs_remove(d->logs, app, function);
 }
 
+/* HOB_FREEZE_MS in the environment; 0: idle instances go on running. */
+static uint32_t freeze_ms(void)
+{
+    const char *text =
+        getenv("HOB_FREEZE_MS"); /* NOLINT(concurrency-mt-unsafe): nothing changes the environment */
+    uint64_t ms = FREEZE_MS;
+    if (text && (!hob_str_u64(hob_str(text), &ms) || ms > FREEZE_MS_MAX)) {
+        hob_log(HOB_LOG_WARN, "daemon.freeze", "HOB_FREEZE_MS='%.40s': a number from 0 to %d", text,
+                FREEZE_MS_MAX);
+        ms = FREEZE_MS;
+    }
+    return (uint32_t)ms;
+}
+
 static void wire(struct daemon *d)
 {
     d->dispatcher = dispatcher_start(&(struct dispatcher_options){.loop = &d->loop,
@@ -211,7 +226,8 @@ static void wire(struct daemon *d)
                                                                   .nodes = d->nodes,
                                                                   .logs = d->logs,
                                                                   .vault = d->vault,
-                                                                  .runtimes = d->runtimes});
+                                                                  .runtimes = d->runtimes,
+                                                                  .freeze_ms = freeze_ms()});
     d->deployer = deployer_new(&(struct deployer_options){.loop = &d->loop,
                                                           .store = d->store,
                                                           .catalog = d->catalog,

@@ -52,7 +52,9 @@ static void bury_dead(struct dispatcher *d)
     struct hob_node *n;
     while ((n = hob_list_first(&d->graves)) != NULL) {
         hob_list_remove(n);
-        free(HOB_CONTAINER_OF(n, struct instance, in_pool));
+        struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
+        free(i->walls);
+        free(i);
     }
 }
 
@@ -64,6 +66,7 @@ static void on_handle_closed(void *ctx)
     void (*closed)(void *ctx) = d->closed;
     void *closed_ctx = d->closed_ctx;
     wake_heap_done(&d->wakes);
+    isolation_done(d);
     invocation_free_all(d);
     free(d);
     if (closed)
@@ -230,8 +233,11 @@ void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *c
                 .version = p->version->number,
                 .in_flight = i->in_flight,
                 .age_ms = (now - i->asked_us) / 1000u,
-                .idle_ms = i->state == INSTANCE_READY ? (now - i->idle_us) / 1000u : 0,
+                .idle_ms = i->state == INSTANCE_READY || i->state == INSTANCE_FROZEN
+                               ? (now - i->idle_us) / 1000u
+                               : 0,
                 .invocations = i->invocations,
+                .walls = i->walls,
             };
             cb(ctx, &v);
         }

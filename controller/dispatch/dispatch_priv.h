@@ -39,6 +39,7 @@ struct dispatcher {
     bool is_draining, is_stopping, is_closed;
     uint64_t stop_at_us;
     struct dispatcher_stats stats;
+    struct denied_call *denied; /* isolation.c */
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -75,6 +76,7 @@ enum instance_state {
     INSTANCE_INITIALISING, /* HELLO is out */
     INSTANCE_READY,        /* no invocation */
     INSTANCE_BUSY,         /* one or more, perhaps with free slots */
+    INSTANCE_FROZEN,       /* no invocation, and not running; thawed by the next */
     INSTANCE_DRAINING,     /* finishes what it has, gets nothing new */
     INSTANCE_STOPPING,     /* the node was told to stop it */
     INSTANCE_GONE,
@@ -97,6 +99,7 @@ enum instance_event {
     INSTANCE_DRAIN_LATE,
     INSTANCE_STOP, /* at once */
     INSTANCE_EXITED,
+    INSTANCE_FREEZE, /* it was idle long enough */
     INSTANCE_EVENTS_
 };
 
@@ -118,6 +121,7 @@ struct instance {
     struct hob_err why;    /* what its invocations are told when it ends before them */
     struct bucket logs;
     uint64_t logs_dropped;
+    char *walls; /* the account of its isolation; NULL: none came */
 };
 
 enum invocation_state {
@@ -190,6 +194,11 @@ bool instance_is_idle(const struct instance *i);
 extern const struct channel_events instance_channel_events; /* ctx: struct instance */
 
 /* hello.c */
+/* isolation.c: two events of the node, what an end says about limits, and the counters' end */
+void isolation_walls(void *ctx, struct hob_str text);
+void isolation_denied(void *ctx, struct hob_str call, uint64_t nth, bool is_last);
+void isolation_limits_met(struct instance *i, const struct node_exit *e);
+void isolation_done(struct dispatcher *d);
 void hello_start(struct instance *i, const struct node_events *events); /* asks the node */
 HOB_MUST_USE enum hob_code hello_write(struct instance *i, struct hob_buf *out, struct hob_err *err);
 

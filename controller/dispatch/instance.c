@@ -1,6 +1,7 @@
 /* One instance's life, driven from outside: a full table of state and event.
  *
  *   STARTING -> INITIALISING -> READY <-> BUSY -> DRAINING -> STOPPING -> GONE
+ *                                 `-> FROZEN -> BUSY or DRAINING
  *
  * Everything may jump to STOPPING (violation, time-outs) or, when the process ends by itself, to GONE. Its invocations
  * are told once: at once when we kill it, and with the process's own end when it leaves by itself, because only then
@@ -17,7 +18,7 @@
 enum { HANGUP_GRACE_MS = 200, START_MS = 30000 /* from asking the node to its answer */, FIELD_SHOWN = 180 };
 
 static const char *const state_names[INSTANCE_STATES_] = {
-    "starting", "initialising", "ready", "busy", "draining", "stopping", "gone",
+    "starting", "initialising", "ready", "busy", "frozen", "draining", "stopping", "gone",
 };
 
 const char *instance_state_name(enum instance_state s)
@@ -29,7 +30,7 @@ const char *instance_state_name(enum instance_state s)
 
 static bool is_up(enum instance_state s)
 {
-    return s == INSTANCE_READY || s == INSTANCE_BUSY;
+    return s == INSTANCE_READY || s == INSTANCE_BUSY || s == INSTANCE_FROZEN;
 }
 
 static bool is_coming(enum instance_state s)
@@ -44,7 +45,7 @@ bool instance_has_slot(const struct instance *i)
 
 bool instance_is_idle(const struct instance *i)
 {
-    return i->state == INSTANCE_READY && !i->is_leaving;
+    return (i->state == INSTANCE_READY || i->state == INSTANCE_FROZEN) && !i->is_leaving;
 }
 
 static void set_state(struct instance *i, enum instance_state to)
@@ -251,6 +252,38 @@ static void stopped(struct instance *i)
     close_channel(i);
 }
 
+/* What was sent to it waits in its socket; the node thaws before it does anything else that we ask for. */
+static void freeze(struct instance *i)
+{
+    channel_trim(i->channel);
+    node_freeze(i->pool->d->o.nodes, i->id);
+    wake_by_us(i, instance_wake_us(i));
+}
+
+static void thaw(struct instance *i)
+{
+    node_thaw(i->pool->d->o.nodes, i->id);
+}
+
+static void thaw_busy(struct instance *i)
+{
+    thaw(i); /* leaves before the INVOKE does */
+    i->was_thawed = true;
+    become_busy(i);
+}
+
+static void thaw_drain(struct instance *i)
+{
+    thaw(i);
+    drain(i);
+}
+
+static void thaw_bye(struct instance *i)
+{
+    thaw(i);
+    said_bye(i);
+}
+
 /* ---- the table ---- */
 
 struct cell {
@@ -261,34 +294,37 @@ struct cell {
 #define N INSTANCE_INITIALISING
 #define R INSTANCE_READY
 #define B INSTANCE_BUSY
+#define F INSTANCE_FROZEN
 #define D INSTANCE_DRAINING
 #define X INSTANCE_STOPPING
 #define G INSTANCE_GONE
 /* clang-format off */
 static const struct cell table[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
-/*                       STARTING           INITIALISING        READY             BUSY              DRAINING          STOPPING          GONE */
-[INSTANCE_STARTED]    = {{N, configure},    {N, bug},           {R, bug},         {B, bug},         {D, bug},         {X, stop},        {G, bug}},
-[INSTANCE_START_FAILED]={{G, start_failed}, {N, bug},           {R, bug},         {B, bug},         {D, bug},         {G, stopped},     {G, bug}},
-[INSTANCE_INIT_DONE]  = {{S, bug},          {R, become_ready},  {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
-[INSTANCE_INIT_ERROR] = {{S, bug},          {X, init_failed},   {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
-[INSTANCE_INIT_TIMEOUT]={{X, start_too_long},{X, init_too_long}, {R, bug},         {B, bug},         {D, bug},         {X, ignore},      {G, bug}},
-[INSTANCE_SLOT_TAKEN] = {{S, bug},          {N, bug},           {B, become_busy}, {B, bug},         {D, bug},         {X, bug},         {G, bug}},
-[INSTANCE_SLOTS_FREE] = {{S, bug},          {N, bug},           {R, bug},         {R, become_idle}, {D, drained},     {X, ignore},      {G, bug}},
-[INSTANCE_DRAIN]      = {{X, stop},         {X, kill_gently},   {D, drain},       {D, drain},       {D, ignore},      {X, ignore},      {G, bug}},
-[INSTANCE_BYE]        = {{S, bug},          {N, ignore},        {D, said_bye},    {D, said_bye},    {D, ignore},      {X, ignore},      {G, bug}},
-[INSTANCE_HANGUP]     = {{S, bug},          {N, hung_up},       {X, hung_up},     {X, hung_up},     {X, hung_up},     {X, ignore},      {G, bug}},
-[INSTANCE_VIOLATION]  = {{S, bug},          {X, init_violated}, {X, violated},    {X, violated},    {X, violated},    {X, ignore},      {G, bug}},
-[INSTANCE_CANCEL_LATE]= {{S, bug},          {N, bug},           {R, bug},         {X, kill_now},    {X, kill_now},    {X, ignore},      {G, bug}},
-[INSTANCE_PING_LOST]  = {{S, bug},          {N, bug},           {X, kill_now},    {B, ignore},      {D, ignore},      {X, ignore},      {G, bug}},
-[INSTANCE_DRAIN_LATE] = {{S, bug},          {N, bug},           {R, bug},         {B, bug},         {X, kill_gently}, {X, ignore},      {G, bug}},
-[INSTANCE_STOP]       = {{X, stop},         {X, kill_gently},   {X, kill_gently}, {X, kill_gently}, {X, kill_gently}, {X, ignore},      {G, bug}},
-[INSTANCE_EXITED]     = {{G, init_exited},  {G, init_exited},   {G, exited},      {G, exited},      {G, exited},      {G, exited},      {G, bug}},
+/*                       STARTING           INITIALISING        READY             BUSY              FROZEN            DRAINING          STOPPING          GONE */
+[INSTANCE_STARTED]    = {{N, configure},    {N, bug},           {R, bug},         {B, bug},         {F, bug},         {D, bug},         {X, stop},        {G, bug}},
+[INSTANCE_START_FAILED]={{G, start_failed}, {N, bug},           {R, bug},         {B, bug},         {F, bug},         {D, bug},         {G, stopped},     {G, bug}},
+[INSTANCE_INIT_DONE]  = {{S, bug},          {R, become_ready},  {R, bug},         {B, bug},         {F, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_INIT_ERROR] = {{S, bug},          {X, init_failed},   {R, bug},         {B, bug},         {F, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_INIT_TIMEOUT]={{X, start_too_long},{X, init_too_long}, {R, bug},         {B, bug},         {F, bug},         {D, bug},         {X, ignore},      {G, bug}},
+[INSTANCE_SLOT_TAKEN] = {{S, bug},          {N, bug},           {B, become_busy}, {B, bug},         {B, thaw_busy},   {D, bug},         {X, bug},         {G, bug}},
+[INSTANCE_SLOTS_FREE] = {{S, bug},          {N, bug},           {R, bug},         {R, become_idle}, {F, bug},         {D, drained},     {X, ignore},      {G, bug}},
+[INSTANCE_DRAIN]      = {{X, stop},         {X, kill_gently},   {D, drain},       {D, drain},       {D, thaw_drain},  {D, ignore},      {X, ignore},      {G, bug}},
+[INSTANCE_BYE]        = {{S, bug},          {N, ignore},        {D, said_bye},    {D, said_bye},    {D, thaw_bye},    {D, ignore},      {X, ignore},      {G, bug}},
+[INSTANCE_HANGUP]     = {{S, bug},          {N, hung_up},       {X, hung_up},     {X, hung_up},     {X, hung_up},     {X, hung_up},     {X, ignore},      {G, bug}},
+[INSTANCE_VIOLATION]  = {{S, bug},          {X, init_violated}, {X, violated},    {X, violated},    {X, violated},    {X, violated},    {X, ignore},      {G, bug}},
+[INSTANCE_CANCEL_LATE]= {{S, bug},          {N, bug},           {R, bug},         {X, kill_now},    {F, bug},         {X, kill_now},    {X, ignore},      {G, bug}},
+[INSTANCE_PING_LOST]  = {{S, bug},          {N, bug},           {X, kill_now},    {B, ignore},      {F, ignore},      {D, ignore},      {X, ignore},      {G, bug}},
+[INSTANCE_DRAIN_LATE] = {{S, bug},          {N, bug},           {R, bug},         {B, bug},         {F, bug},         {X, kill_gently}, {X, ignore},      {G, bug}},
+[INSTANCE_STOP]       = {{X, stop},         {X, kill_gently},   {X, kill_gently}, {X, kill_gently}, {X, kill_gently}, {X, kill_gently}, {X, ignore},      {G, bug}},
+[INSTANCE_EXITED]     = {{G, init_exited},  {G, init_exited},   {G, exited},      {G, exited},      {G, exited},      {G, exited},      {G, exited},      {G, bug}},
+[INSTANCE_FREEZE]     = {{S, bug},          {N, bug},           {F, freeze},      {B, bug},         {F, bug},         {D, bug},         {X, bug},         {G, bug}},
 };
 /* clang-format on */
 #undef S
 #undef N
 #undef R
 #undef B
+#undef F
 #undef D
 #undef X
 #undef G
@@ -349,6 +385,13 @@ void instance_overdue(struct instance *i, int change)
 
 /* ---- time ---- */
 
+static uint64_t freeze_at_us(const struct instance *i)
+{
+    const struct dispatcher *d = i->pool->d;
+    bool can_freeze = d->o.freeze_ms && node_can_freeze(d->o.nodes);
+    return can_freeze ? i->idle_us + (uint64_t)d->o.freeze_ms * 1000u : UINT64_MAX;
+}
+
 uint64_t instance_wake_us(const struct instance *i)
 {
     uint64_t init_us = (uint64_t)i->pool->config->init_timeout_ms * 1000u;
@@ -361,7 +404,11 @@ uint64_t instance_wake_us(const struct instance *i)
         return i->started_us + init_us;
     case INSTANCE_READY:
         /* one kept by scale_min is past its expiry for good: only its pings count */
+        if (freeze_at_us(i) < ping)
+            ping = freeze_at_us(i);
         return expiry > ping || expiry <= dispatcher_now(i->pool->d) ? ping : expiry;
+    case INSTANCE_FROZEN: /* asked nothing; looked at now and then, should it be kept */
+        return expiry > dispatcher_now(i->pool->d) ? expiry : dispatcher_now(i->pool->d) + PING_EVERY_US;
     case INSTANCE_DRAINING:
         return i->drain_by_us;
     case INSTANCE_BUSY:
@@ -401,13 +448,17 @@ void instance_tick(struct instance *i, uint64_t now_us)
             instance_event(i, INSTANCE_INIT_TIMEOUT);
         break;
     case INSTANCE_READY:
-        ping(i, now_us);
+        if (now_us >= freeze_at_us(i))
+            instance_event(i, INSTANCE_FREEZE);
+        else
+            ping(i, now_us);
         break;
     case INSTANCE_DRAINING:
         if (now_us >= i->drain_by_us)
             instance_event(i, INSTANCE_DRAIN_LATE);
         break;
     case INSTANCE_BUSY:
+    case INSTANCE_FROZEN:
     case INSTANCE_STOPPING:
     case INSTANCE_GONE:
     case INSTANCE_STATES_:

@@ -371,6 +371,11 @@ void node_thaw(struct node_hub *h, uint64_t instance)
     send_word(h, HOB_LINK_THAW, instance, -1);
 }
 
+bool node_can_freeze(const struct node_hub *h)
+{
+    return h->state == NODE_UP && !h->cannot_freeze;
+}
+
 void node_doctor(struct node_hub *h, node_doctor_cb cb, void *ctx)
 {
     struct node_question *q = hob_new(struct node_question);

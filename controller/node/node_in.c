@@ -1,5 +1,6 @@
 /* What the runner says: each message judged and turned into one event of one instance. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -58,12 +59,14 @@ void node_question_answer(struct node_question *q, const struct hob_str *lines, 
 static const char *take_hello(struct node_hub *h, const struct hob_pairs *p)
 {
     struct hob_str node = hob_pairs_get(p, "node"), engines = hob_pairs_get(p, "engines");
+    struct hob_str probe = hob_pairs_get(p, "probe");
     uint64_t protocol = hob_pairs_u64(p, "protocol", 0);
     if (protocol != HOB_LINK_PROTOCOL)
         return "it speaks another protocol than 1";
     hob_log(HOB_LOG_INFO, "runner.hello", "node=%.*s engines=%.*s rootless=%llu",
             (int)(node.n < 64 ? node.n : 64), node.at ? node.at : "", (int)(engines.n < 64 ? engines.n : 64),
             engines.at ? engines.at : "", (unsigned long long)hob_pairs_u64(p, "rootless", 0));
+    h->cannot_freeze = probe.n && memmem(probe.at, probe.n, "warn freezer:", 13);
     if (h->state == NODE_GREETED)
         node_up(h);
     return NULL;

@@ -34,6 +34,7 @@ struct node_hub {
     char *path;
     unsigned owner_uid;
     enum node_state state;
+    bool cannot_freeze; /* as the runner's HELLO says */
     int listen_fd;
     uv_poll_t listener;
     uv_timer_t later_timer, hello_timer;

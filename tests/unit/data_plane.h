@@ -22,7 +22,7 @@ struct fake_instance {
     void *ctx;
     int fd; /* the instance's end of the channel */
     bool is_started, is_over;
-    unsigned stops;
+    unsigned stops, freezes, thaws;
     uint32_t stop_grace_ms;
     struct hob_buf in;
     uint32_t last_stream; /* of the last INVOKE that was read */
@@ -48,6 +48,35 @@ void node_start(struct node_hub *h, const struct node_start_spec *spec, const st
     struct fake_instance *f = &fakes[fakes_n++];
     *f = (struct fake_instance){.id = spec->instance, .events = events, .ctx = ctx, .fd = -1};
     hob_buf_init(&f->in, 64 << 20);
+}
+
+static bool fake_can_freeze;
+
+bool node_can_freeze(const struct node_hub *h)
+{
+    (void)h;
+    return fake_can_freeze;
+}
+
+static void fake_count(uint64_t instance, bool is_freeze)
+{
+    for (unsigned i = 0; i < fakes_n; i++)
+        if (fakes[i].id == instance && !fakes[i].is_over) {
+            fakes[i].freezes += is_freeze;
+            fakes[i].thaws += !is_freeze;
+        }
+}
+
+void node_freeze(struct node_hub *h, uint64_t instance)
+{
+    (void)h;
+    fake_count(instance, true);
+}
+
+void node_thaw(struct node_hub *h, uint64_t instance)
+{
+    (void)h;
+    fake_count(instance, false);
 }
 
 void node_stop(struct node_hub *h, uint64_t instance, uint32_t grace_ms)
@@ -210,7 +239,7 @@ static int bench_up(void **state)
     bench_version.function = bench_version2.function = &bench_function;
     HOB_ASSERT((uv_loop_init(&bench_loop)) == (0));
     HOB_ASSERT((uv_async_init(&bench_loop, &bench_alive, on_alive)) == (0));
-    bench = dispatcher_start(&(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock});
+    bench = dispatcher_start(&(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock, .freeze_ms = 100});
     return 0;
 }
 

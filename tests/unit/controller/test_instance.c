@@ -12,42 +12,45 @@ enum { BUG = 99 /* the programmer's error is caught */ };
 static const char *const event_names[INSTANCE_EVENTS_] = {
     "started",    "start failed", "init done", "init error", "init timeout", "slot taken",
     "slots free", "drain",        "bye",       "hangup",     "violation",    "cancel late",
-    "ping lost",  "drain late",   "stop",      "exited",
+    "ping lost",  "drain late",   "stop",      "exited",     "freeze",
 };
 
 #define S INSTANCE_STARTING
 #define N INSTANCE_INITIALISING
 #define R INSTANCE_READY
 #define B INSTANCE_BUSY
+#define F INSTANCE_FROZEN
 #define D INSTANCE_DRAINING
 #define X INSTANCE_STOPPING
 #define G INSTANCE_GONE
 #define _ BUG
 /* clang-format off */
 static const int expected[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
-    /*                         S  N  R  B  D  X  G */
-    [INSTANCE_STARTED]      = {N, _, _, _, _, X, _},
-    [INSTANCE_START_FAILED] = {G, _, _, _, _, G, _},
-    [INSTANCE_INIT_DONE]    = {_, R, _, _, _, X, _},
-    [INSTANCE_INIT_ERROR]   = {_, X, _, _, _, X, _},
-    [INSTANCE_INIT_TIMEOUT] = {X, X, _, _, _, X, _},
-    [INSTANCE_SLOT_TAKEN]   = {_, _, B, _, _, _, _},
-    [INSTANCE_SLOTS_FREE]   = {_, _, _, R, D, X, _},
-    [INSTANCE_DRAIN]        = {X, X, D, D, D, X, _},
-    [INSTANCE_BYE]          = {_, N, D, D, D, X, _},
-    [INSTANCE_HANGUP]       = {_, N, X, X, X, X, _},
-    [INSTANCE_VIOLATION]    = {_, X, X, X, X, X, _},
-    [INSTANCE_CANCEL_LATE]  = {_, _, _, X, X, X, _},
-    [INSTANCE_PING_LOST]    = {_, _, X, B, D, X, _},
-    [INSTANCE_DRAIN_LATE]   = {_, _, _, _, X, X, _},
-    [INSTANCE_STOP]         = {X, X, X, X, X, X, _},
-    [INSTANCE_EXITED]       = {G, G, G, G, G, G, _},
+    /*                         S  N  R  B  F  D  X  G */
+    [INSTANCE_STARTED]      = {N, _, _, _, _, _, X, _},
+    [INSTANCE_START_FAILED] = {G, _, _, _, _, _, G, _},
+    [INSTANCE_INIT_DONE]    = {_, R, _, _, _, _, X, _},
+    [INSTANCE_INIT_ERROR]   = {_, X, _, _, _, _, X, _},
+    [INSTANCE_INIT_TIMEOUT] = {X, X, _, _, _, _, X, _},
+    [INSTANCE_SLOT_TAKEN]   = {_, _, B, _, B, _, _, _},
+    [INSTANCE_SLOTS_FREE]   = {_, _, _, R, _, D, X, _},
+    [INSTANCE_DRAIN]        = {X, X, D, D, D, D, X, _},
+    [INSTANCE_BYE]          = {_, N, D, D, D, D, X, _},
+    [INSTANCE_HANGUP]       = {_, N, X, X, X, X, X, _},
+    [INSTANCE_VIOLATION]    = {_, X, X, X, X, X, X, _},
+    [INSTANCE_CANCEL_LATE]  = {_, _, _, X, _, X, X, _},
+    [INSTANCE_PING_LOST]    = {_, _, X, B, F, D, X, _},
+    [INSTANCE_DRAIN_LATE]   = {_, _, _, _, _, X, X, _},
+    [INSTANCE_STOP]         = {X, X, X, X, X, X, X, _},
+    [INSTANCE_EXITED]       = {G, G, G, G, G, G, G, _},
+    [INSTANCE_FREEZE]       = {_, _, F, _, _, _, _, _},
 };
 /* clang-format on */
 #undef S
 #undef N
 #undef R
 #undef B
+#undef F
 #undef D
 #undef X
 #undef G
@@ -67,8 +70,10 @@ static struct instance *reach(enum instance_state state)
         return i;
     fake_ready(0, "1");
     uint32_t s = heard_invoke(0);
-    if (state == INSTANCE_READY)
+    if (state == INSTANCE_READY || state == INSTANCE_FROZEN)
         answer(0, s, "x");
+    if (state == INSTANCE_FROZEN)
+        instance_event(i, INSTANCE_FREEZE);
     if (state == INSTANCE_DRAINING)
         fake_on_replace(fake_catalog_ctx, &bench_version);
     if (state == INSTANCE_STOPPING || state == INSTANCE_GONE)
