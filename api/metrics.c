@@ -98,6 +98,20 @@ static void write_invocations(struct writer *w, struct dispatcher *d)
     sample(w, "hob_run_seconds_count", NULL, (double)runs);
 }
 
+static void on_denied(void *ctx, const char *name, uint64_t n)
+{
+    char labels[64];
+    (void)snprintf(labels, sizeof labels, "call=\"%s\"", name);
+    sample(ctx, "hob_denied_calls_total", labels, (double)n);
+}
+
+static void write_denied(struct writer *w, const struct dispatcher *d)
+{
+    family(w, "hob_denied_calls_total", "counter",
+           "System calls that a sandbox denied (the first 64 of an instance).");
+    dispatcher_each_denied(d, on_denied, w);
+}
+
 /* Names are a-z, 0-9 and '-': they need no escape in a label. Functions that never ran are left out. */
 static void write_queues(struct writer *w, const struct front_options *o)
 {
@@ -213,6 +227,7 @@ enum hob_code metrics_write(const struct front_options *o, const struct http_ser
     sample(&w, "hob_info", "version=\"" HOB_VERSION "\"", 1);
     write_http(&w, server);
     write_invocations(&w, o->dispatcher);
+    write_denied(&w, o->dispatcher);
     write_instances(&w, o->dispatcher);
     write_queues(&w, o);
     write_parts(&w, o);

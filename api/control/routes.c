@@ -47,6 +47,8 @@ const struct control_route control_routes[] = {
      "listFunctions", "The functions of one app"},
     {"GET", FN, handle_function, CALL_BODY_NONE, false, 200, NULL, "Description", NULL,
      "describeFunction", "Everything about one function"},
+    {"GET", FN "/isolation", handle_isolation, CALL_BODY_NONE, false, 200, NULL, "Isolation", NULL,
+     "describeIsolation", "The walls that are in force around each of its instances, as the launcher accounts for them"},
     {"DELETE", FN, handle_function_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
      "removeFunction", "Drain and remove one function"},
     {"GET", FN "/versions", handle_versions, CALL_BODY_NONE, false, 200, NULL, "Versions", NULL,

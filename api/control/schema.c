@@ -157,6 +157,17 @@ static const struct schema_member instance[] = {
     {"invocations", "integer", "since it started", true},
 };
 static const struct schema_member instances[] = {{"instances", "Instance[]", "", true}};
+static const struct schema_member wall[] = {
+    {"name", "string", "namespaces, ids, capabilities, seccomp, ...", true},
+    {"what", "string", "", true},
+};
+static const struct schema_member walled[] = {
+    {"id", "string", "", true},
+    {"version", "integer", "", true},
+    {"state", "string", "", true},
+    {"walls", "Wall[]", "", true},
+};
+static const struct schema_member isolation[] = {{"instances", "Walled[]", "those that run", true}};
 
 #define SCHEMA(name, members)                                                                                \
     {                                                                                                        \
@@ -196,6 +207,9 @@ static const struct schema schemas[] = {
     SCHEMA("LogLine", log_line),
     SCHEMA("Instance", instance),
     SCHEMA("Instances", instances),
+    SCHEMA("Wall", wall),
+    SCHEMA("Walled", walled),
+    SCHEMA("Isolation", isolation),
 };
 
 size_t schemas_count(void)

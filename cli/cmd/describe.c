@@ -77,16 +77,37 @@ static void print_function(struct cli *c, const json_t *f)
     print_section(c, "Configuration", json_object_get(f, "config"));
 }
 
+static void print_isolation(struct cli *c, const json_t *answer)
+{
+    const json_t *instances = json_object_get(answer, "instances");
+    if (!json_array_size(instances))
+        (void)fprintf(c->out, "no instance runs: call the function, then ask again\n");
+    for (size_t i = 0; i < json_array_size(instances); i++) {
+        const json_t *in = json_array_get(instances, i), *walls = json_object_get(in, "walls");
+        (void)fprintf(c->out, "%s%sinstance ", i ? "\n" : "", colour_on(c->has_colour_out, COLOUR_BOLD));
+        print_safe(c->out, hob_str(text_of(in, "id")), "");
+        (void)fprintf(c->out, ", version ");
+        print_value(c, json_object_get(in, "version"));
+        (void)fprintf(c->out, "%s\n", colour_off(c->has_colour_out));
+        for (size_t k = 0; k < json_array_size(walls); k++)
+            print_row(c, text_of(json_array_get(walls, k), "name"),
+                      json_object_get(json_array_get(walls, k), "what"));
+    }
+}
+
 static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *err)
 {
     struct target t;
     if (target_parse(args_at(a, 0), args_get(a, "app"), &t, err) != HOB_OK)
         return err->code;
-    hob_auto_json json_t *answer = target_call(c, &t, "GET", "", NULL, err);
+    bool is_isolation = args_has(a, "isolation");
+    hob_auto_json json_t *answer = target_call(c, &t, "GET", is_isolation ? "/isolation" : "", NULL, err);
     if (!answer)
         return err->code;
     if (c->is_json)
         print_json(c, answer);
+    else if (is_isolation)
+        print_isolation(c, answer);
     else
         print_function(c, answer);
     return HOB_OK;
@@ -94,6 +115,7 @@ static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *er
 
 static const struct option options[] = {
     OPTION_APP,
+    {'\0', "isolation", NULL, "the walls in force around each running instance instead"},
     {0},
 };
 const struct command cmd_describe = {

@@ -293,6 +293,7 @@ static void on_exited(void *ctx, const struct node_exit *e)
     struct instance *i = ctx;
     i->is_leaving = true;
     hob_list_remove(&i->in_ready);
+    isolation_limits_met(i, e);
     if (i->channel)
         channel_read_rest(i->channel);
     if (!i->is_exit_expected) {
@@ -326,6 +327,8 @@ static const struct node_events node_listener = {
     .failed = on_failed,
     .exited = on_exited,
     .log_line = on_log_line,
+    .walls = isolation_walls,
+    .denied = isolation_denied,
 };
 
 void instance_start(struct pool *p)
