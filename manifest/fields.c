@@ -242,6 +242,8 @@ void fields_free(void *base, const struct key_table *t)
 {
     for (size_t i = 0; i < t->n; i++) {
         const struct key *k = &t->keys[i];
+        if (k->type == KEY_OBJECT && !k->is_single)
+            fields_free(base, k->of);
         if (!k->has_field)
             continue;
         if (k->type == KEY_STRING) {
