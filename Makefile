@@ -85,10 +85,12 @@ $(eval $(call program,hob-runner,$(B)/obj/runner/main.o,$(call libs,runner)))
 $(eval $(call program,hob-launcher,$(B)/obj/sandbox/main.o,$(call libs,sandbox)))
 
 # pid 1 of every instance: static and without glibc's start-up cost (SANDBOX notes in docs/sandbox.md)
-$(B)/bin/hob-init: $(INIT_SRC) $(wildcard runner/init/*.h)
+INIT_BASE := $(addprefix base/,buf.c clock.c env.c err.c frame.c log.c mem.c pairs.c str.c)
+$(B)/bin/hob-init: $(INIT_SRC) $(INIT_BASE) $(wildcard runner/init/*.h base/*.h)
 	@mkdir -p $(@D)
 	$(MUSL_CC) -std=gnu11 -static -O2 -g -D_GNU_SOURCE -I. -Wall -Wextra -Wshadow -Wstrict-prototypes \
-	  -fstack-protector-strong -fno-strict-aliasing -o $@ $(INIT_SRC)
+	  -ffunction-sections -fdata-sections -Wl,--gc-sections \
+	  -fstack-protector-strong -fno-strict-aliasing -o $@ $(INIT_SRC) $(INIT_BASE)
 
 include $(wildcard mk/*.mk)
 

@@ -42,8 +42,14 @@ const char *hob_err_reason(const struct hob_err *err)
 const char *hob_errno_text(int errnum)
 {
     static _Thread_local char buf[96];
+#ifdef __GLIBC__
     /* GNU strerror_r may return a static string instead of filling the buffer. */
     return strerror_r(errnum, buf, sizeof buf);
+#else
+    if (strerror_r(errnum, buf, sizeof buf) != 0)
+        (void)snprintf(buf, sizeof buf, "error %d", errnum);
+    return buf;
+#endif
 }
 
 static void fill(struct hob_err *err, enum hob_code code, const char *reason, const char *fmt, va_list ap)

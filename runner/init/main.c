@@ -1,56 +1,23 @@
 /* hob-init: pid 1 of every instance. Starts one program, hands signals on to it, buries orphans, and ends as the
  * program ended: with its status, or with 128 + N when signal N killed it.
  *
- *   hob-init -- PROGRAM [ARGUMENT...]        exits with 127 when PROGRAM cannot be started
+ *   hob-init -- PROGRAM [ARGUMENT...]               exits with 127 when PROGRAM cannot be started
+ *   hob-init --http PORT -- PROGRAM [ARGUMENT...]   PROGRAM is an HTTP server: see proxy.h
  *
  * The program gets descriptors 0 to 3 as they came; hob-init closes all of its own, so that whoever holds the other
- * ends sees the program's end and nothing else. As pid 1 its end is the end of everything in the namespace; started
- * elsewhere it makes itself the reaper of its descendants. Static, without a library beside libc, one thread. */
+ * ends sees the program's end and nothing else. With --http it keeps 3, the channel, to itself. As pid 1 its end is
+ * the end of everything in the namespace; started elsewhere it makes itself the reaper of its descendants. Static,
+ * without a library beside libc, one thread. */
 #include <errno.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXIT_CANNOT_START = 127, EXIT_SIGNAL_BASE = 128, FDS_CLOSED_BY_HAND = 16 };
+#include "runner/init/program.h"
+#include "runner/init/proxy.h"
 
-static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP};
-
-static void say(const char *what, const char *name, int errnum)
-{
-    char line[512];
-    int n = snprintf(line, sizeof line, "hob-init: %s '%.256s': %s\n", what, name, strerror(errnum));
-    if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
-        return; /* nobody left to tell */
-}
-
-static void waited_signals(sigset_t *ret_set)
-{
-    (void)sigemptyset(ret_set);
-    (void)sigaddset(ret_set, SIGCHLD);
-    for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
-        (void)sigaddset(ret_set, forwarded[i]);
-}
-
-/* In the vfork child: only async-signal-safe calls and nothing that the parent would miss. */
-static void become_program(char **argv, pid_t init)
-{
-    sigset_t none; /* the program starts with nothing blocked or ignored, whoever started us */
-    (void)sigemptyset(&none);
-    (void)signal(SIGPIPE, SIG_DFL);
-    /* Without a pid namespace nothing else ties the program to us; with one this is merely redundant. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (init != 1 && getppid() != init)
-        _exit(EXIT_SIGNAL_BASE + SIGKILL);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execvp(argv[0], argv);
-    say("cannot start", argv[0], errno);
-    _exit(EXIT_CANNOT_START);
-}
+enum { FDS_CLOSED_BY_HAND = 16 };
 
 static void close_everything(void)
 {
@@ -60,60 +27,48 @@ static void close_everything(void)
         (void)close(fd);
 }
 
-static int status_to_exit(int status)
-{
-    return WIFSIGNALED(status) ? EXIT_SIGNAL_BASE + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* Buries all that died; true when the program itself was among them. */
-static bool reap(pid_t program, int *ret_exit)
-{
-    for (;;) {
-        int status;
-        pid_t pid = waitpid(-1, &status, WNOHANG);
-        if (pid < 0 && errno == EINTR)
-            continue;
-        if (pid <= 0)
-            return false;
-        if (pid == program) {
-            *ret_exit = status_to_exit(status);
-            return true;
-        }
-    }
-}
-
 static int watch(pid_t program, const sigset_t *set)
 {
     for (;;) {
         /* Blocked signals are queued even for pid 1, whose default action is to ignore them. */
         int sig = sigwaitinfo(set, NULL), code;
-        if (sig == SIGCHLD && reap(program, &code))
+        if (sig == SIGCHLD && program_reap(program, &code))
             return code;
         if (sig > 0 && sig != SIGCHLD)
             (void)kill(program, sig);
     }
 }
 
-int main(int argc, char **argv)
+static int run_plain(char **argv)
 {
-    if (argc < 3 || strcmp(argv[1], "--") != 0) {
-        say("usage: hob-init -- PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "", EINVAL);
-        return EXIT_CANNOT_START;
-    }
     sigset_t set;
-    waited_signals(&set);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored it would take the statuses away */
-    pid_t self = getpid();
-    if (self != 1)
-        (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pid_t program = vfork();
-    if (program == 0)
-        become_program(argv + 2, self);
+    program_block_signals(&set);
+    pid_t program = program_start(argv);
     if (program < 0) {
-        say("cannot make a process for", argv[2], errno);
+        program_say("cannot make a process for", argv[0], errno);
         return EXIT_CANNOT_START;
     }
     close_everything();
     return watch(program, &set);
+}
+
+static bool read_port(const char *text, uint16_t *ret_port)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    *ret_port = (uint16_t)n;
+    return *text >= '1' && *text <= '9' && !*end && n <= UINT16_MAX;
+}
+
+int main(int argc, char **argv)
+{
+    uint16_t port;
+    if (argc >= 3 && strcmp(argv[1], "--") == 0)
+        return run_plain(argv + 2);
+    if (argc >= 5 && strcmp(argv[1], "--http") == 0 && read_port(argv[2], &port) &&
+        strcmp(argv[3], "--") == 0)
+        return proxy_run(argv + 4, port);
+    program_say("usage: hob-init [--http PORT] -- PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "",
+                EINVAL);
+    return EXIT_CANNOT_START;
 }

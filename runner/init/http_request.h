@@ -1,0 +1,23 @@
+/* Writes an invocation as an HTTP/1.1 request, framed anew: nothing that came from outside decides where it ends.
+ * Pure functions over buffers. */
+#pragma once
+
+#include "base/frame.h"
+#include "base/pairs.h"
+
+struct request_framing {
+    bool is_chunked;
+    uint64_t left; /* body bytes that are still to come, when it is not chunked */
+};
+
+/* The head and the body's beginning `data`. `is_whole`: nothing follows. `authority` stands in for a missing Host.
+ * HOB_E_INVALID when a part holds what would end its line; HOB_E_TOO_LARGE at the buffer's limit. */
+HOB_MUST_USE enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m,
+                                         struct hob_str data, bool is_whole, struct hob_str authority,
+                                         struct request_framing *ret_framing);
+/* More of the body; `trailers` (or NULL) with the end. HOB_E_INVALID when it is not the length that was announced. */
+HOB_MUST_USE enum hob_code request_write_body(struct hob_buf *out, struct request_framing *f,
+                                              struct hob_str data, bool is_end,
+                                              const struct hob_pairs *trailers);
+/* Asking twice does no more than asking once (RFC 9110, 9.2.2). */
+bool request_is_idempotent(struct hob_str method);

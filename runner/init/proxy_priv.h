@@ -1,0 +1,101 @@
+/* Inside the proxy only: one `struct proxy` a process; it owns the channel, every exchange and every connection. */
+#pragma once
+
+#include "base/frame.h"
+#include "base/list.h"
+#include "base/pairs.h"
+#include "runner/init/http_answer.h"
+#include "runner/init/http_request.h"
+
+#include <sys/types.h>
+
+enum {
+    STREAM_WINDOW = 65536,
+    CONNECTION_WINDOW = 1 << 20,
+    CONN_IN_MAX = 2 * 65536,   /* what a connection may have read and not passed on */
+    OUT_PAUSE_BYTES = 1 << 20, /* waiting for hobd: no answers are taken beyond */
+    EXCHANGE_BUCKETS = 256,
+};
+
+enum proxy_state { PROXY_WAITING, PROXY_STARTING, PROXY_READY, PROXY_DRAINING, PROXY_ENDING };
+
+struct proxy;
+/* Whatever epoll watches. */
+struct source {
+    void (*ready)(struct proxy *p, struct source *s, uint32_t events);
+    int fd;
+    uint32_t mask; /* 0: not watched */
+};
+
+/* A connection to the program. */
+struct conn {
+    struct source source;
+    struct hob_node node; /* in idle or graves */
+    struct exchange *x;   /* NULL: idle */
+    struct hob_buf in;
+    struct answer answer;
+    bool is_connecting, is_reused, is_broken /* takes no more of the request */, has_end /* of input */;
+    uint64_t idle_ms;
+};
+
+/* One invocation. */
+struct exchange {
+    struct exchange *next;   /* in its bucket, or spare */
+    struct hob_node blocked; /* has bytes for hobd, but no credit */
+    uint32_t stream, window, uncredited;
+    struct conn *conn;
+    struct hob_buf request;
+    size_t sent; /* of request; only a request that may be repeated keeps what was sent */
+    struct request_framing framing;
+    bool has_request_end, has_head, is_head, is_idempotent, may_repeat;
+};
+
+struct proxy {
+    enum proxy_state state;
+    char **argv;
+    pid_t program;
+    int exit_code;
+    bool has_exited, is_blamed; /* is_blamed: it was said that nothing listens */
+    uint16_t port;
+    int family, epoll;
+    struct source channel, signals, probe;
+    uint64_t started_ms, kill_ms; /* kill_ms 0: no end is set */
+    struct hob_buf in, out, body, meta;
+    uint32_t window, uncredited;
+    unsigned slots, exchanges_n, idle_n;
+    struct exchange *exchanges[EXCHANGE_BUCKETS], *spare;
+    struct hob_list idle, graves, blocked;
+};
+
+/* proxy.c */
+void proxy_watch(struct proxy *p, struct source *s, uint32_t mask);
+void proxy_send(struct proxy *p, struct hob_frame f, struct hob_str payload);
+void proxy_log(struct proxy *p, uint16_t level, const char *text);
+void proxy_idle(struct proxy *p); /* an exchange ended */
+
+/* exchange.c: what hobd says about invocations, and what it is told */
+void exchange_invoke(struct proxy *p, const struct hob_frame *f, struct hob_str payload);
+void exchange_body(struct proxy *p, const struct hob_frame *f, struct hob_str payload);
+void exchange_cancel(struct proxy *p, uint32_t stream);
+void exchange_credit(struct proxy *p, uint32_t stream, uint32_t bytes);
+void exchange_resume(struct proxy *p); /* those that were blocked try again */
+/* Some of the request went out, or nothing more of it will. */
+void exchange_sent(struct proxy *p, struct exchange *x);
+/* Bytes that may be passed on now. */
+size_t exchange_window(const struct proxy *p, const struct exchange *x);
+/* Passes on what the answer has now: head, p->body, end. */
+void exchange_pass(struct proxy *p, struct exchange *x, const struct answer *a);
+/* Both free it; its connection is the caller's business and has been let go. */
+void exchange_end(struct proxy *p, struct exchange *x);
+void exchange_fail(struct proxy *p, struct exchange *x, const char *type, const char *message);
+
+/* conn.c: connections to the program */
+void conn_give(struct proxy *p, struct exchange *x); /* finds one and sends what there is */
+void conn_send(struct proxy *p, struct conn *c);
+void conn_take(struct proxy *p, struct conn *c);
+void conn_read(struct proxy *p, struct conn *c);
+/* Closes it; abruptly: the program shall notice at once. */
+void conn_close(struct proxy *p, struct conn *c, bool is_abrupt);
+void conn_bury(struct proxy *p);
+/* One try to connect; true when the program listens: that connection then is the first of the pool. */
+bool conn_probe(struct proxy *p);
