@@ -9,6 +9,7 @@
 
 #include "base/banned.h"
 
+static_assert(sizeof(enum function_kind) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 static_assert(sizeof(enum scale_mode) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 static_assert(sizeof(enum priority) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 
@@ -135,6 +136,9 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
             j->err, HOB_E_INVALID,
             "%s.single_use: an instance for one invocation takes one at a time; leave out concurrency",
             j->path);
+    if (code == HOB_OK && f.port != HTTP_PORT_DEFAULT && f.kind != FUNCTION_HTTP)
+        code = hob_fail(j->err, HOB_E_INVALID, "%s.port: only a server has one; say \"kind\": \"http\"",
+                        j->path);
     if (code == HOB_OK)
         code = check_env(j, &f);
     if (code == HOB_OK)

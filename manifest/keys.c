@@ -8,8 +8,8 @@ static const char *const modes[] = {"cost", "balanced", "latency", NULL};
 static const char *const priorities[] = {"low", "normal", "high", NULL};
 static const char *const engines[] = {"sandbox", NULL};
 static const char *const engines_later[] = {"docker", NULL};
-static const char *const kinds[] = {"auto", NULL};
-static const char *const kinds_later[] = {"fetch", "lambda", "http", NULL};
+static const char *const kinds[] = {"auto", "http", NULL};
+static const char *const kinds_later[] = {"fetch", "lambda", NULL};
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", NULL};
 
 #define NAME_SHAPE "^[a-z]([a-z0-9-]{0,62}[a-z0-9])?$"
@@ -83,7 +83,10 @@ static const struct key function_array[] = {
      .example = "\"npm ci --omit=dev\"", .help = "Shell command that `hob deploy` runs in the project folder before packing."},
     {.name = "engine", .type = KEY_CHOICE, .choices = engines, .later = engines_later, .help = "What isolates it."},
     {.name = "kind", .type = KEY_CHOICE, .choices = kinds, .later = kinds_later,
-     .help = "The contract of the code; `auto`: the runtime sees it from what the entry exports."},
+     .fallback = FUNCTION_AUTO, FIELD(function_config, kind), .help = "The contract of the code; `auto`: the runtime sees it "
+     "from what the entry exports; `http`: the entry is an HTTP server that listens on `port`."},
+    {.name = "port", .type = KEY_INT, .min = 1024, .max = 65535, .fallback = HTTP_PORT_DEFAULT, FIELD(function_config, port),
+     .help = "Where a server of kind `http` listens, on the loopback of its instance; it is told by the variable PORT."},
     {.name = "memory_mb", .type = KEY_INT, .min = 16, .max = HOB_MAX_MEMORY_MB, .fallback = 128, FIELD(function_config, memory_mb),
      .help = "Memory of one instance, MiB."},
     {.name = "timeout_ms", .type = KEY_INT, .min = 1, .max = HOB_MAX_TIMEOUT_MS, .fallback = 10000, FIELD(function_config, timeout_ms),
@@ -116,7 +119,7 @@ static const struct key function_array[] = {
      .example = "[{\"path\": \"/checkout/:id\"}]", .help = "Paths at the server's root; `/fn/APP/FUNCTION/` works without."},
     {.name = "bindings", .type = KEY_LATER}, {.name = "egress", .type = KEY_LATER}, {.name = "async", .type = KEY_LATER},
     {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},   {.name = "image", .type = KEY_LATER},
-    {.name = "port", .type = KEY_LATER},     {.name = "gpu", .type = KEY_LATER},    {.name = "tmp_mb", .type = KEY_LATER},
+    {.name = "gpu", .type = KEY_LATER},    {.name = "tmp_mb", .type = KEY_LATER},
     {.name = "auth", .type = KEY_LATER},
 };
 const struct key_table function_keys = KEYS(function_array);

@@ -6,6 +6,8 @@
 
 #include "base/json.h"
 
+enum function_kind { FUNCTION_AUTO, FUNCTION_HTTP };
+enum { HTTP_PORT_DEFAULT = 8080 };
 enum scale_mode { SCALE_COST, SCALE_BALANCED, SCALE_LATENCY };
 enum priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH };
 
@@ -30,10 +32,12 @@ struct env_var {
 
 struct function_config {
     char *name;
-    char *runtime;                 /* "node", "python", "c", ... */
-    char *entry;                   /* path below the archive's root, no '..' */
-    char *handler;                 /* "index.handler", or NULL: found by the runtime */
-    char *build;                   /* shell command that the CLI runs before packing, or NULL */
+    char *runtime; /* "node", "python", "c", ... */
+    char *entry;   /* path below the archive's root, no '..' */
+    char *handler; /* "index.handler", or NULL: found by the runtime */
+    char *build;   /* shell command that the CLI runs before packing, or NULL */
+    enum function_kind kind;
+    uint32_t port;                 /* of kind http, 1024 to 65535, default 8080 */
     uint32_t memory_mb;            /* 16 to 10240, default 128 */
     uint32_t timeout_ms;           /* default 10,000 */
     uint32_t queue_timeout_ms;     /* default 5,000 */

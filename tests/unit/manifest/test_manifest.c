@@ -74,7 +74,7 @@ static void every_key_reaches_its_field(void **state)
     hob_auto_manifest struct manifest *m = parse(
         "{ // a comment\n\"$schema\":\"x\",\"app\":\"shop\",\"compat\":\"2026-12-01\",\"functions\":{\"a\":{"
         "\"runtime\":\"python\",\"entry\":\"./jobs/a.py\",\"handler\":\"main\",\"build\":\"make\",\"engine\":\"sandbox\","
-        "\"kind\":\"auto\",\"memory_mb\":16,\"timeout_ms\":1,\"queue_timeout_ms\":2,\"init_timeout_ms\":3,"
+        "\"kind\":\"http\",\"port\":1024,\"memory_mb\":16,\"timeout_ms\":1,\"queue_timeout_ms\":2,\"init_timeout_ms\":3,"
         "\"concurrency\":4,\"cpu_percent\":50,\"queue_max\":6,\"vars\":{\"B\":\"2\",\"A\":\"1\"},\"secrets\":[\"S1\",\"S2\"],"
         "\"secrets_in_env\":true,\"scale\":{\"min\":1,\"max\":9,\"mode\":\"latency\"},/* and another */"
         "\"routes\":[{\"path\":\"/a/:id/:rest*\",\"methods\":[\"GET\",\"POST\"],\"host\":\"*.Shop.Example\","
@@ -86,6 +86,8 @@ static void every_key_reaches_its_field(void **state)
     assert_string_equal(f->entry, "jobs/a.py");
     assert_string_equal(f->handler, "main");
     assert_string_equal(f->build, "make");
+    assert_int_equal(f->kind, FUNCTION_HTTP);
+    assert_int_equal(f->port, 1024);
     assert_int_equal(f->memory_mb, 16);
     assert_int_equal(f->timeout_ms, 1);
     assert_int_equal(f->queue_timeout_ms, 2);
@@ -183,10 +185,25 @@ static void unknown_keys_are_refused_with_a_suggestion(void **state)
     refuse("{\"ap\":\"x\"}", NULL, HOB_E_INVALID, "ap: unknown key; did you mean 'app'?");
 }
 
+static void a_port_is_1024_to_65535_and_of_a_server(void **state)
+{
+    (void)state;
+    refuse_function("\"kind\":\"http\",\"port\":1023", HOB_E_INVALID, "functions.checkout.port");
+    refuse_function("\"kind\":\"http\",\"port\":65536", HOB_E_INVALID, "functions.checkout.port");
+    refuse_function("\"port\":3000", HOB_E_INVALID,
+                    "functions.checkout.port: only a server has one; say \"kind\": \"http\"");
+    hob_auto_manifest struct manifest *m =
+        parse("{\"app\":\"s\",\"functions\":{\"a\":{\"entry\":\"a.mjs\",\"kind\":\"http\",\"port\":65535},"
+              "\"b\":{\"entry\":\"b.mjs\",\"kind\":\"http\"}}}",
+              NULL);
+    assert_int_equal(m->functions[0].port, 65535);
+    assert_int_equal(m->functions[1].port, 8080);
+}
+
 static void keys_of_later_are_not_supported_yet(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"bindings", "egress", "async", "on", "cron", "image", "port"};
+    static const char *const keys[] = {"bindings", "egress", "async", "on", "cron", "image"};
     for (size_t i = 0; i < HOB_COUNT(keys); i++) {
         hob_auto_free char *key = hob_asprintf("\"%s\":1", keys[i]);
         hob_auto_free char *message = hob_asprintf("functions.checkout.%s is not supported yet", keys[i]);
@@ -194,8 +211,8 @@ static void keys_of_later_are_not_supported_yet(void **state)
     }
     refuse_function("\"engine\":\"docker\"", HOB_E_UNSUPPORTED,
                     "functions.checkout.engine \"docker\" is not supported yet");
-    refuse_function("\"kind\":\"http\"", HOB_E_UNSUPPORTED,
-                    "functions.checkout.kind \"http\" is not supported yet");
+    refuse_function("\"kind\":\"lambda\"", HOB_E_UNSUPPORTED,
+                    "functions.checkout.kind \"lambda\" is not supported yet");
     refuse_function("\"routes\":[{\"path\":\"/a\",\"auth\":\"user\"}]", HOB_E_UNSUPPORTED,
                     "functions.checkout.routes[0].auth is not supported yet");
     refuse_function("\"scale\":{\"target\":1}", HOB_E_UNSUPPORTED,
@@ -561,7 +578,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
     hob_auto_free char *b = config_text(&m->functions[1]);
     assert_string_equal(
         b,
-        "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"memory_mb\":128,\"timeout_ms\":10000,"
+        "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"kind\":\"auto\",\"port\":8080,\"memory_mb\":128,\"timeout_ms\":10000,"
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
         "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"windows\":[]},"
         "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,"
@@ -632,6 +649,7 @@ int main(void)
         cmocka_unit_test(overlays_are_laid_over_before_judging),
         cmocka_unit_test(overlays_are_judged_even_when_not_chosen),
         cmocka_unit_test(unknown_keys_are_refused_with_a_suggestion),
+        cmocka_unit_test(a_port_is_1024_to_65535_and_of_a_server),
         cmocka_unit_test(keys_of_later_are_not_supported_yet),
         cmocka_unit_test(windows_are_judged_kept_and_copied),
         cmocka_unit_test(numbers_are_bounded_at_plus_and_minus_one),
