@@ -44,6 +44,7 @@ static const struct field fields[] = {
     {"needs", FIELD_LIST, true, offsetof(struct runtime_info, needs)},
     {"install", FIELD_TEXT, true, offsetof(struct runtime_info, install)},
     {"argv", FIELD_LIST, true, offsetof(struct runtime_info, argv)},
+    {"http_argv", FIELD_LIST, false, offsetof(struct runtime_info, http_argv)},
     {"entries", FIELD_LIST, true, offsetof(struct runtime_info, entries)},
     {"env", FIELD_ENV, false, offsetof(struct runtime_info, env)},
     {"pids_min", FIELD_COUNT, false, offsetof(struct runtime_info, pids_min)},
@@ -131,8 +132,8 @@ static enum hob_code read_field(struct runtime_info *rt, const struct field *f, 
 
 /* --- ${placeholders} of argv ------------------------------------------------------------------------------------ */
 
-static const char *const places[] = {"entry", "memory_mb", "heap_mb"};
-enum place { PLACE_ENTRY, PLACE_MEMORY, PLACE_HEAP, PLACE_NONE };
+static const char *const places[] = {"entry", "memory_mb", "heap_mb", "port"};
+enum place { PLACE_ENTRY, PLACE_MEMORY, PLACE_HEAP, PLACE_PORT, PLACE_NONE };
 
 /* The placeholder at the start of `at` ("${entry}…"), and how many bytes it takes. */
 static enum place place_at(const char *at, size_t *ret_n)
@@ -156,9 +157,10 @@ static enum hob_code check_argv(char *const *argv, struct hob_err *err)
         for (const char *at = *argv; (at = strstr(at, "${")) != NULL;) {
             size_t n;
             if (place_at(at, &n) == PLACE_NONE)
-                return hob_fail(err, HOB_E_INVALID,
-                                "'argv': %.*s is unknown; there are ${entry}, ${memory_mb} and ${heap_mb}",
-                                (int)(n > 60 ? 60 : n), at);
+                return hob_fail(
+                    err, HOB_E_INVALID,
+                    "'argv': %.*s is unknown; there are ${entry}, ${memory_mb}, ${heap_mb} and ${port}",
+                    (int)(n > 60 ? 60 : n), at);
             at += n;
         }
     return HOB_OK;
@@ -176,6 +178,9 @@ static void add_place(struct hob_buf *out, enum place place, const struct functi
         break;
     case PLACE_HEAP:
         rc = hob_buf_addf(out, "%u", f->memory_mb * HEAP_PERCENT / 100);
+        break;
+    case PLACE_PORT:
+        rc = hob_buf_addf(out, "%u", f->port);
         break;
     case PLACE_NONE:
         break;
@@ -201,14 +206,29 @@ static char *expand(const char *text, const struct function_config *f)
     return hob_buf_take(&out);
 }
 
+/* Of a server: hob-init's own options in front of the program (runner/init/main.c). */
+static size_t add_http_options(char **argv, uint32_t port)
+{
+    argv[0] = hob_strdup("--http");
+    argv[1] = hob_asprintf("%u", port);
+    argv[2] = hob_strdup("--");
+    return 3;
+}
+
 char **runtime_argv(const struct runtime_info *rt, const struct function_config *f)
 {
-    size_t n = 0;
-    while (rt->argv[n])
+    bool is_http = f->kind == FUNCTION_HTTP;
+    char *const *from = is_http ? rt->http_argv : rt->argv;
+    size_t n = 0, at = 0;
+    while (from && from[n])
         n++;
-    char **argv = hob_new_n(char *, n + 1);
+    if (n == 0)
+        return NULL;
+    char **argv = hob_new_n(char *, n + 4);
+    if (is_http)
+        at = add_http_options(argv, f->port);
     for (size_t i = 0; i < n; i++)
-        argv[i] = expand(rt->argv[i], f);
+        argv[at + i] = expand(from[i], f);
     return argv;
 }
 
@@ -228,6 +248,7 @@ static void info_done(struct runtime_info *rt)
     free(rt->install);
     runtime_argv_free(rt->needs);
     runtime_argv_free(rt->argv);
+    runtime_argv_free(rt->http_argv);
     runtime_argv_free(rt->env);
     runtime_argv_free(rt->entries);
     runtime_argv_free(rt->version_argv);
@@ -244,6 +265,8 @@ static enum hob_code check_info(const struct runtime_info *rt, const char *folde
         return hob_fail(err, HOB_E_INVALID, "'entries' must name at least one file");
     if (rt->version_argv && (!rt->version_argv[0] || rt->version_argv[0][0] != '/'))
         return hob_fail(err, HOB_E_INVALID, "'version[0]' must be an absolute path");
+    if (rt->http_argv && check_argv(rt->http_argv, err) != HOB_OK)
+        return hob_err_wrap(err, "'http_argv'");
     return check_argv(rt->argv, err);
 }
 

@@ -10,6 +10,7 @@ struct runtime_info {
     char **needs;        /* absolute paths that must exist */
     char *install;       /* "apt-get install nodejs" */
     char **argv;         /* NULL-ended, with ${…} */
+    char **http_argv;    /* the same for kind http, or NULL: it runs no servers */
     char **env;          /* NULL-ended "NAME=value" */
     char **entries;      /* NULL-ended: tried in order when hob.json names none */
     char **version_argv; /* NULL-ended, or NULL */
@@ -24,7 +25,8 @@ const struct runtime_info *runtimes_at(const struct runtimes *r, size_t i);
 /* HOB_E_NOT_FOUND with "did you mean", or HOB_E_UNAVAILABLE with what to install when a needed file is missing. */
 HOB_MUST_USE const struct runtime_info *runtimes_need(const struct runtimes *r, const char *name,
                                                       struct hob_err *err);
-/* argv with ${entry}, ${memory_mb}, ${heap_mb} replaced. Returns owned, NULL-ended; free with runtime_argv_free. */
+/* argv with ${entry}, ${memory_mb}, ${heap_mb}, ${port} replaced; of kind http it begins with hob-init's options. NULL
+ * when the runtime has none for that kind. Returns owned, NULL-ended; free with runtime_argv_free. */
 HOB_MUST_USE char **runtime_argv(const struct runtime_info *rt, const struct function_config *f);
 void runtime_argv_free(char **argv);
 /* HOB_E_UNAVAILABLE naming the first of `needs` that is not on this machine and what to install. */

@@ -11,7 +11,7 @@
 #include "base/banned.h"
 
 /* Written out: the headers of the machine that builds may be older than the kernel that runs. */
-enum { RULE_PATH_BENEATH = 1, CREATE_RULESET_VERSION = 1 };
+enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2, CREATE_RULESET_VERSION = 1 };
 enum {
     FS_EXECUTE = 1 << 0,
     FS_WRITE_FILE = 1 << 1,
@@ -58,7 +58,17 @@ static int allow(int ruleset, const char *path, uint64_t rights)
     return (int)r;
 }
 
-int landlock_restrict(int abi)
+static int allow_port(int ruleset, int abi, uint32_t port)
+{
+    struct {
+        uint64_t allowed, port;
+    } rule = {NET_BIND_TCP | NET_CONNECT_TCP, port};
+    if (abi < 4 || port == 0)
+        return 0;
+    return (int)syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0);
+}
+
+int landlock_restrict(int abi, uint32_t http_port)
 {
     if (abi <= 0)
         return 0;
@@ -77,7 +87,7 @@ int landlock_restrict(int abi)
         allow(ruleset, "/dev", FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE) < 0 ||
         allow(ruleset, "/proc", FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE) < 0 ||
         allow(ruleset, "/tmp", all & ~(uint64_t)(FS_MAKE_CHAR | FS_MAKE_BLOCK | FS_IOCTL_DEV)) < 0 ||
-        syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+        allow_port(ruleset, abi, http_port) < 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         r = -1;
     int errnum = errno;
     (void)close(ruleset);

@@ -55,6 +55,17 @@ static bool digest_is_valid(const char digest[65])
     return n == 0 || (n == 64 && strspn(digest, "0123456789abcdef") == 64);
 }
 
+/* hob-init's own options in front of the program: "--http", PORT, "--". It is told by its port which TCP it may do. */
+static bool http_port_is_valid(const struct request *r, uint32_t *ret_port)
+{
+    uint64_t port;
+    bool is_whole = r->head->argc > 3 && strcmp(r->argv[4], "--") == 0;
+    if (!is_whole || !hob_str_u64(hob_str(r->argv[3]), &port) || port < 1024 || port > UINT16_MAX)
+        return false;
+    *ret_port = (uint32_t)port;
+    return true;
+}
+
 static bool env_is_valid(const char *var)
 {
     const char *equals = strchr(var, '=');
@@ -94,6 +105,9 @@ static enum hob_code judge_strings(const char *at, struct request *r, struct hob
         return hob_fail(err, HOB_E_INVALID, "%td bytes behind the last string", end - at);
     r->argv[argc] = NULL;
     r->env[envc] = NULL;
+    r->http_port = 0;
+    if (strcmp(r->argv[2], "--http") == 0 && !http_port_is_valid(r, &r->http_port))
+        return hob_fail(err, HOB_E_INVALID, "--http: want a port from 1024 to 65535, '--' and a program");
     size_t ours = 0; /* ours first, those given already left out */
     for (size_t i = 0; i < REQUEST_ENV_BASE; i++)
         if (!env_is_given(r, REQUEST_ENV_BASE, envc, env_base[i]))

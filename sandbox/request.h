@@ -15,6 +15,7 @@ struct request {
     const struct hob_launch_request *head;
     const char *argv[REQUEST_ARGC_MAX + 3];                   /* "/hob/init", "--", ..., NULL */
     const char *env[REQUEST_ENVC_MAX + REQUEST_ENV_BASE + 1]; /* ours, where not given, and theirs, NULL */
+    uint32_t http_port; /* of "--http PORT --", hob-init's own, in front of the program; 0: no server */
 };
 
 /* `msg` is aligned for the struct and borrowed by *ret_request. */

@@ -46,7 +46,7 @@ enum hob_code hello_write(struct instance *i, struct hob_buf *out, struct hob_er
     hob_pairs_add(&w, HOB_STR("runtime"), hob_str(f->runtime));
     hob_pairs_add(&w, HOB_STR("entry"), hob_str(f->entry ? f->entry : ""));
     hob_pairs_add(&w, HOB_STR("handler"), hob_str(f->handler ? f->handler : ""));
-    hob_pairs_add(&w, HOB_STR("kind"), HOB_STR("auto"));
+    hob_pairs_add(&w, HOB_STR("kind"), f->kind == FUNCTION_HTTP ? HOB_STR("http") : HOB_STR("auto"));
     hob_pairs_add_u64(&w, "concurrency", f->concurrency);
     hob_pairs_add_u64(&w, "memory_mb", f->memory_mb);
     hob_pairs_add_u64(&w, "timeout_ms", f->timeout_ms);
@@ -97,6 +97,12 @@ void hello_start(struct instance *i, const struct node_events *events)
         return;
     }
     char **argv = runtime_argv(rt, f);
+    if (!argv) {
+        (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "kind_unsupported",
+                              "runtime '%s' runs no servers (kind http)", f->runtime);
+        fail_later(i, events, &err);
+        return;
+    }
     node_start(d->o.nodes,
                &(struct node_start_spec){
                    .instance = i->id,

@@ -2,7 +2,9 @@
  * program ended: with its status, or with 128 + N when signal N killed it.
  *
  *   hob-init -- PROGRAM [ARGUMENT...]               exits with 127 when PROGRAM cannot be started
- *   hob-init --http PORT -- PROGRAM [ARGUMENT...]   PROGRAM is an HTTP server: see proxy.h
+ *   hob-init -- --http PORT -- PROGRAM [ARGUMENT...]
+ *                                                   PROGRAM is an HTTP server: see proxy.h. The options stand behind
+ *                                                   "--" because an engine hands argv on as it got it
  *
  * The program gets descriptors 0 to 3 as they came; hob-init closes all of its own, so that whoever holds the other
  * ends sees the program's end and nothing else. With --http it keeps 3, the channel, to itself. As pid 1 its end is
@@ -63,12 +65,14 @@ static bool read_port(const char *text, uint16_t *ret_port)
 int main(int argc, char **argv)
 {
     uint16_t port;
-    if (argc >= 3 && strcmp(argv[1], "--") == 0)
+    if (argc < 3 || strcmp(argv[1], "--") != 0)
+        program_say("usage: hob-init -- [--http PORT --] PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "",
+                    EINVAL);
+    else if (strcmp(argv[2], "--http") != 0)
         return run_plain(argv + 2);
-    if (argc >= 5 && strcmp(argv[1], "--http") == 0 && read_port(argv[2], &port) &&
-        strcmp(argv[3], "--") == 0)
-        return proxy_run(argv + 4, port);
-    program_say("usage: hob-init [--http PORT] -- PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "",
-                EINVAL);
+    else if (argc >= 6 && read_port(argv[3], &port) && strcmp(argv[4], "--") == 0)
+        return proxy_run(argv + 5, port);
+    else
+        program_say("--http: want a port, '--' and a program; got", argc > 3 ? argv[3] : "", EINVAL);
     return EXIT_CANNOT_START;
 }
