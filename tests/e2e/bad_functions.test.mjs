@@ -12,8 +12,9 @@ before(async () => {
   neighbour = new Load(`${hob.url}/fn/neighbour/f`, { clients: 2, pause: 5 });
 });
 after(async () => {
+  if (!neighbour) return;
   const counts = await neighbour.stop();
-  await hob.close();
+  await hob?.close();
   assert.deepEqual(neighbour.failures, []);
   assert.ok(counts.ok > 100);
   console.log(`# neighbour: ${counts.ok} answers, p50 ${neighbour.percentile(0.5).toFixed(1)} ms, ` +

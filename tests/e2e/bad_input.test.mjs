@@ -10,7 +10,7 @@ before(async () => {
   hob = await Daemon.start();
   await hob.deployOne("good", "f", "index.mjs", HELLO);
 });
-after(() => hob.close());
+after(() => hob?.close());
 
 const problem = (answer, status, reason, detail) => {
   assert.equal(answer.status, status, answer.text);

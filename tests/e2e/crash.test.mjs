@@ -15,7 +15,7 @@ before(async () => {
     "export default { fetch: (r) => new Promise((d) => setTimeout(() => d(new Response('slow')), Number(new URL(r.url).searchParams.get('ms') ?? 300))) };",
     { concurrency: 50, timeout_ms: 20000 });
 });
-after(() => hob.close());
+after(() => hob?.close());
 
 const runtimePids = () => instances(hob.pid).map((i) => i.runtime).filter(Boolean);
 const kill9 = (pid) => {

@@ -8,7 +8,7 @@ import { Daemon, Load, project, request, sleep, tar, until } from "./harness.mjs
 
 let hob;
 before(async () => (hob = await Daemon.start()));
-after(() => hob.close());
+after(() => hob?.close());
 
 const says = (text) => `export default { fetch: () => new Response(${JSON.stringify(text)}) };\n`;
 

@@ -15,7 +15,7 @@ before(async () => {
     assert.equal(done.code, 0, `${name}: ${done.out}${done.err}`);
   }
 });
-after(() => hob.close());
+after(() => hob?.close());
 
 const fn = (where, options) => request(`${hob.url}/fn/${where}`, options);
 

@@ -9,7 +9,7 @@ import { BIN, Daemon, request, sleep, until } from "./harness.mjs";
 
 let hob;
 before(async () => (hob = await Daemon.start()));
-after(() => hob.close());
+after(() => hob?.close());
 
 const ok = (done) => {
   assert.equal(done.code, 0, `exit ${done.code}\n${done.out}\n${done.err}`);

@@ -177,6 +177,7 @@ export class Daemon {
     });
     this.process.stderr.on("data", (part) => (this.stderr = (this.stderr + part).slice(-200000)));
     this.process.stdout.on("data", (part) => (this.stdout += part));
+    this.process.on("error", (error) => (this.exit = { error: error.message })); // no such program
     this.ended = new Promise((done) => this.process.on("exit", (code, signal) => done((this.exit = { code, signal }))));
     const line = await until(() => {
       if (this.exit) throw new Error(`hobd ended: ${JSON.stringify(this.exit)}\n${this.stderr}`);

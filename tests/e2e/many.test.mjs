@@ -6,7 +6,7 @@ import { Daemon, HELLO, request, sleep } from "./harness.mjs";
 const APPS = 50, EACH = 200; // app.functions allows 200
 let hob;
 before(async () => (hob = await Daemon.start()));
-after(() => hob.close());
+after(() => hob?.close());
 
 test("10,000 functions: small, quick to start, listed without a stall", { timeout: 240000 }, async (t) => {
   await hob.deployOne("warm", "f", "index.mjs", HELLO);

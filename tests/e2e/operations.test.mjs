@@ -9,7 +9,7 @@ import { BIN, Daemon, HELLO, ROOT, childNamed, request, sleep, until } from "./h
 
 let hob;
 before(async () => (hob = await Daemon.start()));
-after(() => hob.close());
+after(() => hob?.close());
 
 const metrics = async () => Object.fromEntries((await hob.call("/metrics")).text.split("\n")
   .filter((line) => line && !line.startsWith("#")).map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));

@@ -66,7 +66,7 @@ before(async () => {
   base = `${hob.url}/fn/s/f`;
   assert.equal((await request(`${base}/sized`)).status, 200);
 });
-after(() => hob.close());
+after(() => hob?.close());
 const sha = (bytes) => createHash("sha256").update(bytes).digest("hex");
 const state = async () => (await request(`${base}/state`)).json;
 
