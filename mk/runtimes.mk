@@ -1,5 +1,6 @@
 # The runtimes are used from the tree as they are; only Python's modules are compiled ahead, because an instance sees
-# them read-only and would compile them at every start. By hash of the source: copies keep their times or not.
+# them read-only and would compile them at every start, and Node's are put into one file, because reading them one by one
+# costs more than the rest of a start. By hash of the source: copies keep their times or not.
 PYTHON ?= /usr/bin/python3
 PYTHON_SRC := $(wildcard runtimes/python/_hob/*.py)
 $(B)/runtimes-python: $(PYTHON_SRC)
@@ -7,9 +8,14 @@ $(B)/runtimes-python: $(PYTHON_SRC)
 	@! [ -x $(PYTHON) ] || $(PYTHON) -m compileall -q -f --invalidation-mode checked-hash runtimes/python/_hob
 	@touch $@
 all: $(B)/runtimes-python
+NODE ?= /usr/bin/node
+runtimes/node/adapter.cjs: $(filter-out runtimes/node/warm.mjs,$(wildcard runtimes/node/*.mjs)) mk/bundle_node.mjs
+	@if [ -x $(NODE) ]; then $(NODE) mk/bundle_node.mjs runtimes/node/adapter.mjs $@.new; \
+	 else echo "import('./adapter.mjs');" > $@.new; fi && mv $@.new $@
+all: runtimes/node/adapter.cjs
 
 .PHONY: test-runtimes measure-runtimes
-test-runtimes: ## the adapters over real frames (node, python, c, php)
+test-runtimes: runtimes/node/adapter.cjs ## the adapters over real frames (node, python, c, php)
 	@timeout -k 5 300 node --test tests/runtimes/
-measure-runtimes: ## CPU of an instance per invocation, and the adapters' cold starts
+measure-runtimes: runtimes/node/adapter.cjs ## CPU of an instance per invocation, and the adapters' cold starts
 	@timeout -k 5 300 node tests/runtimes/measure.mjs

@@ -3,20 +3,24 @@
 //   waiting for HELLO -> loading -> serving -> draining -> exit 0      (an init error: INIT_ERROR, exit 1)
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { format } from 'node:util';
 import { Incoming } from './body.mjs';
 import * as channel from './channel.mjs';
 import { END, META, T } from './channel.mjs';
 import { serveFetch } from './fetch.mjs';
-import { Invocation, addConnectionCredit, errorPairs, open, renewConnection, whenDone } from './invocation.mjs';
+import { Invocation, addConnectionCredit, errorPairs, open, rehearsed, rehearsedEnd, renewConnection, whenDone } from './invocation.mjs';
 import { describe, installGlobals, lambda } from './lambda.mjs';
 import { load } from './load.mjs';
 import { LEVEL, takeConsole } from './logs.mjs';
-import { install } from './web.mjs';
+import { Response, install } from './web.mjs';
 
 let serve = null; // (call) => void, once the code is loaded
 let concurrency = 1;
 let isDraining = false;
+let isConfigured = false; // HELLO has come
+const own = path.dirname(process.argv[1]);
 
 // --- logs: which invocation does a line belong to? ---
 // At concurrency 1 there is only one. Above, the synchronous part of a handler is known; for what runs later
@@ -70,7 +74,22 @@ function configure(pairs) {
   return { hello, env };
 }
 
+/** Started ahead: there is time to load and compile what HELLO and the first invocation will need. The code that comes
+ * can see nothing of it: no tenant's data, no handle, no module but the platform's. */
+async function preload(arg) {
+  await import(pathToFileURL(path.join(own, 'warm.mjs')).href);
+  await channel.rehearse(async () => {
+    serveFetch(() => new Response('', { headers: { 'content-type': 'text/plain' } }), null, {})(rehearsed());
+    serveFetch(async (request) => Response.json({ url: request.url }), null, {})(rehearsed());
+    await null;
+    await null;
+  });
+  rehearsedEnd();
+  channel.sendSmall(T.PONG, 0, 0, 0, arg);
+}
+
 async function start(pairs) {
+  isConfigured = true;
   if (pairs === null) throw new Error('HELLO is malformed');
   const { hello, env } = configure(pairs);
   if (hello.get('protocol') !== '1') throw new Error(`protocol ${hello.get('protocol')} is not spoken here, only 1`);
@@ -153,6 +172,7 @@ function onFrame(type, flags, code, stream, arg, buffer, from, to) {
       // sent before it stops, and hobd replaces the instance
       return open.get(stream)?.cancel(code, code !== 1 || concurrency > 1);
     case T.PING:
+      if (!isConfigured) return void preload(arg).catch(startFailed);
       return channel.sendSmall(T.PONG, 0, 0, 0, arg);
     case T.DRAIN:
       return drain(arg);

@@ -26,6 +26,7 @@ let at = 0;
 let socket = null;
 let isFlushQueued = false;
 let isReading = false; // inside a read: it flushes at its end
+let isRehearsing = false; // what is sent goes nowhere
 
 function broken(why) {
   process.stderr.write(`channel: ${why}\n`);
@@ -35,6 +36,7 @@ function broken(why) {
 /** Writes what has gathered; what the socket does not take at once goes the asynchronous way. */
 export function flush() {
   isFlushQueued = false;
+  if (isRehearsing) at = 0;
   if (at === 0) return;
   let done = 0;
   if (socket.writableLength === 0) {
@@ -53,6 +55,17 @@ export function whenFlushed(callback) {
   flush();
   if (socket.writableLength === 0) callback();
   else socket.write('', callback); // behind all that waits
+}
+
+/** Runs `play` without a word to the outside. */
+export async function rehearse(play) {
+  isRehearsing = true;
+  try {
+    await play();
+  } finally {
+    at = 0;
+    isRehearsing = false;
+  }
 }
 
 /** For the end of the process: everything out, waiting for a slow reader at most 500 ms. */

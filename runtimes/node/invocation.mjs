@@ -35,6 +35,22 @@ export function addConnectionCredit(n) {
   for (const wake of connection.waiters.splice(0)) wake();
 }
 
+/** A call that nobody made, for a rehearsal; its answer costs no credit. */
+export function rehearsed() {
+  connection.send = CONNECTION_WINDOW;
+  const numbers = Buffer.alloc(META_FIXED);
+  numbers[0] = 1;
+  numbers[1] = 1;
+  numbers.writeUInt16LE(3, 2);
+  numbers.writeUInt32LE(1, 4);
+  numbers.writeUInt16LE(1, 16);
+  numbers.writeUInt32LE(4, 20);
+  return new Invocation(0, `${numbers.latin1Slice()}GET/0\0\0\0\0`, 1000);
+}
+export function rehearsedEnd() {
+  connection.send = CONNECTION_WINDOW;
+}
+
 export class CancelError extends Error {
   constructor(reason) {
     super(reason === 1 ? 'the deadline has passed' : reason === 2 ? 'the client has gone' : 'the instance shuts down');
