@@ -678,9 +678,8 @@ static inline void hob__tick(void)
         else
             hob__receive(MSG_DONTWAIT);
     }
-    if (hob__.has_news && hob__.threads > 1)
-        pthread_cond_broadcast(&hob__.changed);
     hob__.has_news = 0;
+    pthread_cond_broadcast(&hob__.changed); /* who began to wait meanwhile left the reading to this thread */
 }
 static inline void *hob__clock(void *unused)
 {
