@@ -148,8 +148,13 @@ static int make_world(void **state)
     assert_int_equal(uv_loop_init(&w->loop), 0);
     hob_buf_init(&w->answer, 64 * 1024 * 1024);
     open_stores(w);
-    w->dispatcher = dispatcher_start(&(struct dispatcher_options){&w->loop, w->catalog, w->nodes, w->logs,
-                                                                  w->vault, w->runtimes, &hob_clock_real});
+    w->dispatcher = dispatcher_start(&(struct dispatcher_options){.loop = &w->loop,
+                                                                  .catalog = w->catalog,
+                                                                  .nodes = w->nodes,
+                                                                  .logs = w->logs,
+                                                                  .vault = w->vault,
+                                                                  .runtimes = w->runtimes,
+                                                                  .clock = &hob_clock_real});
     w->deployer = deployer_new(
         &(struct deployer_options){&w->loop, w->store, w->catalog, w->code, w->runtimes, w->nodes});
     w->admin =
