@@ -5,12 +5,6 @@ import traceback
 from . import channel
 
 
-class InitError(Exception):
-    def __init__(self, kind, message):
-        super().__init__(message)
-        self.kind = kind
-
-
 def error_pairs(error, kind=None):
     lines = []
     tb = error.__traceback__

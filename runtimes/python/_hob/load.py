@@ -3,7 +3,11 @@
 import os
 import sys
 
-from .errors import InitError
+
+class InitError(Exception):
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
 
 
 def _import(name):

@@ -96,6 +96,10 @@ def _start(wire):
         frames = wire.receive()
         while frames and frames[0][0] == channel.PING:  # started ahead: there is time to load what HELLO will need
             _preload()
+            import gc
+            import json  # noqa: F401  most functions do, and it takes as long as all of us
+
+            gc.freeze()
             wire.send(channel.frame(channel.PONG, arg=frames.pop(0)[4]))
     _preload()  # also here, so that the code cannot tell by its modules
     kind, _, _, _, _, payload = frames[0]
@@ -112,7 +116,7 @@ def _start(wire):
     except BaseException as error:
         from . import errors
 
-        name = getattr(error, "kind", None) if isinstance(error, errors.InitError) else None
+        name = getattr(error, "kind", None) if isinstance(error, load.InitError) else None
         errors.report(wire.send, channel.INIT_ERROR, 0, error, name)
         sys.stdout.flush()
         sys.exit(1)
