@@ -71,11 +71,39 @@ static void write_instances(struct writer *w, struct dispatcher *d)
     single(w, "hob_invocations_in_flight", "gauge", "Invocations that an instance works on.", s.in_flight);
 }
 
+static void histogram(struct writer *w, const char *name, const char *help, const struct dispatcher_times *t)
+{
+    char labels[64], bucket[64];
+    uint64_t n = 0;
+    family(w, name, "histogram", help);
+    (void)snprintf(bucket, sizeof bucket, "%s_bucket", name);
+    for (unsigned i = 0; i < DISPATCHER_BUCKETS; i++) {
+        n += t->buckets[i];
+        if (i == DISPATCHER_BUCKETS - 1)
+            (void)snprintf(labels, sizeof labels, "le=\"+Inf\"");
+        else
+            (void)snprintf(labels, sizeof labels, "le=\"%g\"", (double)dispatcher_bucket_us[i] / 1e6);
+        sample(w, bucket, labels, (double)n);
+    }
+    (void)snprintf(bucket, sizeof bucket, "%s_sum", name);
+    sample(w, bucket, NULL, (double)t->sum_us / 1e6);
+    (void)snprintf(bucket, sizeof bucket, "%s_count", name);
+    sample(w, bucket, NULL, (double)n);
+}
+
+static void by_kind(struct writer *w, const char *name, const uint64_t *counts)
+{
+    char labels[64];
+    for (unsigned k = START_WARM; k < START_KINDS_; k++) {
+        (void)snprintf(labels, sizeof labels, "kind=\"%s\"", start_kind_names[k]);
+        sample(w, name, labels, (double)counts[k]);
+    }
+}
+
 static void write_invocations(struct writer *w, struct dispatcher *d)
 {
     const struct dispatcher_stats *s = dispatcher_stats(d);
     char labels[64];
-    uint64_t runs = 0;
     family(w, "hob_requests_total", "counter", "Invocations that ended, by what became of them.");
     for (unsigned code = 0; code < HOB_E_COUNT_; code++) {
         (void)snprintf(labels, sizeof labels, "outcome=\"%s\"", hob_code_info((enum hob_code)code)->reason);
@@ -83,19 +111,34 @@ static void write_invocations(struct writer *w, struct dispatcher *d)
     }
     single(w, "hob_cold_starts_total", "counter", "Invocations that waited for a new instance.",
            (double)s->cold);
+    family(w, "hob_dispatched_total", "counter", "Invocations by where their instance came from.");
+    by_kind(w, "hob_dispatched_total", s->kinds);
     single(w, "hob_queue_seconds_total", "counter", "Time that invocations waited for a slot.",
-           (double)s->queue_us / 1e6);
-    family(w, "hob_run_seconds", "histogram", "Time in the function.");
-    for (unsigned i = 0; i < DISPATCHER_BUCKETS; i++) {
-        runs += s->run_buckets[i];
-        if (i == DISPATCHER_BUCKETS - 1)
-            (void)snprintf(labels, sizeof labels, "le=\"+Inf\"");
-        else
-            (void)snprintf(labels, sizeof labels, "le=\"%g\"", (double)dispatcher_bucket_us[i] / 1e6);
-        sample(w, "hob_run_seconds_bucket", labels, (double)runs);
-    }
-    sample(w, "hob_run_seconds_sum", NULL, (double)s->run_us / 1e6);
-    sample(w, "hob_run_seconds_count", NULL, (double)runs);
+           (double)s->queue.sum_us / 1e6);
+    single(w, "hob_shed_total", "counter", "Requests answered 503 overloaded at once.", (double)s->shed);
+    histogram(w, "hob_run_seconds", "Time in the function.", &s->run);
+    histogram(w, "hob_queue_seconds", "Time from arrival to dispatch.", &s->queue);
+}
+
+static void write_starts(struct writer *w, struct dispatcher *d)
+{
+    const struct dispatcher_stats *s = dispatcher_stats(d);
+    struct node_view node;
+    dispatcher_node_view(d, &node);
+    family(w, "hob_starts_total", "counter", "Instances that became ready, by where they came from.");
+    sample(w, "hob_starts_total", "kind=\"cold\"", (double)s->starts[START_COLD]);
+    sample(w, "hob_starts_total", "kind=\"pooled\"", (double)s->starts[START_POOLED]);
+    single(w, "hob_starts_failed_total", "counter", "Starts that failed.", (double)s->starts_failed);
+    single(w, "hob_pool_hits_total", "counter", "Starts that a prepared process served.",
+           (double)s->starts[START_POOLED]);
+    single(w, "hob_pool_misses_total", "counter", "Starts that had to build their process.",
+           (double)s->starts[START_COLD]);
+    histogram(w, "hob_start_launch_seconds", "Starts: until the process is there.", &s->launch);
+    histogram(w, "hob_start_init_seconds", "Starts: from there until it is ready.", &s->init);
+    single(w, "hob_starts_waiting", "gauge", "Starts that wait for their turn.", node.starts_waiting);
+    single(w, "hob_memory_promised_bytes", "gauge", "memory_mb of all instances.",
+           (double)node.memory_promised_mb * 1048576);
+    single(w, "hob_node_full", "gauge", "1 while a start waits for memory.", node.is_full);
 }
 
 static void on_denied(void *ctx, const char *name, uint64_t n)
@@ -227,6 +270,7 @@ enum hob_code metrics_write(const struct front_options *o, const struct http_ser
     sample(&w, "hob_info", "version=\"" HOB_VERSION "\"", 1);
     write_http(&w, server);
     write_invocations(&w, o->dispatcher);
+    write_starts(&w, o->dispatcher);
     write_denied(&w, o->dispatcher);
     write_instances(&w, o->dispatcher);
     write_queues(&w, o);

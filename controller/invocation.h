@@ -16,6 +16,7 @@
 struct dispatcher; /* all versions' pools, queues and instances */
 struct invocation;
 struct invocation_failure;
+struct trace_event;
 
 struct dispatcher_options {
     uv_loop_t *loop;
@@ -24,20 +25,23 @@ struct dispatcher_options {
     struct logs *logs;
     struct vault *vault;
     const struct runtimes *runtimes;
-    const struct hob_clock *clock; /* NULL: the real one */
-    uint32_t freeze_ms;            /* an instance that is idle for so long is frozen; 0: never */
+    const struct hob_clock *clock;         /* NULL: the real one */
+    uint64_t memory_limit_mb;              /* memory_mb of all instances together; 0: no bound */
+    uint64_t (*memory_free_mb)(void *ctx); /* NULL: what the system says */
+    void *memory_ctx;
+    uint32_t freeze_ms; /* an instance that is idle for so long is frozen; 0: never */
 };
 HOB_MUST_USE struct dispatcher *dispatcher_start(const struct dispatcher_options *o);
 /* No new invocations (503 shutting_down); running ones get grace_ms; then every instance is stopped; then `closed`. */
 void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
 
-enum start_kind { /* where the instance of an invocation came from */
-    START_NONE,   /* it never had one */
-    START_WARM,   /* it was there and ready */
-    START_COLD,   /* built from nothing for this request */
-    START_POOLED, /* likewise, but out of a pool of prepared processes */
-    START_THAWED, /* it was there, frozen */
-    START_KINDS_
+enum start_kind {               /* where the instance of an invocation came from */
+                  START_NONE,   /* it never had one */
+                  START_WARM,   /* it was there and ready */
+                  START_COLD,   /* built from nothing for this request */
+                  START_POOLED, /* likewise, but out of a pool of prepared processes */
+                  START_THAWED, /* it was there, frozen */
+                  START_KINDS_
 };
 extern const char *const start_kind_names[START_KINDS_];
 
@@ -100,12 +104,62 @@ struct version_view {
     uint64_t retry_ms;
 };
 void dispatcher_version_view(struct dispatcher *d, const struct version *v, struct version_view *ret_view);
-/* Counted at the end of every invocation's story. A histogram's bucket holds runs of at most its bound. */
+/* Why a version has the instances it has, as members of an object that is open (controller/scale/decisions.h). */
+struct hob_jw;
+void dispatcher_explain(struct dispatcher *d, struct version *v, struct hob_jw *w);
+/* What happens now, a row for every version that was called since the start. */
+enum { TOP_STATES_MAX = 12 };
+struct top_row {
+    const char *app, *function;
+    uint32_t version;
+    double rate; /* requests a second, over ten seconds */
+    unsigned in_flight, queued;
+    unsigned states[TOP_STATES_MAX]; /* instances, by top_state_name */
+    uint64_t run_p50_us, run_p99_us, wait_p99_us;
+    uint64_t ended, failed, refused, cold, pooled, thawed;
+};
+typedef void (*top_cb)(void *ctx, const struct top_row *row);
+void dispatcher_each_top(struct dispatcher *d, top_cb cb, void *ctx);
+const char *top_state_name(unsigned state); /* NULL: there is no such state */
+struct node_view {
+    size_t instances;
+    unsigned starting, starts_waiting;
+    uint64_t memory_promised_mb, memory_limit_mb;
+    bool is_full;
+};
+void dispatcher_node_view(struct dispatcher *d, struct node_view *ret_view);
+/* A schedule calls that version then (0: no longer): an instance is warm in time, and is let go in between when nobody
+ * else calls it. */
+void dispatcher_expect(struct dispatcher *d, struct version *v, int64_t utc_ms, bool is_only);
+/* Makes pools for versions that shall have instances without being called (scale.min, windows): after loading. */
+void dispatcher_warm(struct dispatcher *d);
+/* Every end of an invocation, as it happens. The listener lives until it is removed. */
+struct trace_listener {
+    struct hob_node node;
+    void (*on_ended)(void *ctx, const struct trace_event *e);
+    void *ctx;
+};
+struct trace_event {
+    int64_t utc_ms; /* of its arrival */
+    const char *app, *function;
+    uint64_t service_us, wait_us, cold_us; /* cold: of the start that it waited for; 0: none */
+    bool is_dispatched;
+};
+void dispatcher_trace(struct dispatcher *d, struct trace_listener *l);
+void trace_stop(struct trace_listener *l);
+/* Counted at the end of every invocation's story. A histogram's bucket holds times of at most its bound. */
 enum { DISPATCHER_BUCKETS = 12 };
 extern const uint64_t dispatcher_bucket_us[DISPATCHER_BUCKETS]; /* the last has no bound: UINT64_MAX */
+struct dispatcher_times {                                       /* a histogram */
+    uint64_t n, sum_us, buckets[DISPATCHER_BUCKETS];
+};
 struct dispatcher_stats {
-    uint64_t ended[HOB_E_COUNT_]; /* by what became of it; HOB_OK: answered */
-    uint64_t cold, run_us, queue_us;
-    uint64_t run_buckets[DISPATCHER_BUCKETS];
+    uint64_t ended[HOB_E_COUNT_];         /* by what became of it; HOB_OK: answered */
+    uint64_t cold;                        /* waited for a new instance */
+    uint64_t kinds[START_KINDS_];         /* dispatched invocations by where their instance came from */
+    uint64_t starts[START_KINDS_];        /* instances that became ready: COLD or POOLED */
+    uint64_t starts_failed, shed;         /* shed: answered 503 overloaded at once */
+    struct dispatcher_times run, queue;   /* queue: from arrival to dispatch */
+    struct dispatcher_times launch, init; /* of starts: until the process is there; until it is ready */
 };
 const struct dispatcher_stats *dispatcher_stats(const struct dispatcher *d);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/cron.h"
+#include "base/egress.h"
 #include "base/limits.h"
 
 #include "base/banned.h"
@@ -282,6 +283,14 @@ enum hob_code check_origin(struct judge *j, const char *value)
         j->err, HOB_E_INVALID,
         "%s: origin '%s': give scheme and lower-case host without path, as in \"https://shop.example\", or \"*\"",
         j->path, show(value).text);
+}
+
+enum hob_code check_egress(struct judge *j, const char *value)
+{
+    struct hob_egress_rule rule;
+    if (hob_egress_rule_parse(hob_str(value), &rule, j->err) == HOB_OK)
+        return HOB_OK;
+    return hob_err_wrap(j->err, "%s", j->path);
 }
 
 enum hob_code check_date(struct judge *j, const char *value)

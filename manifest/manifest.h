@@ -46,6 +46,7 @@ struct function_config {
     uint32_t cpu_percent;          /* 0: no ceiling */
     uint32_t queue_max;            /* default 1,000 */
     uint32_t scale_min, scale_max; /* default 0, 100 */
+    uint32_t scale_keep_s;         /* how long the last idle instance stays; 0: by the scaler's rule */
     enum scale_mode scale_mode;
     struct scale_window *windows;
     size_t windows_n;
@@ -60,6 +61,8 @@ struct function_config {
     char **secrets; /* names */
     size_t secrets_n;
     bool secrets_in_env;
+    char **egress; /* "HOST:PORT" (base/egress.h); egress_n == 0: no network */
+    size_t egress_n;
 };
 
 struct manifest {

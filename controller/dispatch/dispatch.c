@@ -1,13 +1,14 @@
 /* The dispatcher: every version's pool, the one timer behind all their deadlines, and the end of the day. */
 #include <stdlib.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "controller/dispatch/dispatch_priv.h"
 #include "controller/dispatch/pool.h"
 
 #include "base/banned.h"
 
-enum { STARTS_PER_CORE = 2, STARTS_MIN = 4 };
+enum { STARTS_PER_CORE = 2, STARTS_MIN = 4, STARTS_PER_CORE_S = 1000, STARTS_BURST = 64 };
 
 uint64_t dispatcher_now(const struct dispatcher *d)
 {
@@ -29,6 +30,8 @@ static void arm(struct dispatcher *d)
     uint64_t at = first ? first->at_us : UINT64_MAX;
     if (d->is_draining && !d->is_stopping && d->stop_at_us < at)
         at = d->stop_at_us;
+    if (d->grant_at_us < at)
+        at = d->grant_at_us;
     if (at >= d->timer_at_us || d->is_closed || d->o.clock)
         return;
     uint64_t now = dispatcher_now(d);
@@ -43,6 +46,19 @@ void dispatcher_wake(struct dispatcher *d, struct wake *w, uint64_t at_us)
         return;
     wake_by(&d->wakes, w, at_us);
     arm(d);
+}
+
+void dispatcher_grant_at(struct dispatcher *d, uint64_t at_us)
+{
+    d->grant_at_us = at_us;
+    arm(d);
+}
+
+/* Every turn of the loop grants; a turn that nothing else brings about is asked for. */
+void dispatcher_grant_soon(struct dispatcher *d)
+{
+    if (!hob_list_is_empty(&d->starts.ring))
+        dispatcher_grant_at(d, dispatcher_now(d));
 }
 
 /* ---- once a turn ---- */
@@ -68,6 +84,7 @@ static void on_handle_closed(void *ctx)
     wake_heap_done(&d->wakes);
     isolation_done(d);
     invocation_free_all(d);
+    priors_free(d);
     free(d);
     if (closed)
         closed(closed_ctx);
@@ -100,10 +117,14 @@ static void before_flush(void *ctx)
     struct hob_node *n;
     while ((n = hob_list_first(&d->refused)) != NULL)
         invocation_refused(HOB_CONTAINER_OF(n, struct invocation, node));
-    while ((n = hob_list_first(&d->dirty)) != NULL) {
-        hob_list_remove(n);
-        pool_run(HOB_CONTAINER_OF(n, struct pool, in_dirty));
-    }
+    do {
+        while ((n = hob_list_first(&d->dirty)) != NULL) {
+            hob_list_remove(n);
+            pool_run(HOB_CONTAINER_OF(n, struct pool, in_dirty));
+        }
+        if (!d->is_stopping)
+            dispatcher_grant_starts(d);
+    } while (!hob_list_is_empty(&d->dirty));
     bury_dead(d);
     close_if_done(d);
 }
@@ -123,6 +144,8 @@ void dispatcher_tick(struct dispatcher *d)
         pool_tick(HOB_CONTAINER_OF(w, struct pool, wake), now);
     if (d->is_draining && !d->is_stopping && d->stop_at_us <= now)
         stop_everything(d);
+    if (d->grant_at_us <= now) /* the turn that goes on now grants */
+        d->grant_at_us = UINT64_MAX;
     arm(d);
 }
 
@@ -151,12 +174,12 @@ static bool is_sibling_warm(const struct version *v)
 static void on_named(struct dispatcher *d, struct version *v)
 {
     bool is_warmed = v->function && v->function->live == v && is_sibling_warm(v);
-    if (!v->pool && !is_warmed && version_config(v)->scale_min == 0)
+    if (!v->pool && !is_warmed && version_config(v)->scale_min == 0 && version_config(v)->windows_n == 0)
         return;
     struct pool *p = pool_of(d, v);
     p->retired_us = 0;
     if (is_warmed && p->ready_n + p->starting_n == 0)
-        instance_start(p);
+        pool_start_one(p);
     pool_mark(p);
 }
 
@@ -189,7 +212,13 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
     d->clock = o->clock ? *o->clock : hob_clock_real;
     d->timer_at_us = UINT64_MAX;
     unsigned cores = uv_available_parallelism();
-    d->starting_max = cores * STARTS_PER_CORE > STARTS_MIN ? cores * STARTS_PER_CORE : STARTS_MIN;
+    unsigned at_a_time = cores * STARTS_PER_CORE > STARTS_MIN ? cores * STARTS_PER_CORE : STARTS_MIN;
+    starts_init(&d->starts, at_a_time, (double)cores * STARTS_PER_CORE_S, STARTS_BURST);
+    d->grant_at_us = UINT64_MAX;
+    d->memory.limit_mb = o->memory_limit_mb;
+    d->utc_offset_ms = hob_utc_ms() - (int64_t)(dispatcher_now(d) / 1000);
+    d->rng = (uint32_t)hob_id64();
+    hob_list_init(&d->traces);
     hob_list_init(&d->pools);
     hob_list_init(&d->dirty);
     hob_list_init(&d->graves);
@@ -214,51 +243,4 @@ void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(vo
     HOB_LIST_EACH(&d->pools, n, tmp)
     pool_mark(HOB_CONTAINER_OF(n, struct pool, in_pools));
     turn_soon(d);
-}
-
-void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *ctx)
-{
-    uint64_t now = dispatcher_now(d);
-    HOB_LIST_EACH(&d->pools, pn, ptmp)
-    {
-        const struct pool *p = HOB_CONTAINER_OF(pn, struct pool, in_pools);
-        HOB_LIST_EACH(&p->instances, n, tmp)
-        {
-            const struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
-            struct instance_view v = {
-                .id = i->id,
-                .app = p->version->app_name,
-                .function = p->version->function_name,
-                .state = instance_state_name(i->state),
-                .version = p->version->number,
-                .in_flight = i->in_flight,
-                .age_ms = (now - i->asked_us) / 1000u,
-                .idle_ms = i->state == INSTANCE_READY || i->state == INSTANCE_FROZEN
-                               ? (now - i->idle_us) / 1000u
-                               : 0,
-                .invocations = i->invocations,
-                .walls = i->walls,
-            };
-            cb(ctx, &v);
-        }
-    }
-}
-
-const char *const start_kind_names[START_KINDS_] = {"none", "warm", "cold", "pooled", "thawed"};
-
-const uint64_t dispatcher_bucket_us[DISPATCHER_BUCKETS] = {
-    1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000, UINT64_MAX};
-
-const struct dispatcher_stats *dispatcher_stats(const struct dispatcher *d)
-{
-    return &d->stats;
-}
-
-void dispatcher_version_view(struct dispatcher *d, const struct version *v, struct version_view *ret_view)
-{
-    (void)d;
-    if (v->pool)
-        pool_view(v->pool, ret_view);
-    else
-        *ret_view = (struct version_view){0};
 }

@@ -9,7 +9,9 @@
 #include "controller/dispatch/channel.h"
 #include "controller/dispatch/wake.h"
 #include "controller/invocation.h"
-#include "controller/scale/scaler.h"
+#include "controller/scale/decisions.h"
+#include "controller/scale/starts.h"
+#include "controller/scale/windows.h"
 
 enum {
     BODY_WAITING_BYTES = 64 * 1024, /* kept for a request that has no slot */
@@ -18,6 +20,13 @@ enum {
     PING_MISSES_MAX = 3,
     REPORTS_PER_S = 50, /* platform lines about finished invocations, a version */
     REPORTS_BURST = 200,
+};
+
+struct node_memory {                /* whether one more instance fits: memory.c */
+    uint64_t promised_mb, limit_mb; /* memory_mb of all instances, and what they may come to; 0: no bound */
+    uint64_t looked_us, free_mb;    /* what the system says is available */
+    bool is_full;                   /* a start waits for memory */
+    uint64_t full_us;               /* since then */
 };
 
 struct dispatcher {
@@ -34,8 +43,14 @@ struct dispatcher {
     size_t invocations_n;
     struct hob_list graves; /* instances that are gone; freed once no event of theirs is on the stack */
     size_t pools_n, instances_n;
-    unsigned starting_max; /* a version */
-    unsigned closing;      /* handles under way to being closed */
+    struct starts starts; /* whose turn it is to start an instance */
+    uint64_t grant_at_us; /* when one may again */
+    struct node_memory memory;
+    struct hob_list traces;       /* who listens to ends of invocations */
+    struct runtime_prior *priors; /* what starts of a runtime take, by its name */
+    int64_t utc_offset_ms;        /* UTC less the clock */
+    uint32_t rng;
+    unsigned closing; /* handles under way to being closed */
     bool is_draining, is_stopping, is_closed;
     uint64_t stop_at_us;
     struct dispatcher_stats stats;
@@ -48,6 +63,11 @@ struct bucket { /* token bucket: a rate and a burst */
     uint64_t at_us, level;
 };
 bool bucket_take(struct bucket *b, uint64_t now_us, uint64_t per_s, uint64_t burst, uint64_t n);
+
+struct pool_stats {
+    uint64_t ended, failed, refused; /* failed: by the function or its instance; refused: never dispatched */
+    uint64_t kinds[START_KINDS_];    /* by the start that they had */
+};
 
 struct pool {
     struct dispatcher *d;
@@ -63,6 +83,16 @@ struct pool {
     unsigned ready_n, starting_n;     /* by state; instances that drain or stop are in neither */
     unsigned slots_seen; /* of the last instance that became ready: it may take less than `concurrency` */
     struct scaler scaler;
+    struct decisions decisions;
+    struct starts_entry entry;
+    struct windows windows;         /* scale.windows */
+    unsigned in_flight_n, active_n; /* active: instances that the rate asks for */
+    uint64_t tick_us, ticked;       /* the next look at the rate; arrivals up to the last one */
+    unsigned worn_n;                /* ready ones that get nothing new */
+    bool has_worn;                  /* instances of it are replaced after some use (recycle, single_use) */
+    struct pool_stats stats;
+    int64_t windows_until_ms; /* nothing changes in them before */
+    unsigned windows_min;
     struct hob_err failure;                     /* why the last start failed, as strangers may know it */
     char failure_type[64], failure_detail[240]; /* and as its owner may */
     bool is_gone;                               /* no new request can name this version */
@@ -114,8 +144,9 @@ struct instance {
     uint64_t asked_us, started_us, launch_us, ready_us, idle_us, drain_by_us, ping_us;
     unsigned pings_missed;
     uint64_t invocations;
-    bool is_pooled;  /* its process came out of a pool */
-    bool was_thawed; /* for the invocation that comes next; whoever dispatches that takes it back */
+    bool is_pooled;        /* its process came out of a pool */
+    bool is_worn;          /* used up: it gets nothing new and goes when it is idle */
+    bool was_thawed;       /* for the invocation that comes next; whoever dispatches that takes it back */
     bool is_exit_expected; /* we asked for it */
     bool is_leaving;       /* its process is gone or going: no new invocation */
     struct hob_err why;    /* what its invocations are told when it ends before them */
@@ -170,7 +201,41 @@ struct instance *pool_slot(const struct pool *p); /* the most recently used with
 void pool_fail_queued(struct pool *p, const struct hob_err *err, const struct invocation_failure *f,
                       unsigned retry_s);
 void pool_stop_all(struct pool *p); /* the daemon ends: nobody is waited for */
+struct instance *pool_longest_idle(const struct pool *p);
 void pool_free(struct pool *p);
+
+/* pool_scale.c: what the scaler is told, and what it decides */
+void pool_scale_init(struct pool *p);
+void pool_scale_done(struct pool *p);
+struct scaler_view pool_scaler_view(struct pool *p, uint64_t now_us);
+void pool_scale(struct pool *p);
+void pool_let_go(struct pool *p, uint64_t now_us);
+uint64_t pool_scale_wake_us(struct pool *p, uint64_t now_us);
+void pool_arrived(struct pool *p, uint64_t now_us);              /* a request, admitted or not */
+void pool_quiet(struct pool *p);                                 /* perhaps nothing waits or runs any more */
+bool pool_wears(const struct pool *p, const struct instance *i); /* after the invocation that it just got */
+void pool_started(struct pool *p, const struct instance *i);     /* it is ready */
+void pool_start_over(struct pool *p); /* one is no longer starting: ready, or it failed */
+void pool_buried(struct pool *p);     /* one is gone */
+void dispatcher_grant_starts(struct dispatcher *d);
+void dispatcher_grant_at(struct dispatcher *d, uint64_t at_us);
+void dispatcher_grant_soon(struct dispatcher *d); /* before the loop sleeps */
+/* At once, out of turn: a deploy warms its version. */
+void pool_start_one(struct pool *p);
+
+/* memory.c */
+bool memory_has_room(struct dispatcher *d, uint32_t memory_mb, uint64_t now_us);
+void memory_make_room(struct dispatcher *d, uint64_t now_us); /* lets one idle instance go */
+
+/* priors.c */
+uint64_t prior_cold_us(const struct dispatcher *d, const char *runtime); /* p95, or 0 */
+void prior_note(struct dispatcher *d, const char *runtime, uint64_t us);
+void priors_free(struct dispatcher *d);
+
+void stats_add(struct dispatcher_times *t, uint64_t us); /* people.c */
+
+/* trace.c */
+void trace_ended(struct invocation *i);
 /* A start failed; waiting requests are told when there is no hope. */
 void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic);
 void pool_instance_changed(struct pool *p); /* counts or slots changed */
@@ -188,6 +253,7 @@ uint64_t instance_wake_us(const struct instance *i);
 bool instance_has_slot(const struct instance *i);
 void instance_slot_taken(struct instance *i);
 void instance_slot_freed(struct instance *i);
+void instance_wear(struct instance *i);
 void instance_overdue(struct instance *i, int change); /* +1 or -1 */
 const char *instance_state_name(enum instance_state s);
 bool instance_is_idle(const struct instance *i);

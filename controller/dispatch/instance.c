@@ -40,7 +40,7 @@ static bool is_coming(enum instance_state s)
 
 bool instance_has_slot(const struct instance *i)
 {
-    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving && i->overdue == 0;
+    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving && !i->is_worn && i->overdue == 0;
 }
 
 bool instance_is_idle(const struct instance *i)
@@ -53,6 +53,10 @@ static void set_state(struct instance *i, enum instance_state to)
     struct pool *p = i->pool;
     p->ready_n = p->ready_n - is_up(i->state) + is_up(to);
     p->starting_n = p->starting_n - is_coming(i->state) + is_coming(to);
+    if (is_coming(i->state) && !is_coming(to))
+        pool_start_over(p);
+    if (i->is_worn && is_up(i->state) && !is_up(to))
+        p->worn_n--;
     i->state = to;
 }
 
@@ -146,7 +150,7 @@ static void configure(struct instance *i)
 static void become_ready(struct instance *i)
 {
     i->ready_us = i->idle_us = dispatcher_now(i->pool->d);
-    scaler_note_cold(&i->pool->scaler, i->ready_us - i->asked_us);
+    pool_started(i->pool, i);
     wake_by_us(i, instance_wake_us(i));
 }
 
@@ -336,6 +340,7 @@ static void bury(struct instance *i)
     hob_list_remove(&i->in_pool);
     hob_list_push_back(&d->graves, &i->in_pool);
     d->instances_n--;
+    pool_buried(i->pool);
 }
 
 /* The state changes before the action, so that what the action sets off sees the new one. */
@@ -360,10 +365,22 @@ void instance_slot_taken(struct instance *i)
 {
     HOB_ASSERT(instance_has_slot(i));
     i->invocations++;
+    if (pool_wears(i->pool, i))
+        instance_wear(i);
     if (i->in_flight++ == 0)
         instance_event(i, INSTANCE_SLOT_TAKEN);
     else
         relist(i);
+}
+
+/* It gets nothing new; the pool lets it go once it is idle. */
+void instance_wear(struct instance *i)
+{
+    if (i->is_worn || !is_up(i->state))
+        return;
+    i->is_worn = true;
+    i->pool->worn_n++;
+    relist(i);
 }
 
 void instance_slot_freed(struct instance *i)
@@ -395,7 +412,8 @@ static uint64_t freeze_at_us(const struct instance *i)
 uint64_t instance_wake_us(const struct instance *i)
 {
     uint64_t init_us = (uint64_t)i->pool->config->init_timeout_ms * 1000u;
-    uint64_t expiry = i->idle_us + scaler_keep_alive_us(&i->pool->scaler);
+    struct scaler_view v = pool_scaler_view(i->pool, dispatcher_now(i->pool->d));
+    uint64_t expiry = i->idle_us + scaler_expiry_us(&i->pool->scaler, &v);
     uint64_t ping = (i->ping_us ? i->ping_us : i->idle_us) + PING_EVERY_US;
     switch (i->state) {
     case INSTANCE_STARTING:

@@ -149,17 +149,21 @@ static void report(struct invocation *i, const char *status)
 static void count(struct invocation *i, enum hob_code code)
 {
     struct dispatcher_stats *s = &i->pool->d->stats;
+    struct pool_stats *own = &i->pool->stats;
     const struct invocation_times *t = &i->times;
     s->ended[code]++;
     s->cold += t->is_cold;
+    own->ended++;
+    own->failed += i->dispatched_us && code != HOB_OK && code != HOB_E_CANCELLED;
+    own->refused += !i->dispatched_us;
+    if (!hob_list_is_empty(&i->pool->d->traces))
+        trace_ended(i);
     if (!i->dispatched_us)
         return;
-    unsigned bucket = 0;
-    while (bucket < DISPATCHER_BUCKETS - 1 && t->run_us > dispatcher_bucket_us[bucket])
-        bucket++;
-    s->run_buckets[bucket]++;
-    s->run_us += t->run_us;
-    s->queue_us += t->queue_us;
+    s->kinds[t->kind]++;
+    own->kinds[t->kind]++;
+    stats_add(&s->run, t->run_us);
+    stats_add(&s->queue, i->dispatched_us > i->received_us ? i->dispatched_us - i->received_us : 0);
 }
 
 static void note_run(struct invocation *i)
@@ -251,6 +255,8 @@ static void dispatch(struct invocation *i, struct instance *inst, struct hob_inv
     i->dispatched_us = dispatcher_now(p->d);
     i->state = INVOCATION_RUNNING;
     hob_list_push_back(&p->running, &i->node);
+    p->in_flight_n++;
+    scaler_note_wait(&p->scaler, i->dispatched_us > i->received_us ? i->dispatched_us - i->received_us : 0);
     dispatcher_wake(p->d, &p->wake, i->dispatched_us + (uint64_t)p->config->timeout_ms * 1000u);
     instance_slot_taken(inst);
     note_cold(i, inst);
@@ -348,7 +354,9 @@ void invocation_done(struct invocation *i)
         scaler_note_service(&p->scaler, dispatcher_now(p->d) - i->dispatched_us);
     settle_overdue(i, inst);
     recycle(i);
+    p->in_flight_n--;
     instance_slot_freed(inst);
+    pool_quiet(p);
     if (p->queued_n)
         pool_mark(p);
 }
@@ -414,6 +422,7 @@ void invocation_orphaned(struct invocation *i)
     HOB_ASSERT(inst->in_flight > 0);
     settle_overdue(i, inst);
     inst->in_flight--;
+    p->in_flight_n--;
     if (waits) {
         inst->invocations--; /* it served nobody */
         i->instance = NULL;
@@ -427,6 +436,7 @@ void invocation_orphaned(struct invocation *i)
                               "the function ended before it answered");
     tell_failure(i, &err, NULL, 0);
     recycle(i);
+    pool_quiet(p);
 }
 
 /* ---- door ---- */
@@ -475,6 +485,7 @@ struct invocation *invocation_start(struct dispatcher *d, const struct invocatio
         .extras = spec->extras,
     };
     size_t bytes = m.method.n + m.target.n + m.request_id.n + m.fields.n + m.extras.n;
+    pool_arrived(p, spec->received_us);
     struct instance *inst = p->queued_n == 0 && i->has_body_end && !d->is_draining ? pool_slot(p) : NULL;
     if (bytes > CHANNEL_INVOKE_BYTES) {
         (void)hob_fail(&err, HOB_E_TOO_LARGE,

@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+enum { SLOT_CHOICES_MAX = 32 };
+
 bool bucket_take(struct bucket *b, uint64_t now_us, uint64_t per_s, uint64_t burst, uint64_t n)
 {
     uint64_t passed = b->at_us ? now_us - b->at_us : UINT64_MAX / 2;
@@ -37,6 +39,7 @@ struct pool *pool_of(struct dispatcher *d, struct version *v)
     hob_list_init(&p->instances);
     hob_list_init(&p->ready);
     wake_init(&p->wake);
+    pool_scale_init(p);
     hob_list_push_back(&d->pools, &p->in_pools);
     d->pools_n++;
     v->pool = p;
@@ -47,6 +50,7 @@ void pool_free(struct pool *p)
 {
     HOB_ASSERT(hob_list_is_empty(&p->instances) && p->queued_n == 0);
     wake_set(&p->d->wakes, &p->wake, UINT64_MAX);
+    pool_scale_done(p);
     hob_list_remove(&p->in_pools);
     hob_list_remove(&p->in_dirty);
     p->d->pools_n--;
@@ -130,48 +134,24 @@ void pool_push_front(struct pool *p, struct invocation *i)
     pool_mark(p);
 }
 
+/* The most recently used; of instances that take several at a time, the less busy of two among those that the rate asks
+ * for, so that the load is even and whoever is not needed becomes idle. */
 struct instance *pool_slot(const struct pool *p)
 {
-    struct hob_node *n = hob_list_first(&p->ready);
-    return n ? HOB_CONTAINER_OF(n, struct instance, in_ready) : NULL;
-}
-
-static unsigned seconds_until(uint64_t at_us, uint64_t now_us)
-{
-    return at_us <= now_us ? 1 : (unsigned)((at_us - now_us + 999999u) / 1000000u);
-}
-
-/* While starts keep failing, requests between two tries are answered with what is known. */
-static bool is_hopeless(const struct pool *p, uint64_t now_us)
-{
-    return scaler_is_open(&p->scaler) && p->ready_n == 0 && p->starting_n == 0 &&
-           now_us < p->scaler.not_before_us;
-}
-
-enum hob_code pool_admit(struct pool *p, unsigned *ret_retry_s, struct hob_err *err)
-{
-    uint64_t now = dispatcher_now(p->d);
-    *ret_retry_s = 0;
-    if (p->d->is_draining) {
-        *ret_retry_s = 1;
-        return hob_fail_reason(err, HOB_E_UNAVAILABLE, "shutting_down",
-                               "the server is shutting down; try again");
-    }
-    if (p->is_gone)
-        return hob_fail(err, HOB_E_NOT_FOUND, "version %u of function '%s' was removed", p->version->number,
-                        p->version->function_name);
-    if (is_hopeless(p, now)) {
-        *ret_retry_s = seconds_until(p->scaler.not_before_us, now);
-        *err = p->failure;
-        return err->code;
-    }
-    if (p->queued_n >= p->config->queue_max && !pool_slot(p)) {
-        *ret_retry_s = 1;
-        return hob_fail_reason(err, HOB_E_UNAVAILABLE, "queue_full",
-                               "%u requests wait for this function already (queue_max); try again later",
-                               p->queued_n);
-    }
-    return HOB_OK;
+    struct hob_node *n = hob_list_first(&p->ready), *chosen[2] = {n, n};
+    if (!n)
+        return NULL;
+    unsigned active = p->slots_seen > 1 ? p->active_n : 1, seen = 0;
+    uint32_t *rng = &p->d->rng;
+    for (; n != &p->ready.head && seen < active && seen < SLOT_CHOICES_MAX; n = n->next, seen++)
+        for (unsigned k = 0; k < 2 && seen; k++) { /* each of those seen so far is chosen alike often */
+            *rng = *rng * 1664525u + 1013904223u;
+            if ((*rng >> 8) % (seen + 1) == 0)
+                chosen[k] = n;
+        }
+    struct instance *a = HOB_CONTAINER_OF(chosen[0], struct instance, in_ready);
+    struct instance *b = HOB_CONTAINER_OF(chosen[1], struct instance, in_ready);
+    return b->in_flight < a->in_flight ? b : a;
 }
 
 void pool_fail_queued(struct pool *p, const struct hob_err *err, const struct invocation_failure *f,
@@ -180,60 +160,6 @@ void pool_fail_queued(struct pool *p, const struct hob_err *err, const struct in
     struct invocation *i;
     while ((i = first_in(&p->queue)) != NULL)
         invocation_fail(i, err, f, retry_s);
-}
-
-/* ---- starting ---- */
-
-static struct scaler_view view(const struct pool *p, uint64_t now_us)
-{
-    const struct invocation *oldest = first_in(&p->queue);
-    bool may_have_min = !p->is_gone && !p->retired_us && !p->d->is_draining;
-    return (struct scaler_view){
-        .now_us = now_us,
-        .oldest_wait_us = oldest && now_us > oldest->queued_us ? now_us - oldest->queued_us : 0,
-        .queued = p->queued_n,
-        .ready = p->ready_n,
-        .starting = p->starting_n,
-        .live = p->ready_n + p->starting_n,
-        .concurrency = p->slots_seen            ? p->slots_seen
-                       : p->config->concurrency ? p->config->concurrency
-                                                : 1,
-        .min = may_have_min ? p->config->scale_min : 0,
-        .max = p->config->scale_max ? p->config->scale_max : 1,
-        .starting_max = p->d->starting_max,
-    };
-}
-
-static void scale(struct pool *p)
-{
-    struct scaler_view v = view(p, dispatcher_now(p->d));
-    if (v.queued == 0 && v.live >= v.min)
-        return;
-    unsigned k = p->d->is_stopping ? 0 : scaler_starts(&p->scaler, &v);
-    for (unsigned n = 0; n < k; n++)
-        instance_start(p);
-    v.starting += k;
-    v.live += k;
-    dispatcher_wake(p->d, &p->wake, scaler_ask_again_us(&p->scaler, &v));
-}
-
-/* Waiting requests are answered when the function itself says that it cannot start and nothing else runs, or when
- * starts failed several times in a row; a missing runner alone is waited for until the queue's deadline. */
-void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic)
-{
-    uint64_t now = dispatcher_now(p->d);
-    p->failure = *why;
-    scaler_note_failure(&p->scaler, now);
-    hob_log(HOB_LOG_WARN, "instance.start_failed",
-            "app=%s fn=%s version=%u failures=%u retry_ms=%llu reason=%s", p->version->app_name,
-            p->version->function_name, p->version->number, p->scaler.failures,
-            (unsigned long long)(p->scaler.not_before_us - now) / 1000u, hob_err_reason(why));
-    bool is_node_away = !is_deterministic && !node_hub_has_runner(p->d->o.nodes);
-    if (p->ready_n == 0 && !is_node_away && (is_deterministic || scaler_is_open(&p->scaler))) {
-        struct invocation_failure f = {hob_str(p->failure_type), hob_str(p->failure_detail), HOB_STR("")};
-        pool_fail_queued(p, why, &f, seconds_until(p->scaler.not_before_us, now));
-    }
-    pool_mark(p);
 }
 
 /* ---- letting go ---- */
@@ -252,27 +178,6 @@ void pool_replace(struct pool *p)
         struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
         if (i->state != INSTANCE_STARTING) /* that one gets the new configuration */
             instance_event(i, INSTANCE_DRAIN);
-    }
-}
-
-static bool is_outlived(const struct pool *p, const struct instance *i)
-{
-    return p->queued_n == 0 &&
-           (p->d->is_draining || p->is_gone || (p->retired_us && i->asked_us < p->retired_us));
-}
-
-static void let_go(struct pool *p, uint64_t now_us)
-{
-    struct scaler_view v = view(p, now_us);
-    HOB_LIST_EACH(&p->instances, n, tmp)
-    {
-        struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
-        if (!instance_is_idle(i))
-            continue;
-        if (!is_outlived(p, i) && !scaler_expires(&p->scaler, &v, now_us - i->idle_us))
-            continue;
-        v.live--;
-        instance_event(i, INSTANCE_DRAIN);
     }
 }
 
@@ -297,9 +202,9 @@ void pool_run(struct pool *p)
     struct invocation *i;
     while ((inst = pool_slot(p)) != NULL && (i = first_in(&p->queue)) != NULL)
         invocation_dispatch(i, inst);
-    if (p->retired_us || p->is_gone || p->d->is_draining)
-        let_go(p, dispatcher_now(p->d));
-    scale(p);
+    if (p->retired_us || p->is_gone || p->d->is_draining || p->has_worn)
+        pool_let_go(p, dispatcher_now(p->d));
+    pool_scale(p);
     if (is_needless(p))
         pool_free(p);
 }
@@ -345,7 +250,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static uint64_t next_wake(const struct pool *p, uint64_t now_us)
+static uint64_t next_wake(struct pool *p, uint64_t now_us)
 {
     uint64_t at = UINT64_MAX;
     const struct invocation *i;
@@ -357,8 +262,7 @@ static uint64_t next_wake(const struct pool *p, uint64_t now_us)
         at = earlier(at, cancel_deadline(i));
     HOB_LIST_EACH(&p->instances, n, tmp)
     at = earlier(at, instance_wake_us(HOB_CONTAINER_OF(n, struct instance, in_pool)));
-    struct scaler_view v = view(p, now_us);
-    return earlier(at, scaler_ask_again_us(&p->scaler, &v));
+    return earlier(at, pool_scale_wake_us(p, now_us));
 }
 
 void pool_tick(struct pool *p, uint64_t now_us)
@@ -367,25 +271,7 @@ void pool_tick(struct pool *p, uint64_t now_us)
     expire_running(p, now_us);
     HOB_LIST_EACH(&p->instances, n, tmp)
     instance_tick(HOB_CONTAINER_OF(n, struct instance, in_pool), now_us);
-    let_go(p, now_us);
+    pool_let_go(p, now_us);
     pool_mark(p);
     wake_set(&p->d->wakes, &p->wake, next_wake(p, now_us));
-}
-
-/* ---- people ask ---- */
-
-void pool_view(const struct pool *p, struct version_view *ret_view)
-{
-    uint64_t now = dispatcher_now(p->d);
-    *ret_view = (struct version_view){
-        .instances = p->ready_n,
-        .starting = p->starting_n,
-        .queued = p->queued_n,
-        .is_failing = p->scaler.failures > 0,
-        .retry_ms = p->scaler.not_before_us > now ? (p->scaler.not_before_us - now) / 1000u : 0,
-    };
-    if (!ret_view->is_failing)
-        return;
-    (void)snprintf(ret_view->failure, sizeof ret_view->failure, "%s%s%.150s", p->failure_type,
-                   *p->failure_type ? ": " : "", *p->failure_detail ? p->failure_detail : p->failure.msg);
 }
