@@ -139,8 +139,15 @@ static bool is_named(struct hob_str lines, struct hob_str name)
     return false;
 }
 
-/* Judges all lines, then writes those that travel on. `may_frame`: framing fields count, as they do not in trailers. */
-static void read_fields(struct answer *a, struct hob_str lines, bool may_frame, struct hob_buf *out)
+static void note_trailer(struct answer *a, const struct field *f)
+{
+    if (hob_str_ieq(f->name, HOB_STR("content-length")) || hob_str_ieq(f->name, HOB_STR("transfer-encoding")))
+        bad(a, "a trailer says how the message is framed");
+}
+
+/* Judges all lines, then writes those that travel on. */
+static void read_fields(struct answer *a, struct hob_str lines,
+                        void (*note)(struct answer *, const struct field *), struct hob_buf *out)
 {
     struct hob_str rest = lines, line;
     struct hob_pairs_writer w;
@@ -149,20 +156,17 @@ static void read_fields(struct answer *a, struct hob_str lines, bool may_frame, 
     while (a->state != ANSWER_BAD && cut_line(&rest, &line)) {
         if (++n > ANSWER_FIELDS_MAX)
             bad(a, "it has too many header fields");
-        else if (read_field(a, line, &f) && may_frame)
-            note_field(a, &f);
+        else if (read_field(a, line, &f))
+            note(a, &f);
     }
     hob_buf_clear(out);
     if (a->state == ANSWER_BAD)
         return;
     hob_pairs_start(&w, out);
-    for (rest = lines; cut_line(&rest, &line);) {
-        bool is_good = read_field(a, line, &f);
-        if (is_good && !is_connections_own(f.name) &&
-            (may_frame || !hob_str_ieq(f.name, HOB_STR("content-length"))) &&
-            !(may_frame && a->has_connection && is_named(lines, f.name)))
+    for (rest = lines; cut_line(&rest, &line);)
+        if (read_field(a, line, &f) && !is_connections_own(f.name) &&
+            !(a->has_connection && is_named(lines, f.name)))
             add_pair(&w, &f);
-    }
     if (hob_pairs_end(&w, NULL) != HOB_OK)
         bad(a, "its header fields are too large");
 }
@@ -221,12 +225,15 @@ static void read_head(struct answer *a, struct hob_str head)
     HOB_ASSERT(cut_line(&head, &line));
     read_status_line(a, line);
     if (a->state != ANSWER_BAD)
-        read_fields(a, head, true, &a->fields);
+        read_fields(a, head, note_field, &a->fields);
     if (a->state == ANSWER_BAD) {
         a->status = 0;
     } else if (a->status >= 200) {
         choose_framing(a);
         a->status = a->state == ANSWER_BAD ? 0 : a->status;
+    } else if (a->has_length || a->has_coding || a->is_http10 || a->has_close) {
+        bad(a, "an interim answer says that it has a body or is the last");
+        a->status = 0;
     } else if (++a->interim_n > ANSWER_INTERIM_MAX) {
         bad(a, "it sends interim answers without end");
         a->status = 0;
@@ -323,7 +330,7 @@ static size_t take_trailers(struct answer *a, struct hob_str in)
     }
     if (!end || !in.n)
         return 0;
-    read_fields(a, hob_str_n(in.at, n - 2), false, &a->trailers);
+    read_fields(a, hob_str_n(in.at, n - 2), note_trailer, &a->trailers);
     if (a->state != ANSWER_BAD)
         a->state = ANSWER_DONE;
     return n;
