@@ -278,10 +278,25 @@ static void ignore(int sig)
     (void)sig;
 }
 
+/* A stem: says whether it sees any code, waits for a word, and goes on as what the next argument says. */
+static int wait_assigned(void)
+{
+    char byte = access("/app/marker", F_OK) == 0 ? '1' : '0';
+    return write(3, &byte, 1) == 1 && read(3, &byte, 1) == 1 && chdir("/app") == 0;
+}
+
 int main(int argc, char **argv, char **env)
 {
     const char *what = argc > 1 ? argv[1] : "";
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!strcmp(what, "stem")) {
+        if (!wait_assigned())
+            return 1;
+        what = (++argv)[1];
+        argc--;
+    }
+    if (!strcmp(what, "marker"))
+        return printf("marker=%d writable=%d\n", access("marker", F_OK) == 0, !cannot_write("/app")) < 0;
     if (!strcmp(what, "hello"))
         return write(3, "hello", 5) == 5 && pause() ? 0 : 1;
     if (!strcmp(what, "echo")) {
