@@ -64,6 +64,7 @@ void hob_close_p(int *fd)
 {
     if (*fd >= 0)
         (void)close(*fd);
+    *fd = -1;
 }
 
 enum { CHUNK_BYTES = 4096, ALIGN = 16 };

@@ -15,7 +15,7 @@ HOB_MUST_USE HOB_PRINTF(1, 2) char *hob_asprintf(const char *fmt, ...);
 #define hob_new_n(type, n) ((type *)hob_calloc((n), sizeof(type)))
 
 void hob_free_p(void *pp); /* for cleanup attributes: frees *(void **)pp */
-void hob_close_p(int *fd); /* closes *fd when >= 0 */
+void hob_close_p(int *fd); /* closes *fd when >= 0 and leaves -1, so that a second time does nothing */
 #define hob_auto_free __attribute__((cleanup(hob_free_p)))
 #define hob_auto_close __attribute__((cleanup(hob_close_p)))
 /* Hands the value out and leaves the empty value behind, so that a cleanup attribute does nothing. */
