@@ -7,10 +7,12 @@
  *  type (direction)          pairs                                                         descriptors
  *  HELLO       runner->hobd  protocol=1 node version engines rootless(0|1) probe(text)
  *  WELCOME     hobd->runner  protocol=1
- *  START       hobd->runner  instance engine=sandbox app function version runtime digest   [stdin], optional
+ *  START       hobd->runner  instance engine=sandbox|docker app function version runtime   [stdin], optional
+ *                            digest image(engine docker: an image in the runtime's place)
  *                            arg (repeated: argv) env.NAME memory_mb cpu_percent
  *                            cpu_weight pids_max nofile_max tmp_bytes tmp_inodes
  *                            fsize_bytes log_lines(0: stdout and stderr are not wanted)
+ *                            egress (repeated: HOST:PORT, base/egress.h)
  *                            pool_max(sandboxes of this kind to keep ready, at most; 0)
  *  STARTED     runner->hobd  instance pid launch_us pool(hit: was started ahead; miss: none  hobd's end of the channel
  *                            was ready; none: kinds like it are not kept)
@@ -25,6 +27,7 @@
  *  DOCTOR      hobd->runner  (none)            and back: repeated check="ok|warn|fail name: text"
  *  WALLS       runner->hobd  instance text        behind STARTED: the account of its isolation, "name: what" lines
  *  DENIED      runner->hobd  instance call nth(of that name) last(0|1)     a system call that was denied
+ *  NOTE        runner->hobd  instance text        a line for the function's log: what was refused to it, and why
  * When the link closes, the runner stops every instance that was started over it. */
 #pragma once
 
@@ -46,6 +49,7 @@ enum hob_link_type {
     HOB_LINK_DOCTOR = 13,
     HOB_LINK_WALLS = 14,
     HOB_LINK_DENIED = 15,
+    HOB_LINK_NOTE = 16,
 };
 
 enum { HOB_LINK_PROTOCOL = 1, HOB_LINK_PAIRS_MAX = 4096 };

@@ -24,7 +24,7 @@
 #include "daemon/home.h"
 #include "daemon/privileges.h"
 
-enum { FREEZE_MS = 100, FREEZE_MS_MAX = 3600000 };
+enum { FREEZE_MS = 100, MEMORY_MB_MAX = 64 * 1024 * 1024, FREEZE_MS_MAX = 3600000 };
 enum { DRAIN_MS = 10000, RUNNER_WAIT_MS = 10000, RUNNER_POLL_MS = 2, CHILD_GRACE_MS = 5000, PATHS = 8 };
 
 enum daemon_state { D_OPENING, D_STARTING, D_READY, D_DRAINING, D_CLOSING };
@@ -42,7 +42,7 @@ struct daemon {
     uint64_t ready_deadline_ms;
     struct child *launcher, *runner;
     int runner_program; /* opened before privileges go: its folder may be closed to the user we become */
-    char *launcher_argv[20], *runner_argv[8];
+    char *launcher_argv[20], *runner_argv[16];
     /* the parts, in the order of their making */
     struct runtimes *runtimes;
     struct store *store;
@@ -135,6 +135,15 @@ static enum hob_code start_runner(struct daemon *d, struct hob_err *err)
                             home_path(&d->home, "run/runner.sock"),
                             hob_strdup("--launcher"),
                             home_path(&d->home, "run/launcher.sock"),
+                            hob_strdup("--home"),
+                            hob_strdup(d->home.dir),
+                            hob_strdup("--runtimes"),
+                            hob_strdup(d->o->runtimes),
+                            hob_strdup("--init"),
+                            program(d, "hob-init"),
+                            d->o->docker ? hob_strdup("--docker") : NULL,
+                            d->o->docker ? hob_strdup(d->o->docker) : NULL,
+                            d->o->docker && d->o->is_docker_asked_for ? hob_strdup("--docker-asked") : NULL,
                             NULL};
     put_arguments(d->runner_argv, HOB_COUNT(d->runner_argv), values);
     struct child_spec spec = {.name = "hob-runner",
@@ -205,29 +214,30 @@ static void function_removed(void *ctx, const char *app, const char *function)
     logs_remove(d->logs, app, function);
 }
 
-/* HOB_FREEZE_MS in the environment; 0: idle instances go on running. */
-static uint32_t freeze_ms(void)
+/* A number in the environment; what is none is told and not taken. */
+static uint32_t env_number(const char *name, uint32_t fallback, uint32_t max)
 {
-    const char *text =
-        getenv("HOB_FREEZE_MS"); /* NOLINT(concurrency-mt-unsafe): nothing changes the environment */
-    uint64_t ms = FREEZE_MS;
-    if (text && (!hob_str_u64(hob_str(text), &ms) || ms > FREEZE_MS_MAX)) {
-        hob_log(HOB_LOG_WARN, "daemon.freeze", "HOB_FREEZE_MS='%.40s': a number from 0 to %d", text,
-                FREEZE_MS_MAX);
-        ms = FREEZE_MS;
+    const char *text = getenv(name); /* NOLINT(concurrency-mt-unsafe): nothing changes the environment */
+    uint64_t v = fallback;
+    if (text && (!hob_str_u64(hob_str(text), &v) || v > max)) {
+        hob_log(HOB_LOG_WARN, "daemon.environment", "%s='%.40s': a number from 0 to %u", name, text, max);
+        v = fallback;
     }
-    return (uint32_t)ms;
+    return (uint32_t)v;
 }
 
 static void wire(struct daemon *d)
 {
-    d->dispatcher = dispatcher_start(&(struct dispatcher_options){.loop = &d->loop,
-                                                                  .catalog = d->catalog,
-                                                                  .nodes = d->nodes,
-                                                                  .logs = d->logs,
-                                                                  .vault = d->vault,
-                                                                  .runtimes = d->runtimes,
-                                                                  .freeze_ms = freeze_ms()});
+    d->dispatcher = dispatcher_start(
+        &(struct dispatcher_options){.loop = &d->loop,
+                                     .catalog = d->catalog,
+                                     .nodes = d->nodes,
+                                     .logs = d->logs,
+                                     .vault = d->vault,
+                                     .runtimes = d->runtimes,
+                                     .freeze_ms = env_number("HOB_FREEZE_MS", FREEZE_MS, FREEZE_MS_MAX),
+                                     .memory_limit_mb = env_number("HOB_MEMORY_MB", 0, MEMORY_MB_MAX)});
+    dispatcher_warm(d->dispatcher);
     d->deployer = deployer_new(&(struct deployer_options){.loop = &d->loop,
                                                           .store = d->store,
                                                           .catalog = d->catalog,

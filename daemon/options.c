@@ -14,7 +14,7 @@
 struct option_row {
     const char *name, *value, *help;
 };
-enum option_id { OPT_HOME, OPT_LISTEN, OPT_USER, OPT_RUNTIMES, OPT_HELP, OPT_VERSION, OPT_COUNT };
+enum option_id { OPT_HOME, OPT_LISTEN, OPT_USER, OPT_RUNTIMES, OPT_DOCKER, OPT_HELP, OPT_VERSION, OPT_COUNT };
 static const struct option_row rows[OPT_COUNT] = {
     [OPT_HOME] = {"--home", "DIR",
                   "where everything is kept (HOB_HOME; /var/lib/hob as root, else ~/.local/share/hob)"},
@@ -22,6 +22,9 @@ static const struct option_row rows[OPT_COUNT] = {
                     "numeric address and port of the HTTP face (HOB_LISTEN; 127.0.0.1:7070; port 0: any)"},
     [OPT_USER] = {"--user", "NAME", "whom to become when started as root (hob)"},
     [OPT_RUNTIMES] = {"--runtimes", "DIR", "folder of the language runtimes (beside the program)"},
+    [OPT_DOCKER] =
+        {"--docker", "HOST",
+         "the Docker Engine for functions with engine docker (HOB_DOCKER_HOST; unix:///var/run/docker.sock; off)"},
     [OPT_HELP] = {"--help", NULL, "this text"},
     [OPT_VERSION] = {"--version", NULL, "the version"},
 };
@@ -71,6 +74,10 @@ static enum hob_code take(struct daemon_options *o, enum option_id id, const cha
         return HOB_OK;
     case OPT_RUNTIMES:
         replace(&o->runtimes, hob_strdup(value));
+        return HOB_OK;
+    case OPT_DOCKER:
+        replace(&o->docker, strcmp(value, "off") == 0 ? NULL : hob_strdup(value));
+        o->is_docker_asked_for = true;
         return HOB_OK;
     case OPT_HELP:
         o->is_help = true;
@@ -161,6 +168,10 @@ enum hob_code daemon_options_parse(struct daemon_options *o, int argc, char **ar
     *o = (struct daemon_options){.programs = own_folder(), .user = hob_strdup("hob")};
     o->home = home ? hob_strdup(home) : default_home();
     o->runtimes = default_runtimes(o->programs);
+    const char *docker = hob_env("HOB_DOCKER_HOST");
+    o->is_docker_asked_for = docker != NULL;
+    if (!docker || strcmp(docker, "off") != 0)
+        o->docker = hob_strdup(docker ? docker : "unix:///var/run/docker.sock");
     enum hob_code rc = parse_listen(o, listen ? listen : "127.0.0.1:7070", err);
     return rc == HOB_OK ? take_arguments(o, argc, argv, err) : rc;
 }
@@ -172,4 +183,5 @@ void daemon_options_done(struct daemon_options *o)
     free(o->user);
     free(o->runtimes);
     free(o->programs);
+    free(o->docker);
 }

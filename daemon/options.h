@@ -11,6 +11,8 @@ struct daemon_options {
     uint16_t port;
     char *user;     /* --user: who to become when started as root; default "hob" */
     char *runtimes; /* --runtimes DIR; default beside the program */
+    char *docker;   /* --docker HOST, HOB_DOCKER_HOST; NULL: off */
+    bool is_docker_asked_for;
     char *programs; /* folder of hob-runner, hob-launcher and hob-init: that of hobd itself */
     bool is_help, is_version;
 };

@@ -8,6 +8,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Membership is how an administrator allows the docker engine (docs/security.md); nobody is a member by default. */
+static gid_t find_docker_group(const char *user, gid_t gid)
+{
+    struct group gr, *found = NULL;
+    char buf[4096];
+    gid_t groups[256];
+    int n = (int)HOB_COUNT(groups);
+    if (getgrnam_r("docker", &gr, buf, sizeof buf, &found) != 0 || !found ||
+        getgrouplist(user, gid, groups, &n) < 0)
+        return 0;
+    for (int i = 0; i < n; i++)
+        if (groups[i] == gr.gr_gid)
+            return gr.gr_gid;
+    return 0;
+}
+
 enum hob_code identity_find(struct identity *id, const char *user, struct hob_err *err)
 {
     *id = (struct identity){.uid = geteuid(), .gid = getegid(), .is_root = geteuid() == 0};
@@ -28,6 +44,7 @@ enum hob_code identity_find(struct identity *id, const char *user, struct hob_er
                         "--user '%s' is root: hobd parses what strangers send and must not be root", user);
     id->uid = found->pw_uid;
     id->gid = found->pw_gid;
+    id->docker = find_docker_group(user, id->gid);
     return HOB_OK;
 }
 
@@ -38,8 +55,8 @@ int identity_take(const struct identity *id)
         return -1;
     if (!id->is_root)
         return 0;
-    if (setgroups(0, NULL) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
-        setresuid(id->uid, id->uid, id->uid) < 0)
+    if (setgroups(id->docker ? 1 : 0, id->docker ? &id->docker : NULL) < 0 ||
+        setresgid(id->gid, id->gid, id->gid) < 0 || setresuid(id->uid, id->uid, id->uid) < 0)
         return -1;
     if (setuid(0) == 0) {
         errno = EPERM;

@@ -293,6 +293,21 @@ enum hob_code check_egress(struct judge *j, const char *value)
     return hob_err_wrap(j->err, "%s", j->path);
 }
 
+/* What a registry could be asked for: letters, digits and ._-/:@, without tricks of paths and queries. */
+enum hob_code check_image(struct judge *j, const char *value)
+{
+    size_t n = strlen(value);
+    bool is_good = isalnum((unsigned char)value[0]) && !strstr(value, "..") && !strstr(value, "//") &&
+                   !strchr("/:@", value[n - 1]);
+    for (size_t i = 0; i < n && is_good; i++)
+        is_good = isalnum((unsigned char)value[i]) || strchr("._-/:@", value[i]);
+    if (is_good)
+        return HOB_OK;
+    return hob_fail(j->err, HOB_E_INVALID,
+                    "%s: '%s' is no image; give an ID (sha256: and 64 digits) or a name as in \"app:3\"", j->path,
+                    show(value).text);
+}
+
 enum hob_code check_date(struct judge *j, const char *value)
 {
     static const unsigned days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 static_assert(sizeof(enum function_kind) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
+static_assert(sizeof(enum function_engine) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 static_assert(sizeof(enum scale_mode) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 static_assert(sizeof(enum priority) == sizeof(uint32_t), "choices are kept as 32-bit numbers");
 
@@ -38,8 +39,25 @@ static void lower(char *s)
         *s = (char)tolower((unsigned char)*s);
 }
 
+/* An image takes the place of runtime and entry. */
+static enum hob_code normalize_image(struct judge *j, struct function_config *f)
+{
+    if (f->engine != ENGINE_DOCKER)
+        return hob_fail(j->err, HOB_E_INVALID, "%s.image: needs \"engine\": \"docker\"", j->path);
+    if (f->entry || f->handler)
+        return hob_fail(j->err, HOB_E_INVALID, "%s.%s: an image brings its own program; leave it out", j->path,
+                        f->entry ? "entry" : "handler");
+    if (f->runtime && strcmp(f->runtime, "image") != 0)
+        return hob_fail(j->err, HOB_E_INVALID, "%s.runtime: an image brings its own; leave it out", j->path);
+    if (!f->runtime)
+        f->runtime = hob_strdup("image");
+    return HOB_OK;
+}
+
 static enum hob_code normalize_entry(struct judge *j, struct function_config *f)
 {
+    if (f->image)
+        return normalize_image(j, f);
     if (!f->entry)
         return hob_fail(j->err, HOB_E_INVALID,
                         "%s.entry is missing; name the file to load: \"entry\": \"index.mjs\"", j->path);

@@ -6,8 +6,7 @@
 
 static const char *const modes[] = {"cost", "balanced", "latency", NULL};
 static const char *const priorities[] = {"low", "normal", "high", NULL};
-static const char *const engines[] = {"sandbox", NULL};
-static const char *const engines_later[] = {"docker", NULL};
+static const char *const engines[] = {"sandbox", "docker", NULL};
 static const char *const kinds[] = {"auto", "http", NULL};
 static const char *const kinds_later[] = {"fetch", "lambda", NULL};
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", NULL};
@@ -83,7 +82,11 @@ static const struct key function_array[] = {
      .example = "\"index.handler\"", .help = "What in the entry to call. Without it: found by the runtime."},
     {.name = "build", .type = KEY_STRING, .min = 1, .max = 4096, .check = check_text, FIELD(function_config, build),
      .example = "\"npm ci --omit=dev\"", .help = "Shell command that `hob deploy` runs in the project folder before packing."},
-    {.name = "engine", .type = KEY_CHOICE, .choices = engines, .later = engines_later, .help = "What isolates it."},
+    {.name = "engine", .type = KEY_CHOICE, .choices = engines, .fallback = ENGINE_SANDBOX, FIELD(function_config, engine),
+     .help = "What isolates it: Hob's own sandbox, or a container of this machine's Docker (docs/docker.md)."},
+    {.name = "image", .type = KEY_STRING, .min = 1, .max = 255, .check = check_image, FIELD(function_config, image),
+     .example = "\"registry.example/shop/checkout:3\"", .help = "With engine docker: a container image instead of runtime and entry. Best by its ID, "
+     "`sha256:...`; a name means what it means when an instance starts."},
     {.name = "kind", .type = KEY_CHOICE, .choices = kinds, .later = kinds_later,
      .fallback = FUNCTION_AUTO, FIELD(function_config, kind), .help = "The contract of the code; `auto`: the runtime sees it "
      "from what the entry exports; `http`: the entry is an HTTP server that listens on `port`."},
@@ -122,7 +125,7 @@ static const struct key function_array[] = {
     {.name = "routes", .type = KEY_OBJECTS, .of = &route_keys, .of_bytes = sizeof(struct route_config), .max = HOB_MAX_ROUTES_PER_FUNCTION, FIELDS(function_config, routes),
      .example = "[{\"path\": \"/checkout/:id\"}]", .help = "Paths at the server's root; `/fn/APP/FUNCTION/` works without."},
     {.name = "bindings", .type = KEY_LATER},  {.name = "async", .type = KEY_LATER},
-    {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},   {.name = "image", .type = KEY_LATER},
+    {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},   
     {.name = "gpu", .type = KEY_LATER},    {.name = "tmp_mb", .type = KEY_LATER},
     {.name = "auth", .type = KEY_LATER},
 };

@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 enum function_kind { FUNCTION_AUTO, FUNCTION_HTTP };
+enum function_engine { ENGINE_SANDBOX, ENGINE_DOCKER };
 enum { HTTP_PORT_DEFAULT = 8080 };
 enum scale_mode { SCALE_COST, SCALE_BALANCED, SCALE_LATENCY };
 enum priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH };
@@ -36,6 +37,8 @@ struct function_config {
     char *entry;   /* path below the archive's root, no '..' */
     char *handler; /* "index.handler", or NULL: found by the runtime */
     char *build;   /* shell command that the CLI runs before packing, or NULL */
+    enum function_engine engine;
+    char *image; /* engine docker: a container image in the runtime's place; then runtime is "image" */
     enum function_kind kind;
     uint32_t port;                 /* of kind http, 1024 to 65535, default 8080 */
     uint32_t memory_mb;            /* 16 to 10240, default 128 */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "runner/docker/docker.h"
 #include "runner/engine.h"
 #include "runner/instance.h"
 #include "runner/stems.h"
@@ -37,8 +38,9 @@ struct agent {
     struct agent_options o;
     enum agent_state state;
     uv_timer_t warm;
-    struct engine *engine;
-    struct stems *stems;
+    struct engine *engine; /* sandbox */
+    struct engine *docker; /* NULL: not given */
+    struct stems *stems;   /* of the sandbox engine */
     struct uplink *uplink;
     struct entry *instances;
     uint64_t started_n;
@@ -65,12 +67,16 @@ static void agent_dial(struct agent *a)
 static void agent_hello(struct agent *a)
 {
     const char *probe = a->engine->ops->probe(a->engine);
-    bool is_up = a->engine->ops->is_up(a->engine);
+    bool is_up = a->engine->ops->is_up(a->engine),
+         is_docker_up = a->docker && a->docker->ops->is_up(a->docker);
+    char engines[64];
+    (void)snprintf(engines, sizeof engines, "%s%s%s", is_up ? a->engine->name : "",
+                   is_up && is_docker_up ? "," : "", is_docker_up ? a->docker->name : "");
     struct hob_pairs_writer *w = uplink_begin(a->uplink, HOB_LINK_HELLO);
     hob_pairs_add_u64(w, "protocol", HOB_LINK_PROTOCOL);
     hob_pairs_add(w, HOB_STR("node"), hob_str(a->o.node));
     hob_pairs_add(w, HOB_STR("version"), HOB_STR(HOB_VERSION));
-    hob_pairs_add(w, HOB_STR("engines"), is_up ? hob_str(a->engine->name) : HOB_STR(""));
+    hob_pairs_add(w, HOB_STR("engines"), hob_str(engines));
     hob_pairs_add_u64(w, "rootless", strstr(probe, " rootless:") != NULL);
     hob_pairs_add(w, HOB_STR("probe"), hob_str(probe));
     uplink_send(a->uplink, NULL, 0);
@@ -83,11 +89,19 @@ static struct entry *entry_find(struct agent *a, uint64_t id)
     return e;
 }
 
+static struct engine *engine_find(const struct agent *a, struct hob_str name)
+{
+    if (!name.at || hob_str_is(name, a->engine->name))
+        return a->engine;
+    return a->docker && hob_str_is(name, a->docker->name) ? a->docker : NULL;
+}
+
 static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs, int stdin_fd)
 {
     hob_auto_close int stdin_own = stdin_fd;
     uint64_t id = hob_pairs_u64(pairs, "instance", 0);
-    struct hob_str engine = hob_pairs_get(pairs, "engine");
+    struct hob_str engine_name = hob_pairs_get(pairs, "engine");
+    struct engine *engine = engine_find(a, engine_name);
     struct hob_err err;
     if (id == 0 || entry_find(a, id)) { /* an answer would be taken for the other one's */
         hob_log(HOB_LOG_ERROR, "link.start", "instance=%llu: not a new id; ignored", (unsigned long long)id);
@@ -95,8 +109,8 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
     }
     struct instance_options o = {.loop = a->loop,
                                  .uplink = a->uplink,
-                                 .engine = a->engine,
-                                 .stems = a->stems,
+                                 .engine = engine,
+                                 .stems = engine == a->engine ? a->stems : NULL,
                                  .ended = on_ended,
                                  .ctx = a};
     struct instance *i = NULL;
@@ -104,9 +118,13 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
         (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "node_full",
                               "node '%.64s' has %u instances, as many as its limit of open files allows",
                               a->o.node, a->instances_max);
-    else if (engine.at && !hob_str_is(engine, a->engine->name))
+    else if (!engine && hob_str_is(engine_name, "docker"))
+        (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "engine_unavailable",
+                              "the docker engine is switched off on this node (hobd --docker off)");
+    else if (!engine)
         (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "engine_unknown", "engine '%.*s': this node has '%s'",
-                              (int)(engine.n < 40 ? engine.n : 40), engine.at, a->engine->name);
+                              (int)(engine_name.n < 40 ? engine_name.n : 40), engine_name.at,
+                              a->engine->name);
     else
         i = instance_start(&o, pairs, hob_steal_fd(&stdin_own), &err);
     if (!i) {
@@ -128,6 +146,16 @@ static void check_add(struct hob_pairs_writer *w, struct hob_str line)
         hob_pairs_add(w, HOB_STR("check"), line);
 }
 
+static void checks_add(struct hob_pairs_writer *w, const char *lines)
+{
+    struct hob_str rest = hob_str(lines);
+    while (rest.at) {
+        struct hob_str line = hob_str_cut(rest, '\n', &rest);
+        if (line.n)
+            check_add(w, line);
+    }
+}
+
 static void agent_doctor(struct agent *a)
 {
     char own[160], pool[512];
@@ -141,12 +169,9 @@ static void agent_doctor(struct agent *a)
     check_add(w, hob_str(pool));
     if (a->engine->ops->is_up(a->engine))
         check_add(w, HOB_STR("ok launcher: connected"));
-    struct hob_str rest = hob_str(a->engine->ops->probe(a->engine));
-    while (rest.at) {
-        struct hob_str line = hob_str_cut(rest, '\n', &rest);
-        if (line.n)
-            check_add(w, line);
-    }
+    checks_add(w, a->engine->ops->probe(a->engine));
+    if (a->docker)
+        checks_add(w, a->docker->ops->probe(a->docker));
     uplink_send(a->uplink, NULL, 0);
 }
 
@@ -168,6 +193,8 @@ static void agent_end(struct agent *a, int exit_code)
     }
     stems_close(a->stems);
     a->engine->ops->close(a->engine); /* the launcher kills and removes what it launched for us */
+    if (a->docker)
+        a->docker->ops->close(a->docker);
 }
 
 /* Messages about one instance. One that is gone is no error: its EXITED and this crossed. */
@@ -231,6 +258,13 @@ static void on_engine_changed(void *ctx)
         agent_hello(a); /* hobd learns what this node can do now */
 }
 
+static void on_docker_changed(void *ctx)
+{
+    struct agent *a = ctx;
+    if (a->state == AGENT_SERVING)
+        agent_hello(a);
+}
+
 static void on_up(void *ctx)
 {
     struct agent *a = ctx;
@@ -281,6 +315,32 @@ static unsigned count_stems_max(void)
     return (unsigned)(n < STEMS_MAX ? n : STEMS_MAX);
 }
 
+/* Beside the sandbox engine, never instead of it: whatever is wrong with it concerns its own functions only. */
+static struct engine *docker_new(struct agent *a)
+{
+    static const struct engine_events events = {.changed = on_docker_changed};
+    const struct agent_options *o = &a->o;
+    struct hob_err err;
+    if (!o->docker_host || !o->home || !o->runtimes_dir || !o->init_path)
+        return NULL;
+    hob_auto_free char *sockets = hob_asprintf("%s/run/docker", o->home),
+                       *code = hob_asprintf("%s/code", o->home), *tmp = hob_asprintf("%s/tmp", o->home);
+    struct engine *e =
+        engine_docker_new(a->loop,
+                          &(struct engine_docker_options){.host = o->docker_host,
+                                                          .cert_dir = o->docker_certs,
+                                                          .is_asked_for = o->is_docker_asked_for,
+                                                          .sockets_dir = sockets,
+                                                          .code_dir = code,
+                                                          .runtimes_dir = o->runtimes_dir,
+                                                          .init_path = o->init_path,
+                                                          .tmp_dir = tmp},
+                          &events, a, &err);
+    if (!e)
+        hob_log(HOB_LOG_ERROR, "docker.off", "%s", err.msg);
+    return e;
+}
+
 /* ---- door ---- */
 
 struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
@@ -295,6 +355,7 @@ struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
     (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);
     a->engine = engine_sandbox_new(loop, o->launcher_path, &events, a);
     a->stems = stems_new(loop, a->engine, count_stems_max());
+    a->docker = docker_new(a);
     return a;
 }
 

@@ -11,16 +11,20 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct egress_call;
 struct engine;
 struct engine_run;
 
 struct engine_spec {
     const char *runtime, *digest; /* digest "" for none */
+    const char *app;              /* whose it is */
+    const char *image;            /* engine docker: an image instead of a runtime; "" for none */
     struct hob_str strings;       /* argc arguments, then envc "NAME=value", each ended by NUL */
     uint32_t argc, envc;
     uint32_t memory_mb, cpu_percent, cpu_weight, pids_max, nofile_max, tmp_inodes;
     uint64_t tmp_bytes, fsize_bytes;
-    bool is_stem; /* started before it is known for whom: digest "", to be assigned */
+    bool has_egress; /* its connect() is answered by the listener's `connect` */
+    bool is_stem;    /* started before it is known for whom: digest "", to be assigned */
     int channel_fd, stdout_fd, stderr_fd, stdin_fd; /* takes; stdin_fd may be -1 */
 };
 struct engine_usage {
@@ -42,6 +46,9 @@ struct engine_listener {
      * system call that was denied, the nth of its name (is_last: further ones are not told). */
     void (*walls)(void *ctx, const char *text);
     void (*denied)(void *ctx, const char *call, uint32_t nth, bool is_last);
+    /* Of a run with egress: what it is answered by (takes both), right before launched; and each connect() of it. */
+    void (*egress)(void *ctx, int listener, int dns);
+    void (*connect)(void *ctx, const struct egress_call *call);
 };
 /* What an engine says about itself, to whoever made it. */
 struct engine_events {

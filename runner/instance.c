@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "runner/egress/egress.h"
 #include "runner/instance_spec.h"
 #include "runner/logpump.h"
 #include "runner/streams.h"
@@ -41,6 +42,7 @@ struct instance {
     struct engine_run *run;
     struct log_pump *logs;      /* NULL: not wanted */
     struct instance_spec *spec; /* until STARTED */
+    struct egress *egress;      /* NULL: it has none */
     enum stems_answer pool;
     bool is_from_stem;
     int channel_fd;     /* hobd's end, until STARTED */
@@ -86,6 +88,7 @@ static void forget_streams(struct instance *i)
 {
     if (i->logs)
         log_pump_close(i->logs);
+    egress_close(i->egress);
     i->logs = NULL;
     hob_close_p(&i->channel_fd);
     i->channel_fd = -1;
@@ -330,6 +333,30 @@ static void on_denied(void *ctx, const char *call, uint32_t nth, bool is_last)
     instance_event(ctx, DENIED, (struct happening){.call = call, .nth = nth, .is_last = is_last});
 }
 
+static void on_note(void *ctx, const char *text)
+{
+    struct instance *i = ctx;
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_NOTE);
+    hob_pairs_add(w, HOB_STR("text"), hob_str(text));
+    uplink_send(i->o.uplink, NULL, 0);
+}
+
+static void on_egress(void *ctx, int listen_fd, int dns_fd)
+{
+    struct instance *i = ctx;
+    HOB_ASSERT(i->spec && i->spec->policy);
+    i->egress = egress_start(i->o.loop, hob_steal(&i->spec->policy), listen_fd, dns_fd, on_note, i);
+}
+
+static void on_connect(void *ctx, const struct egress_call *call)
+{
+    struct instance *i = ctx;
+    if (i->egress)
+        egress_take(i->egress, call);
+    else if (call->socket >= 0)
+        (void)close(call->socket);
+}
+
 static bool on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped)
 {
     struct instance *i = ctx;
@@ -351,7 +378,9 @@ static const struct engine_listener listener = {.launched = on_launched,
                                                 .frozen = on_frozen,
                                                 .stats = on_stats,
                                                 .walls = on_walls,
-                                                .denied = on_denied};
+                                                .denied = on_denied,
+                                                .egress = on_egress,
+                                                .connect = on_connect};
 
 /* Takes our ends. */
 static enum hob_code take_streams(struct instance *i, struct streams *s, struct hob_err *err)
@@ -387,7 +416,7 @@ static bool start_from_stem(struct instance *i)
     struct hob_err err;
     struct streams s;
     struct engine_run *run;
-    i->pool = stems_take(i->o.stems, i->spec, &run, &s);
+    i->pool = i->o.stems ? stems_take(i->o.stems, i->spec, &run, &s) : STEMS_NONE;
     if (i->pool != STEMS_HIT)
         return false;
     if (take_streams(i, &s, &err) != HOB_OK) { /* short of descriptors: a cold start will say so */
@@ -415,7 +444,7 @@ struct instance *instance_start(const struct instance_options *o, const struct h
     i->id = hob_pairs_u64(start, "instance", 0);
     i->channel_fd = -1;
     i->spec = spec;
-    if (stdin_own < 0 && start_from_stem(i))
+    if (stdin_own < 0 && !spec->engine.has_egress && start_from_stem(i))
         return i;
     if (start_cold(i, stdin_own, err) != HOB_OK) {
         instance_free(i);

@@ -15,7 +15,7 @@ struct instance_options {
     uv_loop_t *loop;
     struct uplink *uplink; /* borrows */
     struct engine *engine; /* borrows */
-    struct stems *stems;   /* borrows */
+    struct stems *stems;   /* borrows; NULL: the engine keeps its own */
     void (*ended)(void *ctx, struct instance *i);
     void *ctx;
 };

@@ -75,6 +75,21 @@ static enum hob_code read_names(struct instance_spec *s, const struct hob_pairs 
     return HOB_OK;
 }
 
+/* Whose it is, and the image that takes the runtime's place. */
+static enum hob_code read_owner(struct instance_spec *s, const struct hob_pairs *start, struct hob_err *err)
+{
+    struct hob_str app = hob_pairs_get(start, "app"), image = hob_pairs_get(start, "image");
+    if (app.n >= sizeof s->app || (app.n && !hob_name_is_valid(app)))
+        return hob_fail(err, HOB_E_INVALID, "app: not a name");
+    if (app.n)
+        memcpy(s->app, app.at, app.n);
+    if (image.n >= sizeof s->image || (image.n && memchr(image.at, '\0', image.n)))
+        return hob_fail(err, HOB_E_INVALID, "image: a name of at most 255 bytes");
+    if (image.n)
+        memcpy(s->image, image.at, image.n);
+    return HOB_OK;
+}
+
 static enum hob_code add_string(struct instance_spec *s, struct hob_str name, struct hob_str value,
                                 struct hob_err *err)
 {
@@ -107,6 +122,22 @@ static enum hob_code read_strings(struct instance_spec *s, const struct hob_pair
     return code;
 }
 
+static enum hob_code read_egress(struct instance_spec *s, const struct hob_pairs *start, struct hob_err *err)
+{
+    struct hob_pairs_iter it = hob_pairs_walk(start);
+    struct hob_str name, value;
+    while (hob_pairs_next(&it, &name, &value)) {
+        if (!hob_str_is(name, "egress"))
+            continue;
+        if (!s->policy)
+            s->policy = policy_new();
+        if (policy_add(s->policy, value, err) != HOB_OK)
+            return err->code;
+    }
+    s->engine.has_egress = s->policy != NULL;
+    return HOB_OK;
+}
+
 enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,
                                  struct hob_err *err)
 {
@@ -119,10 +150,14 @@ enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct ho
     if (code == HOB_OK)
         code = read_names(s, start, err);
     if (code == HOB_OK)
+        code = read_owner(s, start, err);
+    if (code == HOB_OK)
         code = read_strings(s, start, false, &s->engine.argc, err);
     if (code == HOB_OK)
         code = read_strings(s, start, true, &s->engine.envc, err);
-    if (code == HOB_OK && s->engine.argc == 0)
+    if (code == HOB_OK)
+        code = read_egress(s, start, err);
+    if (code == HOB_OK && s->engine.argc == 0 && !s->image[0])
         code = hob_fail(err, HOB_E_INVALID, "no program to start: START needs at least one 'arg'");
     if (code != HOB_OK) {
         instance_spec_done(s);
@@ -130,6 +165,8 @@ enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct ho
     }
     s->engine.runtime = s->runtime;
     s->engine.digest = s->digest;
+    s->engine.app = s->app;
+    s->engine.image = s->image;
     s->engine.strings = hob_buf_str(&s->strings);
     return HOB_OK;
 }
@@ -137,4 +174,6 @@ enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct ho
 void instance_spec_done(struct instance_spec *s)
 {
     hob_buf_done(&s->strings);
+    policy_free(s->policy);
+    s->policy = NULL;
 }

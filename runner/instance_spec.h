@@ -2,13 +2,15 @@
 #pragma once
 
 #include "base/link.h"
+#include "runner/egress/policy.h"
 #include "runner/engine.h"
 
 struct instance_spec {
     struct engine_spec engine; /* descriptors not set */
     struct hob_buf strings;
-    char runtime[32], digest[65];
+    char runtime[32], digest[65], app[65], image[256];
     bool wants_logs;
+    struct policy *policy; /* with egress: what it may connect to, owned; else NULL */
     uint32_t pool_max; /* stems to keep of its like, at most; 0: none */
 };
 /* HOB_E_INVALID or HOB_E_TOO_LARGE; on failure nothing is owned. */

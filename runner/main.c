@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <uv.h>
 
+#include "base/env.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -21,6 +22,9 @@ static const char usage[] =
     "  --link PATH       hobd's socket (HOME/run/runner.sock)\n"
     "  --launcher PATH   hob-launcher's socket (HOME/run/launcher.sock)\n"
     "  --node NAME       this node's name; the host name unless given\n"
+    "  --docker HOST     the Docker Engine (unix:///var/run/docker.sock); HOB_DOCKER_CERT_PATH: its TLS folder\n"
+    "  --docker-asked    it was asked for: its absence is worth a warning\n"
+    "  --home DIR, --runtimes DIR, --init PATH   what its containers are given\n"
     "  --version, --help\n";
 
 #ifdef __SANITIZE_ADDRESS__
@@ -73,10 +77,17 @@ static void raise_files(void)
 /* 0: go on; else exit with *ret_exit. */
 static int read_options(int argc, char **argv, struct agent_options *o, int *ret_exit)
 {
-    static const struct option options[] = {
-        {"link", required_argument, NULL, 'l'}, {"launcher", required_argument, NULL, 's'},
-        {"node", required_argument, NULL, 'n'}, {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"link", required_argument, NULL, 'l'},
+                                            {"launcher", required_argument, NULL, 's'},
+                                            {"node", required_argument, NULL, 'n'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"docker", required_argument, NULL, 'd'},
+                                            {"home", required_argument, NULL, 'H'},
+                                            {"runtimes", required_argument, NULL, 'r'},
+                                            {"init", required_argument, NULL, 'i'},
+                                            {"docker-asked", no_argument, NULL, 'a'},
+                                            {NULL, 0, NULL, 0}};
     int c;
     *ret_exit = EXIT_USAGE;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread yet */
@@ -84,8 +95,15 @@ static int read_options(int argc, char **argv, struct agent_options *o, int *ret
         const char **to = c == 'l'   ? &o->link_path
                           : c == 's' ? &o->launcher_path
                           : c == 'n' ? &o->node
+                          : c == 'd' ? &o->docker_host
+                          : c == 'H' ? &o->home
+                          : c == 'r' ? &o->runtimes_dir
+                          : c == 'i' ? &o->init_path
                                      : NULL;
-        if (to) {
+        o->is_docker_asked_for = o->is_docker_asked_for || c == 'a';
+        if (to || c == 'a') {
+            if (!to)
+                continue;
             *to = optarg;
             continue;
         }
@@ -110,7 +128,7 @@ int main(int argc, char **argv)
     }
     struct utsname host = {0};
     (void)uname(&host);
-    struct agent_options o = {.node = host.nodename};
+    struct agent_options o = {.node = host.nodename, .docker_certs = hob_env("HOB_DOCKER_CERT_PATH")};
     int exit_code;
     if (read_options(argc, argv, &o, &exit_code))
         return exit_code;

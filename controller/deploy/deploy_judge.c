@@ -94,6 +94,8 @@ static enum hob_code choose_entry(const struct code_staged *st, const struct run
 static enum hob_code check_runtime(const struct deployer_options *o, const struct code_staged *st,
                                    struct function_config *f, struct hob_err *err)
 {
+    if (f->image) /* judged when it starts: the machine's Docker may come later */
+        return HOB_OK;
     const struct runtime_info *rt = runtimes_need(o->runtimes, f->runtime, err);
     if (!rt) {
         err->reason = "runtime_missing";

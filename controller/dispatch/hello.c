@@ -85,21 +85,31 @@ static void fail_later(struct instance *i, const struct node_events *events, con
     HOB_ASSERT(uv_timer_start(&f->timer, on_start_failure, 0, 0) == 0);
 }
 
+/* What runs: the runtime's arguments, or for an image only what stands before its own program. */
+static char **start_argv(const struct dispatcher *d, const struct function_config *f,
+                         const struct runtime_info **ret_rt, struct hob_err *err)
+{
+    static char *nothing[] = {NULL};
+    static const struct runtime_info none = {.argv = nothing, .http_argv = nothing, .env = nothing};
+    *ret_rt = f->image ? &none : runtimes_need(d->o.runtimes, f->runtime, err);
+    if (!*ret_rt)
+        return NULL;
+    char **argv = runtime_argv(*ret_rt, f);
+    if (!argv)
+        (void)hob_fail_reason(err, HOB_E_UNSUPPORTED, "kind_unsupported",
+                              "runtime '%s' runs no servers (kind http)", f->runtime);
+    return argv;
+}
+
 void hello_start(struct instance *i, const struct node_events *events)
 {
     const struct function_config *f = i->pool->config;
     const struct version *v = i->pool->version;
     struct dispatcher *d = i->pool->d;
     struct hob_err err;
-    const struct runtime_info *rt = runtimes_need(d->o.runtimes, f->runtime, &err);
-    if (!rt) {
-        fail_later(i, events, &err);
-        return;
-    }
-    char **argv = runtime_argv(rt, f);
+    const struct runtime_info *rt;
+    char **argv = start_argv(d, f, &rt, &err);
     if (!argv) {
-        (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "kind_unsupported",
-                              "runtime '%s' runs no servers (kind http)", f->runtime);
         fail_later(i, events, &err);
         return;
     }
@@ -110,6 +120,8 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .function = v->function_name,
                    .runtime = f->runtime,
                    .digest = v->digest,
+                   .engine = f->engine == ENGINE_DOCKER ? "docker" : "sandbox",
+                   .image = f->image,
                    .version = v->number,
                    .argv = (const char *const *)argv,
                    .env = (const char *const *)rt->env,
@@ -117,7 +129,9 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .cpu_percent = f->cpu_percent,
                    .pids_max = HOB_MAX_PROCESSES,
                    .tmp_bytes = HOB_MAX_TMP_BYTES,
-                   .pool_max = rt->pool_max,
+                   .egress = f->egress,
+                   .egress_n = f->egress_n,
+                   .pool_max = f->engine == ENGINE_SANDBOX ? rt->pool_max : 0,
                    .stdin_fd = -1,
                },
                events, i);

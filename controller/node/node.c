@@ -186,7 +186,9 @@ static void write_start(struct node_hub *h, const struct node_start_spec *s)
 {
     struct hob_pairs_writer *w = node_begin(h, HOB_LINK_START);
     hob_pairs_add_u64(w, "instance", s->instance);
-    hob_pairs_add(w, HOB_STR("engine"), HOB_STR("sandbox"));
+    hob_pairs_add(w, HOB_STR("engine"), s->engine ? hob_str(s->engine) : HOB_STR("sandbox"));
+    if (s->image)
+        hob_pairs_add(w, HOB_STR("image"), hob_str(s->image));
     hob_pairs_add(w, HOB_STR("app"), hob_str(s->app));
     hob_pairs_add(w, HOB_STR("function"), hob_str(s->function));
     hob_pairs_add_u64(w, "version", s->version);
@@ -202,6 +204,8 @@ static void write_start(struct node_hub *h, const struct node_start_spec *s)
     hob_pairs_add_u64(w, "tmp_inodes", HOB_MAX_TMP_INODES);
     hob_pairs_add_u64(w, "fsize_bytes", s->tmp_bytes);
     hob_pairs_add_u64(w, "log_lines", 1);
+    for (size_t i = 0; i < s->egress_n; i++)
+        hob_pairs_add(w, HOB_STR("egress"), hob_str(s->egress[i]));
     hob_pairs_add_u64(w, "pool_max", s->pool_max);
 }
 

@@ -97,7 +97,7 @@ static void copy_text(char *to, size_t to_bytes, struct hob_str text)
 static const char *known_reason(struct hob_str text)
 {
     static const char *const reasons[] = {"engine_unavailable", "engine_unknown", "launch_failed",
-                                          "node_full"};
+                                          "node_full",          "image_missing",  "runtime_not_found"};
     for (size_t i = 0; i < HOB_COUNT(reasons); i++)
         if (hob_str_is(text, reasons[i]))
             return reasons[i];
@@ -157,6 +157,16 @@ static const char *take_walls(struct node_instance *i, const struct hob_pairs *p
     return NULL;
 }
 
+static const char *take_note(struct node_instance *i, const struct hob_pairs *p)
+{
+    struct hob_str text = hob_pairs_get(p, "text");
+    if (!i || !i->is_started || !text.n)
+        return "NOTE of an instance that does not run";
+    if (i->events.note)
+        i->events.note(i->ctx, text);
+    return NULL;
+}
+
 static const char *take_denied(struct node_instance *i, const struct hob_pairs *p)
 {
     struct hob_str call = hob_pairs_get(p, "call");
@@ -208,6 +218,8 @@ bool node_take(struct node_hub *h, struct hob_str msg, int fd, const char **ret_
         why = take_walls(i, &p);
     else if (type == HOB_LINK_DENIED)
         why = take_denied(i, &p);
+    else if (type == HOB_LINK_NOTE)
+        why = take_note(i, &p);
     else if (type == HOB_LINK_DOCTOR)
         why = take_doctor(h, &p);
     else if (type == HOB_LINK_STATE || type == HOB_LINK_STATS)

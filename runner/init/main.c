@@ -5,6 +5,7 @@
  *   hob-init -- --http PORT -- PROGRAM [ARGUMENT...]
  *                                                   PROGRAM is an HTTP server: see proxy.h. The options stand behind
  *                                                   "--" because an engine hands argv on as it got it
+ *   hob-init --runner ... , hob-init --hold ...     as a container's first process: see container.h
  *
  * The program gets descriptors 0 to 3 as they came; hob-init closes all of its own, so that whoever holds the other
  * ends sees the program's end and nothing else. With --http it keeps 3, the channel, to itself. As pid 1 its end is
@@ -16,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runner/init/container.h"
 #include "runner/init/program.h"
 #include "runner/init/proxy.h"
 
@@ -65,6 +67,8 @@ static bool read_port(const char *text, uint16_t *ret_port)
 int main(int argc, char **argv)
 {
     uint16_t port;
+    if (container_is_meant(argc, argv))
+        return container_run(argc, argv);
     if (argc < 3 || strcmp(argv[1], "--") != 0)
         program_say("usage: hob-init -- [--http PORT --] PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "",
                     EINVAL);

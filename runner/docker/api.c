@@ -1,0 +1,509 @@
+/* Flow of a call: RUNNING (curl has it) -> ENDED (curl is done; told on the way out of the loop's callback) -> gone.
+ * Curl's callbacks only collect bytes: what they mean is looked at behind curl_multi_socket_action, where calls may be
+ * started and cancelled. */
+#include "runner/docker/api.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 8, UPLOAD_BYTES = 256 * 1024, SHOWN_BYTES = 160 };
+
+struct docker_api {
+    uv_loop_t *loop;
+    const struct docker_target *target;
+    CURLM *multi;
+    uv_timer_t timer;
+    unsigned handles;
+    struct hob_list calls;
+    unsigned calls_n;
+    char version[16];
+    bool is_closing;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+struct watch { /* one of curl's sockets */
+    uv_poll_t poll;
+    struct docker_api *api;
+    curl_socket_t fd;
+};
+
+struct docker_call {
+    struct hob_node node;
+    struct docker_api *api;
+    CURL *easy;
+    struct curl_slist *fields;
+    struct hob_buf in; /* the body, or of a stream what has no line's end yet */
+    size_t head_n;
+    char *body; /* owned copy of what is sent */
+    int body_fd;
+    bool is_ended, is_too_large;
+    CURLcode result;
+    char api_version[16], curl_text[CURL_ERROR_SIZE];
+    void (*line)(void *ctx, const json_t *line);
+    docker_done_cb done;
+    void *ctx;
+};
+
+/* ---- steps: a call ---- */
+
+static void call_free(struct docker_call *c)
+{
+    hob_list_remove(&c->node);
+    c->api->calls_n--;
+    (void)curl_multi_remove_handle(c->api->multi, c->easy);
+    curl_easy_cleanup(c->easy);
+    curl_slist_free_all(c->fields);
+    hob_buf_done(&c->in);
+    free(c->body);
+    free(c);
+}
+
+static enum hob_code code_of_status(long status)
+{
+    switch (status) {
+    case 400:
+        return HOB_E_INVALID;
+    case 401:
+        return HOB_E_UNAUTHORIZED;
+    case 403:
+        return HOB_E_FORBIDDEN;
+    case 404:
+        return HOB_E_NOT_FOUND;
+    case 409:
+        return HOB_E_CONFLICT;
+    case 429:
+        return HOB_E_BUSY;
+    case 503:
+        return HOB_E_UNAVAILABLE;
+    default:
+        return HOB_E_INTERNAL;
+    }
+}
+
+/* The engine's message as one line that may be shown. */
+static void fail_status(const struct docker_answer *a, struct hob_err *err)
+{
+    const char *said = json_string_value(json_object_get(a->json, "message"));
+    char text[SHOWN_BYTES + 1];
+    size_t n = said ? strnlen(said, SHOWN_BYTES) : a->body.n < SHOWN_BYTES ? a->body.n : SHOWN_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        char c = said ? said[i] : a->body.at[i];
+        text[i] = (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c;
+    }
+    while (n && ((unsigned char)text[n - 1] & 0xc0) == 0x80) /* not inside a UTF-8 sequence */
+        n--;
+    if (n && (unsigned char)text[n - 1] >= 0xc0)
+        n--;
+    while (n && text[n - 1] == ' ')
+        n--;
+    text[n] = '\0';
+    (void)hob_fail(err, code_of_status(a->status), "Docker answered %d%s%s", a->status, n ? ": " : "", text);
+}
+
+static void fail_transport(const struct docker_call *c, struct hob_err *err)
+{
+    long errnum = 0;
+    (void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &errnum);
+    if (c->is_too_large)
+        (void)hob_fail(err, HOB_E_INVALID, "Docker's answer is larger than it may be");
+    else if (c->result == CURLE_OPERATION_TIMEDOUT)
+        (void)hob_fail(err, HOB_E_TIMEOUT, "Docker did not answer in time");
+    else if (c->result == CURLE_COULDNT_CONNECT && errnum)
+        (void)hob_fail(err, HOB_E_UNAVAILABLE, "cannot connect to Docker: %s", hob_errno_text((int)errnum));
+    else if (c->result == CURLE_WEIRD_SERVER_REPLY || c->result == CURLE_UNSUPPORTED_PROTOCOL)
+        (void)hob_fail(err, HOB_E_INVALID, "what answers is no Docker: it does not speak HTTP");
+    else
+        (void)hob_fail(err, HOB_E_UNAVAILABLE, "the connection to Docker failed: %.120s",
+                       c->curl_text[0] ? c->curl_text : curl_easy_strerror(c->result));
+    err->errnum = (int)errnum;
+}
+
+static bool has_json(struct hob_str body)
+{
+    return body.n && (body.at[0] == '{' || body.at[0] == '[');
+}
+
+static void call_end(struct docker_call *c)
+{
+    struct docker_answer a = {0};
+    struct hob_err err = {0};
+    long status = 0;
+    (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    json_t *json hob_auto_json = NULL;
+    struct hob_buf in hob_auto_buf = c->in;
+    hob_buf_init(&c->in, 0);
+    memcpy(a.api_version, c->api_version, sizeof a.api_version);
+    a.status = (int)status;
+    a.body = hob_buf_str(&in);
+    if (c->result != CURLE_OK || c->is_too_large) {
+        fail_transport(c, &err);
+    } else {
+        bool is_bad = has_json(a.body) && !(a.json = json = hob_json_parse(a.body, "Docker's answer", &err));
+        if (!is_bad && status >= 400)
+            fail_status(&a, &err);
+    }
+    docker_done_cb done = c->done;
+    void *ctx = c->ctx;
+    call_free(c);
+    done(ctx, &a, err.code == HOB_OK ? NULL : &err);
+}
+
+/* Hands out whole lines; false when the call was cancelled meanwhile. */
+static bool call_lines(struct docker_call *c)
+{
+    struct docker_api *a = c->api;
+    for (;;) {
+        struct hob_str text = hob_buf_str(&c->in);
+        const char *end = text.n ? memchr(text.at, '\n', text.n) : NULL;
+        if (!end)
+            return true;
+        struct hob_str line = hob_str_n(text.at, (size_t)(end - text.at));
+        struct hob_err err;
+        json_t *json hob_auto_json = line.n > 1 ? hob_json_parse(line, "a line of Docker's", &err) : NULL;
+        hob_buf_consume(&c->in, line.n + 1);
+        if (!json)
+            continue;
+        c->line(c->ctx, json);
+        bool is_there = false; /* the listener may have cancelled any call */
+        HOB_LIST_EACH(&a->calls, node, tmp)
+        is_there = is_there || HOB_CONTAINER_OF(node, struct docker_call, node) == c;
+        if (!is_there)
+            return false;
+    }
+}
+
+/* ---- steps: curl ---- */
+
+static void note_ends(struct docker_api *a)
+{
+    int left;
+    const CURLMsg *m;
+    while ((m = curl_multi_info_read(a->multi, &left))) {
+        char *private = NULL;
+        if (m->msg != CURLMSG_DONE ||
+            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private) != CURLE_OK)
+            continue;
+        struct docker_call *c = (struct docker_call *)(void *)private;
+        c->is_ended = true;
+        c->result = m->data.result;
+    }
+}
+
+static struct docker_call *next_to_tell(struct docker_api *a)
+{
+    HOB_LIST_EACH(&a->calls, node, tmp)
+    {
+        struct docker_call *c = HOB_CONTAINER_OF(node, struct docker_call, node);
+        if (c->is_ended || (c->line && c->in.n && memchr(hob_buf_data(&c->in), '\n', c->in.n)))
+            return c;
+    }
+    return NULL;
+}
+
+/* Behind curl: what came is told, and whatever the listeners do may change the list. */
+static void api_settle(struct docker_api *a)
+{
+    struct docker_call *c;
+    note_ends(a);
+    while (!a->is_closing && (c = next_to_tell(a))) {
+        if (c->line && !call_lines(c))
+            continue;
+        if (c->is_ended)
+            call_end(c);
+    }
+}
+
+static void api_act(struct docker_api *a, curl_socket_t fd, int events)
+{
+    int running;
+    if (a->is_closing)
+        return;
+    (void)curl_multi_socket_action(a->multi, fd, events, &running);
+    api_settle(a);
+}
+
+static void handle_closed(struct docker_api *a)
+{
+    if (--a->handles > 0)
+        return;
+    void (*closed)(void *ctx) = a->closed;
+    void *ctx = a->closed_ctx;
+    free(a);
+    if (closed)
+        closed(ctx);
+}
+
+/* ---- callbacks: curl's ---- */
+
+static size_t on_body(char *data, size_t size, size_t n, void *ctx)
+{
+    struct docker_call *c = ctx;
+    size_t bytes = size * n;
+    if (hob_buf_add(&c->in, data, bytes) == HOB_OK)
+        return bytes;
+    c->is_too_large = true;
+    return 0; /* ends the transfer */
+}
+
+static size_t on_head(char *data, size_t size, size_t n, void *ctx)
+{
+    struct docker_call *c = ctx;
+    size_t bytes = size * n;
+    c->head_n += bytes;
+    if (c->head_n > DOCKER_HEAD_BYTES_MAX) {
+        c->is_too_large = true;
+        return 0;
+    }
+    struct hob_str value, name = hob_str_cut(hob_str_n(data, bytes), ':', &value);
+    if (value.at && hob_str_ieq(name, HOB_STR("Api-Version"))) {
+        while (value.n && (unsigned char)value.at[value.n - 1] <= ' ')
+            value.n--;
+        value = hob_str_trim(value);
+        if (value.n < sizeof c->api_version) {
+            memcpy(c->api_version, value.at, value.n);
+            c->api_version[value.n] = '\0';
+        }
+    }
+    return bytes;
+}
+
+static size_t on_upload(char *to, size_t size, size_t n, void *ctx)
+{
+    struct docker_call *c = ctx;
+    ssize_t got;
+    do {
+        got = read(c->body_fd, to, size * n);
+    } while (got < 0 && errno == EINTR);
+    return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct watch *w = handle->data;
+    struct docker_api *a = w->api;
+    free(w);
+    handle_closed(a);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *w = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    api_act(w->api, w->fd, flags);
+}
+
+static struct watch *watch_new(struct docker_api *a, curl_socket_t fd)
+{
+    struct watch *w = hob_new(struct watch);
+    w->api = a;
+    w->fd = fd;
+    if (uv_poll_init_socket(a->loop, &w->poll, fd) < 0) {
+        free(w);
+        return NULL;
+    }
+    w->poll.data = w;
+    a->handles++;
+    (void)curl_multi_assign(a->multi, fd, w);
+    return w;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
+{
+    struct docker_api *a = ctx;
+    struct watch *w = socket_ctx;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (w) {
+            (void)uv_poll_stop(&w->poll);
+            uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+            (void)curl_multi_assign(a->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (!w && !(w = watch_new(a, fd)))
+        return -1;
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&w->poll, events, on_socket_ready) < 0 ? -1 : 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    api_act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *ctx)
+{
+    struct docker_api *a = ctx;
+    (void)multi;
+    if (a->is_closing || timeout_ms < 0)
+        (void)uv_timer_stop(&a->timer);
+    else
+        (void)uv_timer_start(&a->timer, on_timer, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    handle_closed(handle->data);
+}
+
+/* ---- door ---- */
+
+struct docker_api *docker_api_new(uv_loop_t *loop, const struct docker_target *t)
+{
+    struct docker_api *a = hob_new(struct docker_api);
+    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    a->loop = loop;
+    a->target = t;
+    a->multi = curl_multi_init();
+    HOB_ASSERT(a->multi && uv_timer_init(loop, &a->timer) == 0);
+    a->timer.data = a;
+    a->handles = 1;
+    hob_list_init(&a->calls);
+    (void)curl_multi_setopt(a->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)curl_multi_setopt(a->multi, CURLMOPT_SOCKETDATA, a);
+    (void)curl_multi_setopt(a->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
+    (void)curl_multi_setopt(a->multi, CURLMOPT_TIMERDATA, a);
+    (void)curl_multi_setopt(a->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    (void)curl_multi_setopt(a->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    return a;
+}
+
+void docker_api_set_version(struct docker_api *a, const char *version)
+{
+    (void)snprintf(a->version, sizeof a->version, "%s", version);
+}
+
+static void set_field(struct docker_call *c, const char *field)
+{
+    struct curl_slist *more = curl_slist_append(c->fields, field);
+    HOB_ASSERT(more);
+    c->fields = more;
+}
+
+static void set_target(struct docker_call *c, const struct docker_request *r)
+{
+    const struct docker_target *t = c->api->target;
+    bool has_version = !r->is_unversioned && c->api->version[0];
+    hob_auto_free char *url = hob_asprintf("%s%s%s%s", t->base_url, has_version ? "/v" : "",
+                                           has_version ? c->api->version : "", r->path);
+    (void)curl_easy_setopt(c->easy, CURLOPT_URL, url);
+    if (t->socket_path)
+        (void)curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, t->socket_path);
+    if (t->cert_dir) {
+        hob_auto_free char *ca = hob_asprintf("%s/ca.pem", t->cert_dir);
+        hob_auto_free char *cert = hob_asprintf("%s/cert.pem", t->cert_dir);
+        hob_auto_free char *key = hob_asprintf("%s/key.pem", t->cert_dir);
+        (void)curl_easy_setopt(c->easy, CURLOPT_CAINFO, ca);
+        (void)curl_easy_setopt(c->easy, CURLOPT_SSLCERT, cert);
+        (void)curl_easy_setopt(c->easy, CURLOPT_SSLKEY, key);
+    }
+    (void)curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    (void)curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPIDLE, 10L);
+    (void)curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPINTVL, 5L);
+}
+
+static void set_body(struct docker_call *c, const struct docker_request *r)
+{
+    struct stat st;
+    if (r->body_fd > 0 && fstat(r->body_fd, &st) == 0) {
+        c->body_fd = r->body_fd;
+        (void)curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
+        (void)curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, on_upload);
+        (void)curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
+        (void)curl_easy_setopt(c->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BYTES);
+        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)st.st_size);
+        set_field(c, "Content-Type: application/x-tar");
+    } else if (strcmp(r->method, "POST") == 0) {
+        c->body = hob_strndup(r->body.at ? r->body.at : "", r->body.n);
+        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
+        (void)curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+        if (r->body.n)
+            set_field(c, "Content-Type: application/json");
+    }
+    (void)curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, r->method);
+    if (r->registry_auth) {
+        hob_auto_free char *field = hob_asprintf("X-Registry-Auth: %s", r->registry_auth);
+        set_field(c, field);
+    }
+    set_field(c, "Expect:");
+    (void)curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->fields);
+}
+
+static void set_manners(struct docker_call *c, const struct docker_request *r)
+{
+    CURL *e = c->easy;
+    (void)curl_easy_setopt(e, CURLOPT_PRIVATE, c);
+    (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->curl_text);
+    (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
+    (void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(e, CURLOPT_USERAGENT, "hob/" HOB_VERSION);
+    (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
+    (void)curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
+    (void)curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
+}
+
+struct docker_call *docker_call_start(struct docker_api *a, const struct docker_request *r,
+                                      docker_done_cb done, void *ctx)
+{
+    HOB_ASSERT(!a->is_closing);
+    struct docker_call *c = hob_new(struct docker_call);
+    c->api = a;
+    c->done = done;
+    c->ctx = ctx;
+    c->line = r->line;
+    hob_buf_init(&c->in, r->line ? DOCKER_LINE_BYTES_MAX : DOCKER_ANSWER_BYTES_MAX);
+    c->easy = curl_easy_init();
+    HOB_ASSERT(c->easy);
+    set_manners(c, r);
+    set_target(c, r);
+    set_body(c, r);
+    hob_list_push_back(&a->calls, &c->node);
+    a->calls_n++;
+    CURLMcode rc = curl_multi_add_handle(a->multi, c->easy);
+    HOB_ASSERT(rc == CURLM_OK);
+    return c;
+}
+
+void docker_call_cancel(struct docker_call *c)
+{
+    if (c)
+        call_free(c);
+}
+
+unsigned docker_api_calls(const struct docker_api *a)
+{
+    return a->calls_n;
+}
+
+void docker_api_close(struct docker_api *a, void (*closed)(void *ctx), void *ctx)
+{
+    HOB_ASSERT(!a->is_closing);
+    a->closed = closed;
+    a->closed_ctx = ctx;
+    HOB_LIST_EACH(&a->calls, node, tmp)
+    call_free(HOB_CONTAINER_OF(node, struct docker_call, node));
+    a->is_closing = true;
+    (void)curl_multi_cleanup(a->multi); /* takes its sockets off the loop */
+    uv_close((uv_handle_t *)&a->timer, on_timer_closed);
+    curl_global_cleanup();
+}

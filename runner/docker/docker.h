@@ -1,0 +1,32 @@
+/* The docker engine (runner/engine.h): instances are hardened containers of a Docker Engine on this machine, driven by
+ * its API alone. hob-init is bind-mounted as their first process and fetches its descriptors over a Unix socket
+ * (runner/init/hand.h), so that channel, logs, stop and end need no Docker at all: once running, an instance serves
+ * however its engine is.
+ *
+ * Lives on the loop's thread. */
+#pragma once
+
+#include "base/buf.h"
+#include "runner/engine.h"
+
+struct engine_docker_options { /* all copied */
+    const char *host;          /* unix:///path or tcp://host:port */
+    const char *cert_dir;      /* NULL: no TLS */
+    bool is_asked_for;         /* somebody configured it: its absence is worth a warning */
+    const char *sockets_dir;   /* HOME/run/docker: made, ours alone */
+    const char *code_dir, *runtimes_dir, *init_path, *tmp_dir;
+};
+/* Returns owned; asks by itself whether the engine is there, and again when it is lost. NULL: host makes no sense. */
+struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_options *o,
+                                 const struct engine_events *events, void *ctx, struct hob_err *err);
+
+/* Questions of people about the engine; answered once, from the loop, with JSON text or an error. */
+typedef void (*docker_told_cb)(void *ctx, struct hob_str json, const struct hob_err *err);
+/* What it is and what it lacks. */
+void engine_docker_describe(const struct engine *e, struct hob_buf *out);
+/* Starts the runtime `name`'s image as a container, waits for its first process and removes it; how long each took. */
+void engine_docker_test(struct engine *e, docker_told_cb cb, void *ctx);
+/* Builds (or finds) the image of a runtime. */
+void engine_docker_build(struct engine *e, const char *runtime, docker_told_cb cb, void *ctx);
+/* What ID an image's name has here, pulling nothing. */
+void engine_docker_resolve(struct engine *e, const char *image, docker_told_cb cb, void *ctx);

@@ -1,0 +1,118 @@
+// A Docker Engine of the tests' own: Debian's dockerd on a private socket and data root, without a bridge and without
+// touching the machine's packet filter. Where it cannot run, `unavailable` says why and the tests skip loudly.
+import { spawn, spawnSync } from "node:child_process";
+import fs from "node:fs";
+import http from "node:http";
+import os from "node:os";
+import path from "node:path";
+import { sleep, until } from "../e2e/harness.mjs";
+
+export class Dockerd {
+  /** Starts one; `uid` may speak to it. */
+  static async start({ crun = fs.existsSync("/usr/bin/crun"), uid = hobUid(), isHybridHidden = true } = {}) {
+    const d = new Dockerd();
+    d.dir = fs.mkdtempSync(path.join(os.tmpdir(), "hob-dockerd-"));
+    fs.chmodSync(d.dir, 0o755);
+    d.socket = path.join(d.dir, "docker.sock");
+    d.uid = uid;
+    d.isHybridHidden = isHybridHidden && fs.existsSync("/sys/fs/cgroup/unified"); // Debian's crun refuses hybrid cgroups
+    fs.writeFileSync(path.join(d.dir, "daemon.json"), JSON.stringify({
+      "data-root": path.join(d.dir, "data"), "exec-root": path.join(d.dir, "exec"), pidfile: path.join(d.dir, "pid"),
+      iptables: false, ip6tables: false, bridge: "none", "ip-forward": false, "userland-proxy": false,
+      ...(crun ? { runtimes: { crun: { path: "/usr/bin/crun" } } } : {}),
+    }));
+    await d.launch();
+    return d;
+  }
+
+  async launch() {
+    this.log = "";
+    const command = ["dockerd", "--host", `unix://${this.socket}`, "--config-file", path.join(this.dir, "daemon.json")];
+    const hidden = ["unshare", "-m", "sh", "-c", 'umount /sys/fs/cgroup/unified; exec "$@"', "sh"];
+    const [program, ...args] = [...(this.isHybridHidden ? hidden : []), ...command];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+    child.stdout.on("data", (part) => (this.log = (this.log + part).slice(-20000)));
+    child.stderr.on("data", (part) => (this.log = (this.log + part).slice(-20000)));
+    this.exit = undefined;
+    this.ended = new Promise((done) => child.on("exit", (code, signal) => done((this.exit = { code, signal }))));
+    this.pid = child.pid;
+    await until(async () => {
+      if (this.exit) throw new Error(`dockerd ended: ${JSON.stringify(this.exit)}\n${this.log}`);
+      return (await this.api("GET", "/_ping").catch(() => ({}))).status === 200;
+    }, "dockerd", 30000);
+    fs.chownSync(this.socket, this.uid, 0);
+  }
+
+  api(method, where, body, { timeout = 20000 } = {}) {
+    return new Promise((resolve, reject) => {
+      const text = body === undefined ? undefined : Buffer.isBuffer(body) ? body : JSON.stringify(body);
+      const req = http.request({ socketPath: this.socket, method, path: where, timeout, agent: false,
+        headers: text ? { "content-type": Buffer.isBuffer(text) ? "application/x-tar" : "application/json", "content-length": Buffer.byteLength(text) } : {} }, (res) => {
+        const parts = [];
+        res.on("data", (part) => parts.push(part));
+        res.on("error", reject);
+        res.on("end", () => {
+          const all = Buffer.concat(parts).toString();
+          let json;
+          try { json = JSON.parse(all); } catch { json = undefined; }
+          resolve({ status: res.statusCode, text: all, json });
+        });
+      });
+      req.on("timeout", () => req.destroy(new Error("dockerd does not answer")));
+      req.on("error", reject);
+      req.end(text);
+    });
+  }
+
+  async containers() {
+    return (await this.api("GET", "/containers/json?all=1")).json;
+  }
+
+  /** Kills dockerd (its containers' shims stay). */
+  async kill(signal = "SIGKILL") {
+    process.kill(this.pid, signal);
+    await this.ended;
+  }
+
+  hang() {
+    process.kill(this.pid, "SIGSTOP");
+  }
+
+  resume() {
+    process.kill(this.pid, "SIGCONT");
+  }
+
+  async close() {
+    if (!this.exit) {
+      process.kill(this.pid, "SIGCONT");
+      for (const c of await this.containers().catch(() => [])) await this.api("DELETE", `/containers/${c.Id}?force=1`).catch(() => {});
+      process.kill(this.pid, "SIGTERM");
+      const late = setTimeout(() => process.kill(this.pid, "SIGKILL"), 10000);
+      await this.ended;
+      clearTimeout(late);
+    }
+    // what a killed dockerd left: its containerd and shims name our folder
+    for (const name of fs.readdirSync("/proc").filter((n) => /^\d+$/.test(n))) {
+      try {
+        if (fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(this.dir)) process.kill(Number(name), "SIGKILL");
+      } catch {
+        // gone meanwhile
+      }
+    }
+    await sleep(100);
+    for (const line of fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n").reverse()) {
+      const at = line.split(" ")[4];
+      if (at?.startsWith(this.dir)) spawnSync("umount", ["-l", at]);
+    }
+    fs.rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+function hobUid() {
+  const line = fs.readFileSync("/etc/passwd", "utf8").split("\n").find((l) => l.startsWith("hob:"));
+  return line ? Number(line.split(":")[2]) : process.getuid();
+}
+
+/** Why there can be no dockerd here, or undefined. */
+export const unavailable = process.getuid() !== 0 ? "dockerd needs root"
+  : spawnSync("dockerd", ["--version"]).status !== 0 ? "there is no dockerd: apt-get install docker.io" : undefined;
