@@ -7,6 +7,8 @@
  * LAUNCH    descriptors: [0] the instance's end of the channel (becomes 3), [1] stdout, [2] stderr, [3] optional
  *           stdin (else /dev/null). Reply: LAUNCHED, with a pidfd of the sandbox's pid 1, or FAILED. LAUNCHED's, and
  *           ASSIGN's, `text` is the account of the walls now in force, one "name: what" each line.
+ *           With the flag EGRESS connect() of the instance is answered by the runner: LAUNCHED brings two more
+ *           descriptors, the listener of its filter (seccomp_unotify(2)) and the UDP socket at 127.0.0.53:53 of its network.
  * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
  *           With the flag STEM no digest: the program starts before it is known for whom. Nothing else differs.
  * ASSIGN    puts `digest` at a stem's /app and sets memory_mb, cpu_percent, cpu_weight, pids_max; once. No other
@@ -15,6 +17,8 @@
  * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
  * DENIED    comes by itself: `text` names a system call that the sandbox tried and was denied, `nth` counts those of
  *           that name; with is_last set the further ones are not told.
+ * CONNECT   comes by itself, with a duplicate of the caller's socket: `call` is the notification's id, `text` begins with
+ *           the address_n bytes of address that connect() was given. The runner answers by the listener.
  * EXITED    comes by itself, once, after the sandbox's last process is gone: wait status, counters, usage.
  * When the connection closes, every sandbox launched over it is killed and removed. */
 #pragma once
@@ -34,6 +38,7 @@ enum hob_launch_op {
 };
 enum hob_launch_flag {
     HOB_LAUNCH_STEM = 1,
+    HOB_LAUNCH_EGRESS = 2,
 };
 enum hob_launch_answer {
     HOB_LAUNCH_LAUNCHED = 101,
@@ -42,6 +47,7 @@ enum hob_launch_answer {
     HOB_LAUNCH_EXITED = 104,
     HOB_LAUNCH_PROBED = 105,
     HOB_LAUNCH_DENIED = 106,
+    HOB_LAUNCH_CONNECT = 107,
 };
 
 struct hob_launch_request {
@@ -81,5 +87,8 @@ struct hob_launch_reply {
     int32_t errnum;      /* FAILED */
     struct hob_launch_usage usage;
     uint32_t nth, is_last; /* DENIED */
+    uint64_t call;         /* CONNECT */
+    uint32_t address_n;
+    int32_t fd; /* CONNECT: the descriptor that connect() was given */
     char text[1024]; /* FAILED: what, why and what would be right; PROBED: the report; LAUNCHED: the walls */
 };

@@ -304,8 +304,8 @@ enum hob_code check_image(struct judge *j, const char *value)
     if (is_good)
         return HOB_OK;
     return hob_fail(j->err, HOB_E_INVALID,
-                    "%s: '%s' is no image; give an ID (sha256: and 64 digits) or a name as in \"app:3\"", j->path,
-                    show(value).text);
+                    "%s: '%s' is no image; give an ID (sha256: and 64 digits) or a name as in \"app:3\"",
+                    j->path, show(value).text);
 }
 
 enum hob_code check_date(struct judge *j, const char *value)

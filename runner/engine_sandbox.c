@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/msgsock.h"
+#include "runner/egress/egress.h"
 #include "runner/engine.h"
 
 enum {
@@ -27,6 +28,7 @@ enum {
     ANSWER_MS = 10000, /* a launcher that owes an answer this long counts as gone */
     WATCH_MS = 1000,
     QUEUE_BYTES_MAX = 8 * 1024 * 1024,
+    FDS_MAX = HOB_FDMSG_FDS_MAX,
     OPS_MAX = 8, /* questions that may be open about one run */
 };
 
@@ -199,11 +201,14 @@ static void run_answer_done(struct engine_run *r, unsigned op, const struct hob_
     }
 }
 
-static void run_launched(struct engine_run *r, const struct hob_launch_reply *a, int pidfd)
+/* fds: pidfd and, with egress, the listener and the socket for names. */
+static void run_launched(struct engine_run *r, const struct hob_launch_reply *a, int fds[FDS_MAX])
 {
     r->state = RUN_RUNNING;
     uint64_t launch_us = hob_now_us() - r->asked_us;
-    r->pid = pidfd >= 0 ? engine_pid_of(pidfd) : 0;
+    r->pid = fds[0] >= 0 ? engine_pid_of(fds[0]) : 0;
+    if (fds[1] >= 0 && fds[2] >= 0 && r->listener.egress)
+        r->listener.egress(r->ctx, hob_steal_fd(&fds[1]), hob_steal_fd(&fds[2]));
     r->listener.launched(r->ctx, r->pid, launch_us);
     run_tell_walls(r, a);
 }
@@ -213,6 +218,16 @@ static void run_denied(struct engine_run *r, const struct hob_launch_reply *a)
 {
     if (r->state == RUN_RUNNING && r->listener.denied)
         r->listener.denied(r->ctx, a->text, a->nth, a->is_last != 0);
+}
+
+static void run_connects(struct engine_run *r, const struct hob_launch_reply *a, int *fd)
+{
+    if (r->state != RUN_RUNNING || !r->listener.connect || a->address_n > sizeof a->text)
+        return;
+    r->listener.connect(r->ctx, &(struct egress_call){.id = a->call,
+                                                      .fd = a->fd,
+                                                      .socket = hob_steal_fd(fd),
+                                                      .address = hob_str_n(a->text, a->address_n)});
 }
 
 static void run_ended(struct engine_run *r, const struct hob_launch_reply *a)
@@ -291,7 +306,8 @@ static unsigned take_op(struct engine_run *r)
     return op;
 }
 
-static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, int pidfd)
+/* What it takes of the descriptors is -1 then. */
+static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, int fds[FDS_MAX])
 {
     if (a->answer == HOB_LAUNCH_PROBED) {
         engine_probed(e, a);
@@ -301,14 +317,16 @@ static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, i
     HASH_FIND(hh, e->runs, &a->id, sizeof a->id, r);
     if (!r) /* an answer that crossed with an end */
         return a->answer == HOB_LAUNCH_DONE || a->answer == HOB_LAUNCH_FAILED ||
-               a->answer == HOB_LAUNCH_DENIED;
+               a->answer == HOB_LAUNCH_DENIED || a->answer == HOB_LAUNCH_CONNECT;
     bool is_launching = r->state == RUN_LAUNCHING;
     if (a->answer == HOB_LAUNCH_LAUNCHED && is_launching)
-        run_launched(r, a, pidfd);
+        run_launched(r, a, fds);
     else if (a->answer == HOB_LAUNCH_EXITED && !is_launching)
         run_ended(r, a);
     else if (a->answer == HOB_LAUNCH_DENIED && !is_launching)
         run_denied(r, a);
+    else if (a->answer == HOB_LAUNCH_CONNECT && !is_launching)
+        run_connects(r, a, &fds[0]);
     else if (a->answer == HOB_LAUNCH_DONE && !is_launching)
         run_answer_done(r, take_op(r), a);
     else if (a->answer == HOB_LAUNCH_FAILED)
@@ -325,12 +343,15 @@ static void engine_take(struct sandbox *e, struct hob_str msg, const int *fds, s
     if (is_whole)
         memcpy(&a, msg.at, sizeof a);
     bool is_good = is_whole && a.magic == HOB_LAUNCH_MAGIC;
+    int own[FDS_MAX] = {-1, -1, -1, -1};
+    for (size_t i = 0; i < fds_n; i++)
+        own[i] = fds[i];
     if (is_good) {
         a.text[sizeof a.text - 1] = '\0';
-        is_good = engine_answer(e, &a, fds_n ? fds[0] : -1);
+        is_good = engine_answer(e, &a, own);
     }
-    for (size_t i = 0; i < fds_n; i++)
-        (void)close(fds[i]);
+    for (size_t i = 0; i < FDS_MAX; i++)
+        hob_close_p(&own[i]);
     if (!is_good && e->state != ENGINE_CLOSING)
         engine_down(e, "hob-launcher sent what its protocol does not know");
 }
@@ -412,7 +433,9 @@ static bool send_launch(struct sandbox *e, const struct engine_run *r, const str
     struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
                                    .op = HOB_LAUNCH_LAUNCH,
                                    .id = r->id,
-                                   .flags = spec->is_stem ? HOB_LAUNCH_STEM : 0,
+                                   .flags = spec->is_stem      ? HOB_LAUNCH_STEM
+                                            : spec->has_egress ? HOB_LAUNCH_EGRESS
+                                                               : 0,
                                    .memory_mb = spec->memory_mb,
                                    .cpu_percent = spec->cpu_percent,
                                    .cpu_weight = spec->cpu_weight,

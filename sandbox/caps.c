@@ -12,15 +12,17 @@
 
 /* why the worker has it */
 static const int kept[] = {
-    CAP_SYS_ADMIN,       /* namespaces, mounts, setns */
-    CAP_SYS_CHROOT,      /* setns into a mount namespace */
-    CAP_NET_ADMIN,       /* bringing lo up */
-    CAP_SETUID,          /* the sandbox's own ids */
-    CAP_SETGID,          /* */
-    CAP_KILL,            /* ending processes of other uids */
-    CAP_DAC_READ_SEARCH, /* code and runtimes below folders that only their owner may enter */
-    CAP_DAC_OVERRIDE,    /* cgroup folders of another owner; taking leftovers away */
-    CAP_SYS_RESOURCE,    /* descriptors for ten thousand sandboxes */
+    CAP_SYS_ADMIN,        /* namespaces, mounts, setns */
+    CAP_SYS_CHROOT,       /* setns into a mount namespace */
+    CAP_NET_ADMIN,        /* bringing lo up */
+    CAP_SETUID,           /* the sandbox's own ids */
+    CAP_SETGID,           /* */
+    CAP_KILL,             /* ending processes of other uids */
+    CAP_DAC_READ_SEARCH,  /* code and runtimes below folders that only their owner may enter */
+    CAP_DAC_OVERRIDE,     /* cgroup folders of another owner; taking leftovers away */
+    CAP_SYS_PTRACE,       /* the address that a sandbox's connect() was given, and its socket (egress.c) */
+    CAP_NET_BIND_SERVICE, /* port 53 inside a sandbox's network */
+    CAP_SYS_RESOURCE,     /* descriptors for ten thousand sandboxes */
 };
 
 static int set_caps(const int *caps, size_t n)

@@ -25,6 +25,7 @@
 #include "base/fdmsg.h"
 #include "base/mem.h"
 #include "sandbox/caps.h"
+#include "sandbox/egress.h"
 #include "sandbox/landlock.h"
 #include "sandbox/rlimits.h"
 #include "sandbox/seccomp.h"
@@ -41,6 +42,7 @@ struct recipe {
     const struct request *request;
     struct cgroup_set set;
     int template, netns, code, fds[4];
+    int dns; /* of an instance with egress, else -1 */
     int mnt; /* of a stem, else -1 */
     unsigned uid;
     int landlock_abi;
@@ -152,7 +154,8 @@ static int step_filter(const struct recipe *r)
     if (sigprocmask(SIG_SETMASK, &waiting, NULL) < 0)
         return -1;
     int listener = -1;
-    if (seccomp_restrict(&listener) < 0)
+    bool is_egress = r->request->head->flags & HOB_LAUNCH_EGRESS;
+    if ((is_egress ? seccomp_restrict_egress(&listener) : seccomp_restrict(&listener)) < 0)
         return -1;
     /* Without it denied calls are answered all the same, only not seen. */
     return listener < 0 || hob_fdmsg_send(4, HOB_STR("l"), &listener, 1) == 1 ? 0 : -1;
@@ -274,6 +277,8 @@ static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_er
         return hob_fail_errno(err, errno, "its cgroups");
     if ((r->netns = take_netns(l)) < 0)
         return hob_fail_errno(err, errno, "its network namespace");
+    if ((head->flags & HOB_LAUNCH_EGRESS) && (r->dns = egress_dns_socket(r->netns, l->own_net)) < 0)
+        return hob_fail_errno(err, errno, "a socket for names in its network namespace");
     (void)snprintf(r->tmp_options, sizeof r->tmp_options, "size=%llu,nr_inodes=%u,mode=1777",
                    (unsigned long long)head->tmp_bytes, head->tmp_inodes);
     return HOB_OK;
@@ -331,6 +336,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
                             .netns = -1,
                             .code = -1,
                             .mnt = -1,
+                            .dns = -1,
                             .fds = {fds[0], fds[1], fds[2], fds[3] < 0 ? l->null : fds[3]},
                             .uid = uid,
                             .landlock_abi = abi,
@@ -339,7 +345,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
         HOB_ASSERT(recipe.fds[i] > 3); /* below lie the descriptors that they become */
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
         recipe.set.doors[i] = -1;
-    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1, .listener = -1};
+    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1, .listener = -1, .dns = -1};
     enum hob_code code = prepare(l, &recipe, err);
     ret->set = recipe.set.number;
     ret->limits = recipe.set.limits;
@@ -347,6 +353,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
         code = start(l, &recipe, ret, err);
     if (code == HOB_OK) {
         ret->mnt = hob_steal_fd(&recipe.mnt);
+        ret->dns = hob_steal_fd(&recipe.dns);
         ret->walls = (struct walls){.uid = uid,
                                     .nofile = r->head->nofile_max,
                                     .tmp_inodes = r->head->tmp_inodes,
@@ -357,6 +364,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
                                     .has_listener = ret->listener >= 0};
     }
     hob_close_p(&recipe.mnt);
+    hob_close_p(&recipe.dns);
     cgroup_close_doors(&l->cgroups, &recipe.set);
     hob_close_p(&recipe.netns);
     hob_close_p(&recipe.code);

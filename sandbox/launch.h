@@ -14,7 +14,8 @@ struct launched {
     uint64_t set; /* number of its cgroup set */
     struct cgroup_limits limits;
     int mnt;      /* a stem's mount namespace, owned; else -1 */
-    int listener; /* where its denied calls wait for an answer, owned, or -1 */
+    int listener; /* where its denied calls, or with egress its connects, wait for an answer, owned, or -1 */
+    int dns;      /* with egress: where the names that it asks for arrive, owned; else -1 */
     struct walls walls;
 };
 

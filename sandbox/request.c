@@ -23,7 +23,7 @@ static const struct {
     FIELD(pids_max, 2, 32768),
     FIELD(nofile_max, 8, 65536),
     FIELD(tmp_inodes, 16, 16777216),
-    FIELD(flags, 0, HOB_LAUNCH_STEM),
+    FIELD(flags, 0, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS),
     FIELD(tmp_bytes, 4096, 1ULL << 40),
     FIELD(fsize_bytes, 4096, 1ULL << 40),
     FIELD(argc, 1, REQUEST_ARGC_MAX),
@@ -128,6 +128,8 @@ static enum hob_code judge_launch(const char *strings, size_t strings_n, struct 
         return hob_fail(err, HOB_E_INVALID, "the digest: want 64 digits 0-9a-f, or none");
     if ((head->flags & HOB_LAUNCH_STEM) && head->digest[0])
         return hob_fail(err, HOB_E_INVALID, "a stem gets its code by ASSIGN: want no digest");
+    if (head->flags == (HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS))
+        return hob_fail(err, HOB_E_INVALID, "a stem with egress: want one of the two flags");
     if (head->strings_n != strings_n)
         return hob_fail(err, HOB_E_INVALID, "strings_n is %u, the message brings %zu", head->strings_n,
                         strings_n);

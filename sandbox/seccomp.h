@@ -7,7 +7,10 @@
  * *ret_listener (NULL: not wanted): where denied calls will wait for an answer (sandbox/denied.h), close-on-exec,
  * owned; -1 when the kernel gives none: then it answers ENOSYS itself. */
 int seccomp_restrict(int *ret_listener);
+/* The variant whose connect() waits for an answer (sandbox/egress.h); without a listener it fails. */
+int seccomp_restrict_egress(int *ret_listener);
 /* The name of a system call, or NULL. */
 const char *seccomp_name(int number);
-/* The filter itself, for the tests. Returns borrowed. */
+/* The filters themselves, for the tests. Returns borrowed. */
 struct sock_fprog seccomp_program(void);
+struct sock_fprog seccomp_program_egress(void);

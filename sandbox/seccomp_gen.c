@@ -2,6 +2,8 @@
  *
  *   number range tree   system call numbers with the same treatment are merged into ranges, found by binary
  *                       search: the kernel runs the filter for every number at load, so depth is what costs
+ *   variants            plain; egress: connect() waits for an answer (sandbox/egress.h), and since one filter has one
+ *                       listener, calls that are not listed are answered ENOSYS without being told
  *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/denied.h), or a check of arguments
  *
  * Arguments are judged by their low 32 bits: that is all the kernel takes of these four calls' arguments. */
@@ -65,7 +67,7 @@ static void emit_need_one_of(struct code *c, unsigned arg, const uint32_t *value
     emit_errno(c, errnum);
 }
 
-static void emit_leaf(struct code *c, enum leaf leaf)
+static void emit_leaf(struct code *c, enum leaf leaf, bool is_egress)
 {
     switch (leaf) {
     case LEAF_TOLD:
@@ -90,6 +92,11 @@ static void emit_leaf(struct code *c, enum leaf leaf)
         break;
     case LEAF_IOCTL:
         emit_load(c, offsetof(struct seccomp_data, args) + sizeof(uint64_t));
+        if (is_egress) { /* a connected socket is of the host's network: it shall not tell of that */
+            emit(c, BPF_JMP | BPF_JGE | BPF_K, POLICY_IOCTLS_OF_SOCKETS, 0, 2);
+            emit(c, BPF_JMP | BPF_JGT | BPF_K, POLICY_IOCTLS_OF_SOCKETS + 0xff, 1, 0);
+            emit_errno(c, EPERM);
+        }
         for (size_t i = 0; i < HOB_COUNT(ioctls_forbidden); i++)
             emit(c, BPF_JMP | BPF_JEQ | BPF_K, ioctls_forbidden[i],
                  (unsigned)(HOB_COUNT(ioctls_forbidden) - 1 - i), i + 1 == HOB_COUNT(ioctls_forbidden));
@@ -100,16 +107,16 @@ static void emit_leaf(struct code *c, enum leaf leaf)
 }
 
 /* Binary search: numbers from ranges[n/2] on lie behind the left half's code. */
-static void emit_tree(struct code *c, const struct range *ranges, size_t n)
+static void emit_tree(struct code *c, const struct range *ranges, size_t n, bool is_egress)
 {
     if (n == 1) {
-        emit_leaf(c, ranges[0].leaf);
+        emit_leaf(c, ranges[0].leaf, is_egress);
         return;
     }
     size_t middle = n / 2, jump = c->n;
     emit(c, BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, 0, 1);
     emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* a conditional jump reaches only 255 instructions */
-    emit_tree(c, ranges, middle);
+    emit_tree(c, ranges, middle, is_egress);
     size_t left = c->n - jump - 2;
     c->op[jump + 1].k = (uint32_t)left;
     if (left <= 255) { /* the usual case needs no second instruction; all jumps inside are relative */
@@ -118,7 +125,7 @@ static void emit_tree(struct code *c, const struct range *ranges, size_t n)
         memmove(&c->op[jump + 1], &c->op[jump + 2], left * sizeof c->op[0]);
         c->n--;
     }
-    emit_tree(c, ranges + middle, n - middle);
+    emit_tree(c, ranges + middle, n - middle, is_egress);
 }
 
 static void mark(enum leaf *leaves, uint32_t arch, const char *name, enum leaf leaf)
@@ -130,10 +137,11 @@ static void mark(enum leaf *leaves, uint32_t arch, const char *name, enum leaf l
         leaves[nr] = leaf;
 }
 
-static size_t ranges_of(uint32_t arch, struct range ranges[NUMBERS_MAX])
+static size_t ranges_of(uint32_t arch, bool is_egress, struct range ranges[NUMBERS_MAX])
 {
     static enum leaf leaves[NUMBERS_MAX];
-    memset(leaves, 0, sizeof leaves);
+    for (size_t i = 0; i < NUMBERS_MAX; i++)
+        leaves[i] = is_egress ? LEAF_QUIET : LEAF_TOLD;
     for (size_t i = 0; i < HOB_COUNT(allowed); i++)
         mark(leaves, arch, allowed[i], LEAF_ALLOW);
     for (size_t i = 0; i < HOB_COUNT(quiet); i++)
@@ -142,6 +150,8 @@ static size_t ranges_of(uint32_t arch, struct range ranges[NUMBERS_MAX])
     mark(leaves, arch, "socket", LEAF_SOCKET);
     mark(leaves, arch, "personality", LEAF_PERSONALITY);
     mark(leaves, arch, "ioctl", LEAF_IOCTL);
+    if (is_egress)
+        mark(leaves, arch, "connect", LEAF_TOLD);
     size_t n = 0;
     for (uint32_t nr = 0; nr < NUMBERS_MAX; nr++)
         if (nr == 0 || leaves[nr] != leaves[nr - 1])
@@ -149,7 +159,7 @@ static size_t ranges_of(uint32_t arch, struct range ranges[NUMBERS_MAX])
     return n;
 }
 
-static void print_filter(const char *macro, uint32_t scmp_arch, uint32_t audit_arch)
+static void print_filter(const char *name, bool is_egress, uint32_t scmp_arch, uint32_t audit_arch)
 {
     static struct code c;
     static struct range ranges[NUMBERS_MAX];
@@ -158,11 +168,19 @@ static void print_filter(const char *macro, uint32_t scmp_arch, uint32_t audit_a
     emit(&c, BPF_JMP | BPF_JEQ | BPF_K, audit_arch, 1, 0);
     emit_return(&c, SECCOMP_RET_KILL_PROCESS);
     emit_load(&c, offsetof(struct seccomp_data, nr)); /* x32's numbers lie above: denied */
-    emit_tree(&c, ranges, ranges_of(scmp_arch, ranges));
-    printf("#ifdef %s\nstatic const struct sock_filter seccomp_code[] = {\n", macro);
+    emit_tree(&c, ranges, ranges_of(scmp_arch, is_egress, ranges), is_egress);
+    printf("static const struct sock_filter %s[] = {\n", name);
     for (size_t i = 0; i < c.n; i++)
         printf("    {0x%02x, %u, %u, 0x%x},\n", c.op[i].code, c.op[i].jt, c.op[i].jf, c.op[i].k);
-    printf("};\nstatic const char *const seccomp_names[] = {\n");
+    printf("};\n");
+}
+
+static void print_arch(const char *macro, uint32_t scmp_arch, uint32_t audit_arch)
+{
+    printf("#ifdef %s\n", macro);
+    print_filter("seccomp_code", false, scmp_arch, audit_arch);
+    print_filter("seccomp_code_egress", true, scmp_arch, audit_arch);
+    printf("static const char *const seccomp_names[] = {\n");
     for (int nr = 0; nr < NUMBERS_MAX; nr++) {
         char *name = seccomp_syscall_resolve_num_arch(scmp_arch, nr);
         if (name)
@@ -175,7 +193,7 @@ static void print_filter(const char *macro, uint32_t scmp_arch, uint32_t audit_a
 int main(void)
 {
     printf("/* Made by sandbox/seccomp_gen.c from sandbox/seccomp_policy.h. */\n");
-    print_filter("__x86_64__", SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64);
-    print_filter("__aarch64__", SCMP_ARCH_AARCH64, AUDIT_ARCH_AARCH64);
+    print_arch("__x86_64__", SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64);
+    print_arch("__aarch64__", SCMP_ARCH_AARCH64, AUDIT_ARCH_AARCH64);
     return 0;
 }

@@ -32,6 +32,9 @@
         0x5412u /* TIOCSTI */, 0x541cu /* TIOCLINUX */                                                       \
     }
 
+/* with egress: EPERM for these 256, what sockets tell of and change in their network (SIOC...) */
+#define POLICY_IOCTLS_OF_SOCKETS 0x8900u
+
 /* ENOSYS without a word: what libraries try at every start or thread and do well without. */
 #define POLICY_QUIET "clone3", "io_uring_setup"
 

@@ -28,6 +28,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "sandbox/denied.h"
+#include "sandbox/egress.h"
 #include "sandbox/launch.h"
 #include "sandbox/launcher.h"
 #include "sandbox/request.h"
@@ -42,6 +43,7 @@ enum {
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
     END_MS = 5000, /* at most, from SIGTERM */
+    ANSWER_FDS_MAX = 3,
 };
 
 struct conn {
@@ -54,7 +56,8 @@ struct conn {
 struct answer {
     struct hob_node in_conn;
     struct hob_launch_reply reply;
-    int fd; /* to pass along, owned; -1: none */
+    int fds[ANSWER_FDS_MAX]; /* to pass along, owned */
+    size_t fds_n;
 };
 struct sandbox_key {
     uint64_t conn, id;
@@ -71,6 +74,7 @@ struct sandbox {
     struct cgroup_limits limits;
     struct walls walls;
     struct denied *denied; /* NULL: not seen */
+    struct egress *egress; /* NULL: none */
     bool is_frozen;
     UT_hash_handle by_key, by_pid;
 };
@@ -82,7 +86,8 @@ struct busy_set { /* to be removed */
 struct server {
     struct launcher *l;
     int epoll, listener, signals;
-    int denials; /* an epoll of its own in which denied calls wait */
+    int denials;  /* an epoll of its own in which denied calls wait */
+    int connects; /* and one for connects */
     struct hob_list conns, stopping, busy;
     struct sandbox *by_key, *by_pid;
     size_t live, conns_n, busy_n;
@@ -108,7 +113,8 @@ static void watch(struct server *s, int fd, uint32_t events, void *what, int op)
 static void answer_free(struct answer *a)
 {
     hob_list_remove(&a->in_conn);
-    hob_close_p(&a->fd);
+    for (size_t i = 0; i < a->fds_n; i++)
+        (void)close(a->fds[i]);
     free(a);
 }
 
@@ -118,7 +124,7 @@ static bool conn_flush(struct server *s, struct conn *c)
     struct hob_node *first;
     while ((first = hob_list_first(&c->answers))) {
         struct answer *a = HOB_CONTAINER_OF(first, struct answer, in_conn);
-        int sent = hob_fdmsg_send(c->fd, hob_str_n(&a->reply, sizeof a->reply), &a->fd, a->fd >= 0);
+        int sent = hob_fdmsg_send(c->fd, hob_str_n(&a->reply, sizeof a->reply), a->fds, a->fds_n);
         if (sent < 0)
             return false;
         if (sent == 0)
@@ -132,16 +138,24 @@ static bool conn_flush(struct server *s, struct conn *c)
     return true;
 }
 
-/* Takes `fd`. What cannot be sent now waits; a peer that is gone is noticed by its connection's event. */
-static void conn_answer(struct server *s, struct conn *c, const struct hob_launch_reply *reply, int fd)
+/* Takes the descriptors. What cannot be sent now waits; a peer that is gone is noticed by its connection's event. */
+static void conn_answer_fds(struct server *s, struct conn *c, const struct hob_launch_reply *reply,
+                            const int *fds, size_t fds_n)
 {
     struct answer *a = hob_new(struct answer);
     a->reply = *reply;
     a->reply.magic = HOB_LAUNCH_MAGIC;
-    a->fd = fd;
+    a->fds_n = fds_n;
+    for (size_t i = 0; i < fds_n; i++)
+        a->fds[i] = fds[i];
     hob_list_push_back(&c->answers, &a->in_conn);
     if (!conn_flush(s, c))
         (void)shutdown(c->fd, SHUT_RDWR);
+}
+
+static void conn_answer(struct server *s, struct conn *c, const struct hob_launch_reply *reply)
+{
+    conn_answer_fds(s, c, reply, NULL, 0);
 }
 
 static void conn_fail(struct server *s, struct conn *c, uint64_t id, const struct hob_err *err)
@@ -149,7 +163,7 @@ static void conn_fail(struct server *s, struct conn *c, uint64_t id, const struc
     struct hob_launch_reply reply = {
         .answer = HOB_LAUNCH_FAILED, .id = id, .errnum = err->errnum ? err->errnum : EINVAL};
     (void)snprintf(reply.text, sizeof reply.text, "%s", err->msg);
-    conn_answer(s, c, &reply, -1);
+    conn_answer(s, c, &reply);
 }
 
 /* --- sandboxes --------------------------------------------------------------------------------------------------- */
@@ -194,7 +208,8 @@ static void sandbox_signal(struct server *s, struct sandbox *b, int signal)
     (void)kill(b->pid, signal); /* not reaped yet, so the pid is still its own */
 }
 
-static void sandbox_add(struct server *s, struct conn *c, uint64_t id, const struct launched *launched)
+static struct sandbox *sandbox_add(struct server *s, struct conn *c, uint64_t id,
+                                   const struct launched *launched)
 {
     struct sandbox *b = hob_new(struct sandbox);
     b->key = (struct sandbox_key){c->serial, id};
@@ -204,12 +219,15 @@ static void sandbox_add(struct server *s, struct conn *c, uint64_t id, const str
     b->mnt = launched->mnt;
     b->limits = launched->limits;
     b->walls = launched->walls;
-    if (launched->listener >= 0)
+    if (launched->dns >= 0)
+        b->egress = egress_new(s->connects, launched->listener, b);
+    else if (launched->listener >= 0)
         b->denied = denied_new(s->denials, launched->listener, b);
     b->slot = s->free_slots[--s->free_n];
     HASH_ADD(by_key, s->by_key, key, sizeof b->key, b);
     HASH_ADD(by_pid, s->by_pid, pid, sizeof b->pid, b);
     s->live++;
+    return b;
 }
 
 static struct sandbox *sandbox_find(struct server *s, const struct conn *c, uint64_t id)
@@ -240,9 +258,10 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     s->live--;
     set_remove_later(s, b->set);
     if (b->conn)
-        conn_answer(s, b->conn, &reply, -1);
+        conn_answer(s, b->conn, &reply);
     hob_close_p(&b->mnt);
     denied_free(b->denied);
+    egress_free(b->egress);
     free(b);
 }
 
@@ -293,10 +312,42 @@ static void on_denied(struct server *s)
         .answer = HOB_LAUNCH_DENIED, .id = b->key.id, .nth = e.nth, .is_last = e.is_last};
     (void)snprintf(reply.text, sizeof reply.text, "%s", e.name);
     if (b->conn)
-        conn_answer(s, b->conn, &reply, -1);
+        conn_answer(s, b->conn, &reply);
+}
+
+static void on_connect(struct server *s)
+{
+    struct egress_call call;
+    if (!egress_take(s->connects, &call))
+        return;
+    struct sandbox *b = call.owner;
+    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_CONNECT,
+                                     .id = b->key.id,
+                                     .call = call.id,
+                                     .address_n = (uint32_t)call.address_n,
+                                     .fd = call.fd};
+    memcpy(reply.text, call.address, call.address_n);
+    if (b->conn)
+        conn_answer_fds(s, b->conn, &reply, &call.socket, 1);
+    else
+        (void)close(call.socket); /* it is about to be killed */
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
+static void say_launched(struct server *s, struct conn *c, struct sandbox *b, const struct launched *launched)
+{
+    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = b->key.id};
+    walls_text(s->l, &launched->walls, &launched->limits, reply.text, sizeof reply.text);
+    int fds[ANSWER_FDS_MAX] = {launched->pidfd, -1, launched->dns};
+    if (b->egress)
+        fds[1] = fcntl(egress_listener(b->egress), F_DUPFD_CLOEXEC, 10);
+    if (launched->dns >= 0 && fds[1] < 0) { /* short of descriptors: nobody could answer it */
+        sandbox_signal(s, b, SIGKILL);
+        hob_close_p(&fds[2]);
+    }
+    conn_answer_fds(s, c, &reply, fds, fds[1] >= 0 ? ANSWER_FDS_MAX : 1);
+}
+
 static void do_launch(struct server *s, struct conn *c, const struct request *r, int fds[4])
 {
     struct hob_err err = {0};
@@ -319,10 +370,8 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
         conn_fail(s, c, id, &err);
         return;
     }
-    sandbox_add(s, c, id, &launched);
-    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = id};
-    walls_text(s->l, &launched.walls, &launched.limits, reply.text, sizeof reply.text);
-    conn_answer(s, c, &reply, launched.pidfd);
+    struct sandbox *b = sandbox_add(s, c, id, &launched);
+    say_launched(s, c, b, &launched);
 }
 
 static void do_stop(struct server *s, struct sandbox *b, uint32_t grace_ms)
@@ -383,7 +432,7 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
         return;
     } else
         b->is_frozen = is_freeze;
-    conn_answer(s, c, &reply, -1);
+    conn_answer(s, c, &reply);
 }
 
 static void do_request(struct server *s, struct conn *c, size_t n, int *fds, size_t fds_n)
@@ -399,7 +448,7 @@ static void do_request(struct server *s, struct conn *c, size_t n, int *fds, siz
     } else if (head->op == HOB_LAUNCH_PROBE) {
         struct hob_launch_reply reply = {.answer = HOB_LAUNCH_PROBED, .id = head->id};
         probe_report(s->l, reply.text, sizeof reply.text);
-        conn_answer(s, c, &reply, -1);
+        conn_answer(s, c, &reply);
     } else {
         do_known(s, c, head);
     }
@@ -537,6 +586,8 @@ static void dispatch(struct server *s, const struct epoll_event *e)
         on_oom(s);
     else if (e->data.ptr == &s->denials)
         on_denied(s);
+    else if (e->data.ptr == &s->connects)
+        on_connect(s);
     else
         on_conn(s, e->data.ptr, e->events);
 }
@@ -569,8 +620,10 @@ static void open_server(struct server *s, int listener)
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     s->denials = epoll_create1(EPOLL_CLOEXEC);
-    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0 && s->denials >= 0);
+    s->connects = epoll_create1(EPOLL_CLOEXEC);
+    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0 && s->denials >= 0 && s->connects >= 0);
     watch(s, s->denials, EPOLLIN, &s->denials, EPOLL_CTL_ADD);
+    watch(s, s->connects, EPOLLIN, &s->connects, EPOLL_CTL_ADD);
     watch(s, listener, EPOLLIN, &s->listener, EPOLL_CTL_ADD);
     watch(s, s->signals, EPOLLIN, &s->signals, EPOLL_CTL_ADD);
     if (cgroup_oom_fd(&s->l->cgroups) >= 0)

@@ -43,7 +43,7 @@ static const struct {
     {"/etc/passwd", "root:x:0:0::/:/bin/false\nnobody:x:65534:65534::/tmp:/bin/false\n"},
     {"/etc/group", "root:x:0:\nnogroup:x:65534:\n"},
     {"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
-    {"/etc/resolv.conf", ""},
+    {"/etc/resolv.conf", "nameserver 127.0.0.53\noptions timeout:5 attempts:2\n"},
     {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
 };
 static const struct {

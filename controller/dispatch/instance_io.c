@@ -321,12 +321,19 @@ static void on_log_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t
                   });
 }
 
+static void on_note(void *ctx, struct hob_str text)
+{
+    struct instance *i = ctx;
+    pool_platform_log(i->pool, HOB_CHLOG_WARN, i, HOB_STR(""), text);
+}
+
 static const struct node_events node_listener = {
     .pooled = on_pooled,
     .started = on_started,
     .failed = on_failed,
     .exited = on_exited,
     .log_line = on_log_line,
+    .note = on_note,
     .walls = isolation_walls,
     .denied = isolation_denied,
 };
