@@ -6,7 +6,7 @@
 
 enum {
     COLD_MIN_US = 10 * 1000,
-    SERVICE_WEIGHT = 8,
+    SERVICE_RUNS = 64, /* whose mean counts: fewer, and chance moves the number of instances */
     COLD_HALF_LIFE = 64,
     SERVICE_HALF_LIFE = 512,
     CHEAP_COLD_US = 50 * 1000,
@@ -303,8 +303,9 @@ void scaler_note_service(struct scaler *s, uint64_t us)
 {
     us = at_least(us, 1);
     sketch_add(&s->service, us);
-    s->service_us = s->service_us ? s->service_us + us / SERVICE_WEIGHT - s->service_us / SERVICE_WEIGHT : us;
-    s->service_us = at_least(s->service_us, 1);
+    double n = s->service.samples < SERVICE_RUNS ? (double)s->service.samples : SERVICE_RUNS;
+    s->service_mean += ((double)us - s->service_mean) / n;
+    s->service_us = at_least((uint64_t)s->service_mean, 1);
 }
 
 static void note_outcome(struct scaler *s, bool is_failure)

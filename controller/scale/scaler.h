@@ -27,7 +27,8 @@ enum {
 struct scaler {
     double lam1, lam10; /* arrivals a second, fading over 1 s and 10 s; as of rate_at_us */
     uint64_t rate_at_us, arrivals, last_arrival_us;
-    uint64_t service_us;                /* moving average: dispatch to DONE; 0: none measured */
+    uint64_t service_us;                /* mean of the last runs, dispatch to DONE; 0: none measured */
+    double service_mean;                /* the same, with its fraction */
     struct sketch service, cold, waits; /* waits: arrival to dispatch */
     uint64_t cold_prior_us;             /* what others of its runtime take; 0: unknown */
     uint64_t cold95_us;                 /* of `cold`; 0: none measured */
