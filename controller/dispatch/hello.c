@@ -85,17 +85,30 @@ static void fail_later(struct instance *i, const struct node_events *events, con
     HOB_ASSERT(uv_timer_start(&f->timer, on_start_failure, 0, 0) == 0);
 }
 
-/* What runs: the runtime's arguments, or for an image only what stands before its own program. */
+/* Of an image only what stands before its own program is ours: that it is a server (runner/init/proxy.h). */
+static char **image_argv(const struct function_config *f)
+{
+    char **argv = hob_new_n(char *, 4);
+    if (f->kind != FUNCTION_HTTP)
+        return argv;
+    argv[0] = hob_strdup("--http");
+    argv[1] = hob_asprintf("%u", f->port);
+    argv[2] = hob_strdup("--");
+    return argv;
+}
+
 static char **start_argv(const struct dispatcher *d, const struct function_config *f,
                          const struct runtime_info **ret_rt, struct hob_err *err)
 {
     static char *nothing[] = {NULL};
-    static const struct runtime_info none = {.argv = nothing, .http_argv = nothing, .env = nothing};
-    *ret_rt = f->image ? &none : runtimes_need(d->o.runtimes, f->runtime, err);
-    if (!*ret_rt)
-        return NULL;
-    char **argv = runtime_argv(*ret_rt, f);
-    if (!argv)
+    static const struct runtime_info none = {.env = nothing};
+    if (f->image) {
+        *ret_rt = &none;
+        return image_argv(f);
+    }
+    *ret_rt = runtimes_need(d->o.runtimes, f->runtime, err);
+    char **argv = *ret_rt ? runtime_argv(*ret_rt, f) : NULL;
+    if (*ret_rt && !argv)
         (void)hob_fail_reason(err, HOB_E_UNSUPPORTED, "kind_unsupported",
                               "runtime '%s' runs no servers (kind http)", f->runtime);
     return argv;

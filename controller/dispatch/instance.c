@@ -149,6 +149,7 @@ static void configure(struct instance *i)
 
 static void become_ready(struct instance *i)
 {
+    i->pool->has_lost_pooled = false;
     i->ready_us = i->idle_us = dispatcher_now(i->pool->d);
     pool_started(i->pool, i);
     wake_by_us(i, instance_wake_us(i));
@@ -193,15 +194,28 @@ static void init_too_long(struct instance *i)
     pool_start_failed(i->pool, &i->why, true);
 }
 
+/* What was started ahead may have been killed before it was ours, without anybody having heard of it yet: that is not
+ * the function's doing, and another one is started. Once: the next one may be the function's. */
+static bool forgive(struct instance *i)
+{
+    struct pool *p = i->pool;
+    bool is_forgiven = i->is_pooled && i->was_killed && !p->has_lost_pooled;
+    p->has_lost_pooled = is_forgiven;
+    return is_forgiven;
+}
+
 static void init_exited(struct instance *i)
 {
     close_channel(i);
+    if (forgive(i))
+        return;
     pool_start_failed(i->pool, &i->why, i->why.code == HOB_E_FUNCTION);
 }
 
 static void start_failed(struct instance *i)
 {
-    pool_start_failed(i->pool, &i->why, false);
+    /* Trying again at once cannot help when the node itself says that the engine or the image is not there. */
+    pool_start_failed(i->pool, &i->why, strcmp(hob_err_reason(&i->why), "start_failed") != 0);
 }
 
 static void become_busy(struct instance *i)

@@ -1,4 +1,5 @@
 /* What an instance's channel and its node say about it, turned into events of its table. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -247,8 +248,15 @@ static void on_failed(void *ctx, const struct hob_err *err)
     struct instance *i = ctx;
     keep_failure(i->pool, HOB_STR("StartFailed"), hob_str(err->msg));
     pool_platform_log(i->pool, HOB_CHLOG_ERROR, i, HOB_STR(""), hob_str(err->msg));
-    (void)hob_fail_reason(&i->why, HOB_E_UNAVAILABLE, "start_failed",
-                          "no instance of the function could be started; its logs say why");
+    const char *reason = hob_err_reason(err);
+    bool is_image = strcmp(reason, "image_missing") == 0;
+    if (is_image || strcmp(reason, "engine_unavailable") == 0)
+        (void)hob_fail_reason(&i->why, HOB_E_UNAVAILABLE, is_image ? "image_missing" : "engine_unavailable",
+                              is_image ? "the function's image is not there; its logs say more"
+                                       : "what the function runs in is not available now; its logs say more");
+    else
+        (void)hob_fail_reason(&i->why, HOB_E_UNAVAILABLE, "start_failed",
+                              "no instance of the function could be started; its logs say why");
     instance_event(i, INSTANCE_START_FAILED);
 }
 
@@ -292,6 +300,7 @@ static void on_exited(void *ctx, const struct node_exit *e)
 {
     struct instance *i = ctx;
     i->is_leaving = true;
+    i->was_killed = e->signal == SIGKILL && !e->is_oom;
     hob_list_remove(&i->in_ready);
     isolation_limits_met(i, e);
     if (i->channel)
