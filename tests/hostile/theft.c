@@ -114,6 +114,29 @@ static void leave(FILE *out, const char *argument)
     }
 }
 
+/* What a function can see of its own walls, for isolation.test.mjs. */
+static void posture(FILE *out, const char *argument)
+{
+    static const char *const paths[] = {"/proc/self/status", "/proc/self/limits", "/proc/self/mountinfo"};
+    static const char *const names[] = {"mnt", "pid", "ipc", "uts", "cgroup", "net", "user"};
+    char path[64], line[1024];
+    (void)argument;
+    for (size_t i = 0; i < 3; i++) {
+        FILE *f = fopen(paths[i], "r");
+        fprintf(out, "=== %s\n", paths[i]);
+        while (f && fgets(line, sizeof line, f))
+            fputs(line, out);
+        if (f)
+            fclose(f);
+    }
+    fprintf(out, "=== ns\n");
+    for (size_t i = 0; i < 7; i++) {
+        snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
+        ssize_t n = readlink(path, line, sizeof line - 1);
+        fprintf(out, "%.*s\n", n > 0 ? (int)n : 0, line);
+    }
+}
+
 static void randomness(FILE *out, const char *argument)
 {
     (void)argument;
@@ -134,5 +157,6 @@ static void crash(FILE *out, const char *argument)
         abort();
 }
 
-const struct attack thefts[] = {{"canary", canary},         {"leftovers", leftovers}, {"leave", leave},
-                                {"randomness", randomness}, {"crash", crash},         {NULL, NULL}};
+const struct attack thefts[] = {
+    {"canary", canary}, {"leftovers", leftovers}, {"leave", leave}, {"randomness", randomness},
+    {"crash", crash},   {"posture", posture},     {NULL, NULL}};
