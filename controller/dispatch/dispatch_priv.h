@@ -95,6 +95,7 @@ struct pool {
     unsigned windows_min;
     struct hob_err failure;                     /* why the last start failed, as strangers may know it */
     char failure_type[64], failure_detail[240]; /* and as its owner may */
+    bool has_lost_pooled;                       /* the last start was killed: the next is no pooled one */
     bool is_gone;                               /* no new request can name this version */
     uint64_t retired_us; /* instances asked for before this go as soon as they are idle */
     struct bucket reports;
@@ -145,6 +146,7 @@ struct instance {
     unsigned pings_missed;
     uint64_t invocations;
     bool is_pooled;        /* its process came out of a pool */
+    bool was_killed;       /* it ended by SIGKILL, and not for want of memory */
     bool is_worn;          /* used up: it gets nothing new and goes when it is idle */
     bool was_thawed;       /* for the invocation that comes next; whoever dispatches that takes it back */
     bool is_exit_expected; /* we asked for it */

@@ -144,7 +144,7 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .tmp_bytes = HOB_MAX_TMP_BYTES,
                    .egress = f->egress,
                    .egress_n = f->egress_n,
-                   .pool_max = f->engine == ENGINE_SANDBOX ? rt->pool_max : 0,
+                   .pool_max = f->engine == ENGINE_SANDBOX && !i->pool->has_lost_pooled ? rt->pool_max : 0,
                    .stdin_fd = -1,
                },
                events, i);

@@ -151,6 +151,7 @@ test("prepared processes that are killed are replaced, and requests do not notic
 });
 
 test("twenty functions at once with a pool of a few: all are answered, cold or pooled", async () => {
+  await isFull("node");
   const functions = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`b${i}`, { entry: "index.mjs" }]));
   await hob.deploy("burst", functions, { "index.mjs": HELLO });
   const answers = await Promise.all(Object.keys(functions).map((name) => ask(hob, `/fn/burst/${name}`)));
