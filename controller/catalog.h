@@ -57,7 +57,7 @@ struct app *catalog_app_find(struct catalog *c, struct hob_str name);
 struct app *catalog_apps(struct catalog *c); /* head of a uthash, for HASH_ITER */
 struct function *catalog_function_find(struct catalog *c, struct hob_str app, struct hob_str function);
 /* `qualifier`: empty → live; digits → that version; else an alias. NULL with a message that names what is missing
- * and, for aliases, the nearest one. Returns borrowed. */
+ * and the nearest function or alias, for those who may know it. Returns borrowed. */
 HOB_MUST_USE struct version *catalog_resolve(struct catalog *c, struct hob_str app, struct hob_str function,
                                              struct hob_str qualifier, struct hob_err *err);
 /* Parsed configuration, borrowed for the version's life. Never fails: what is stored was judged at deploy. */

@@ -135,6 +135,15 @@ static bool is_fn_path(struct hob_str path)
     return hob_str_starts(path, HOB_STR("/fn/"));
 }
 
+/* Who asks here may be a stranger: the refusal repeats what was asked for, and names nothing else of the app (no
+ * nearest name, no newest version), as the control API's does. */
+static enum hob_code fail_stranger(struct hob_str asked, struct hob_err *err)
+{
+    return hob_fail_reason(err, err->code, err->reason,
+                           "nothing answers at %.*s; `hob ls` lists what is deployed",
+                           (int)(asked.n < 160 ? asked.n : 160), asked.at);
+}
+
 /* "/fn/APP/FUNCTION[:ALIAS|@VERSION]" and what follows. */
 static enum hob_code find_by_path(struct gateway *g, const struct http_request *r,
                                   struct fn_target *ret_target, struct hob_err *err)
@@ -161,8 +170,10 @@ static enum hob_code find_by_path(struct gateway *g, const struct http_request *
                             (int)(name.n < 140 ? name.n : 140), name.at);
     }
     t.version = catalog_resolve(g->o.catalog, app, function, t.qualifier, err);
+    if (!t.version)
+        return fail_stranger(t.base_path, err);
     *ret_target = t;
-    return t.version ? HOB_OK : err->code;
+    return HOB_OK;
 }
 
 /* ---- the way in ---- */

@@ -138,7 +138,10 @@ test("aliases and version numbers name versions", async () => {
   const unknown = await hob.call("/fn/names/f:pord");
   assert.equal(unknown.status, 404);
   assert.equal(unknown.json.reason, "unknown_alias");
-  assert.match(unknown.json.detail, /prod/);
+  assert.match(unknown.json.detail, /pord/);
+  assert.doesNotMatch(unknown.json.detail, /prod/, "a stranger learns no names");
+  const owner = await hob.api("POST", "/v1/apps/names/functions/f/invoke?qualifier=pord");
+  assert.match(owner.json.detail, /did you mean 'prod'/);
   assert.equal((await hob.call("/fn/names/f@9")).json.reason, "unknown_version");
   assert.equal((await hob.api("DELETE", "/v1/apps/names/functions/f/aliases/prod")).status, 200);
   assert.equal((await hob.call("/fn/names/f:prod")).status, 404);

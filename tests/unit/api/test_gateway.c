@@ -25,14 +25,18 @@ struct version *catalog_resolve(struct catalog *c, struct hob_str app, struct ho
     if (!hob_str_is(app, "shop")) {
         (void)hob_fail(err, HOB_E_NOT_FOUND, "app '%.*s' does not exist", HOB_STR_ARG(app));
     } else if (!hob_str_is(function, "f")) {
-        (void)hob_fail(err, HOB_E_NOT_FOUND, "function '%.*s' does not exist; did you mean 'f'?",
-                       HOB_STR_ARG(function));
+        (void)hob_fail_reason(err, HOB_E_NOT_FOUND, "unknown_function",
+                              "app 'shop' has no function '%.*s'; did you mean 'f'?", HOB_STR_ARG(function));
     } else if (qualifier.n == 0 || hob_str_is(qualifier, "prod")) {
         return &bench_version;
     } else if (hob_str_is(qualifier, "2")) {
         return &bench_version2;
+    } else if (hob_str_is(qualifier, "7")) {
+        (void)hob_fail_reason(err, HOB_E_NOT_FOUND, "unknown_version", "there is no 7; the newest is 2");
     } else {
-        (void)hob_fail(err, HOB_E_NOT_FOUND, "alias '%.*s' does not exist", HOB_STR_ARG(qualifier));
+        (void)hob_fail_reason(err, HOB_E_NOT_FOUND, "unknown_alias",
+                              "function 'shop/f' has no alias '%.*s'; did you mean 'beta'?",
+                              HOB_STR_ARG(qualifier));
     }
     return NULL;
 }
@@ -222,16 +226,23 @@ static void a_route_gives_its_parameters_decoded(void **state)
     assert_contains(client_got(), "ok");
 }
 
-static void what_is_unknown_is_named(void **state)
+static void strangers_are_told_what_they_asked_for_and_nothing_else_of_the_app(void **state)
 {
     (void)state;
     client_says(GET("/fn/nope/f", ""));
     assert_contains(client_got(), "404");
-    assert_contains(client_got(), "app 'nope' does not exist");
-    client_says(GET("/fn/shop/g", ""));
-    assert_contains(client_got(), "did you mean 'f'?");
-    client_says(GET("/fn/shop/f:beta", ""));
-    assert_contains(client_got(), "alias 'beta' does not exist");
+    assert_contains(client_got(), "nothing answers at /fn/nope/f;");
+    client_says(GET("/fn/shop/g/secret/path", ""));
+    assert_contains(client_got(), "nothing answers at /fn/shop/g;");
+    assert_contains(client_got(), "unknown_function");
+    assert_null(strstr(client_got(), "did you mean"));
+    client_says(GET("/fn/shop/f:bet", ""));
+    assert_contains(client_got(), "nothing answers at /fn/shop/f:bet;");
+    assert_contains(client_got(), "unknown_alias");
+    assert_null(strstr(client_got(), "did you mean"));
+    client_says(GET("/fn/shop/f@7", ""));
+    assert_contains(client_got(), "unknown_version");
+    assert_null(strstr(client_got(), "newest"));
     client_says(GET("/fn/shop/f:2", ""));
     assert_contains(client_got(), "names no version");
     client_says(GET("/fn/shop", ""));
@@ -648,7 +659,7 @@ int main(void)
         T(a_function_answers_over_http),
         T(a_function_sees_its_own_path_and_filtered_fields),
         T(a_route_gives_its_parameters_decoded),
-        T(what_is_unknown_is_named),
+        T(strangers_are_told_what_they_asked_for_and_nothing_else_of_the_app),
         T(a_wrong_method_is_405_with_allow),
         T(a_version_is_called_by_number),
         T(bad_answers_are_502),
