@@ -311,7 +311,9 @@ static void open_stream(struct channel *c, struct channel_stream *s)
     c->streams_n++;
 }
 
-static void renew_connection(struct channel *c, uint32_t n)
+/* The connection's window bounds what is on its way, not what listeners hold: that is the streams' windows' part. Else
+ * some slow clients would hold up all others of their instance. */
+void channel_renew(struct channel *c, uint32_t n)
 {
     c->recv_renew += n;
     if (c->recv_renew < CHANNEL_WINDOW / 2 || c->is_dead)
@@ -321,7 +323,6 @@ static void renew_connection(struct channel *c, uint32_t n)
     c->recv_renew = 0;
 }
 
-/* The stream is over: what its listener still holds no longer counts against the others. */
 void channel_end_stream(struct channel *c, struct channel_stream *s)
 {
     unsigned slot = slot_of(s->id);
@@ -330,7 +331,6 @@ void channel_end_stream(struct channel *c, struct channel_stream *s)
     c->free_slots[c->free_n++] = (uint16_t)slot;
     c->streams_n--;
     hob_list_remove(&s->blocked);
-    renew_connection(c, s->recv_held);
     s->recv_held = 0;
     s->id = 0;
 }
@@ -458,7 +458,6 @@ void channel_consumed(struct channel *c, struct channel_stream *s, size_t n)
         s->recv_window += s->recv_renew;
         s->recv_renew = 0;
     }
-    renew_connection(c, (uint32_t)n);
 }
 
 void channel_cancel(struct channel *c, struct channel_stream *s, enum hob_cancel_reason why)

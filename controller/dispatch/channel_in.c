@@ -78,6 +78,7 @@ static bool take_bytes(struct channel *c, struct channel_stream *s, struct hob_s
     s->recv_window -= (uint32_t)data.n;
     c->recv_window -= (uint32_t)data.n;
     s->recv_held += (uint32_t)data.n;
+    channel_renew(c, (uint32_t)data.n);
     if (data.n)
         c->events->on_data(c->ctx, s, data);
     return !c->is_dead && s->id != 0;

@@ -47,6 +47,8 @@ struct channel {
 
 void channel_violate(struct channel *c, const char *why);
 void channel_write(struct channel *c, struct hob_frame f, struct hob_str payload);
+/* n bytes came off the connection: gives them back to its window. */
+void channel_renew(struct channel *c, uint32_t n);
 void channel_take_credit(struct channel *c, struct channel_stream *s_or_null, uint32_t n);
 void channel_end_stream(struct channel *c, struct channel_stream *s);
 struct channel_stream *channel_find(struct channel *c, uint32_t id);

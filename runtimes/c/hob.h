@@ -334,15 +334,20 @@ static inline hob_call *hob__find_call(uint32_t stream)
         c = c->next;
     return c;
 }
-/* Gives credit back for n body bytes; c is NULL when their invocation is over. */
-static inline void hob__renew(hob_call *c, size_t n)
+/* Gives n body bytes back to the connection's window, as they come: what a handler has not read yet is bounded by its
+ * stream's window, and holds nobody else up. */
+static inline void hob__renew_connection(size_t n)
 {
     hob__.taken += (uint32_t)n;
     if (hob__.taken >= HOB__CONN_WINDOW / 2) {
         hob__send(HOB__CREDIT, 0, 0, hob__.taken, NULL, 0);
         hob__.taken = 0;
     }
-    if (c && !c->is_body_whole) {
+}
+/* Gives credit back for n body bytes that the handler took. */
+static inline void hob__renew(hob_call *c, size_t n)
+{
+    if (!c->is_body_whole) {
         c->taken += (uint32_t)n;
         if (c->taken >= HOB__WINDOW / 2) {
             hob__send(HOB__CREDIT, 0, c->stream, c->taken, NULL, 0);
@@ -405,11 +410,9 @@ static inline void hob__take_body(const hob__frame *f, const unsigned char *p)
             hob__die("BODY is malformed");
     }
     hob_call *c = hob__find_call(f->stream);
-    if (!c || c->cancelled || c->is_too_large) {
-        hob__renew(NULL, n - skip);
-    } else {
+    hob__renew_connection(n - skip);
+    if (c && !c->cancelled && !c->is_too_large)
         hob__add(&c->body, p + skip, n - skip);
-    }
     if (c && (f->flags & HOB__F_END))
         c->is_body_whole = 1;
 }
@@ -587,7 +590,6 @@ static inline void hob__finish(hob_call *c, int result)
         }
         (void)hob__send_out(c, 1);
     }
-    hob__renew(NULL, hob__left(&c->body));
     hob__send(HOB__DONE, 0, c->stream, 0, NULL, 0);
 }
 

@@ -139,8 +139,8 @@ function onBody(flags, stream, buffer, from, to) {
   if (flags & META) dataFrom = from + 4 + buffer.readUInt32LE(from);
   const n = to - dataFrom;
   const body = open.get(stream)?.body;
+  renewConnection(n);
   if (body instanceof Incoming) body.push(Buffer.from(buffer.subarray(dataFrom, to)), (flags & END) !== 0, n);
-  else renewConnection(n); // of an invocation that is over
 }
 
 function drain(graceMs) {

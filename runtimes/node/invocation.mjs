@@ -22,7 +22,8 @@ export function whenDone(callback) {
   onDone = callback;
 }
 
-/** Connection credit for the peer's BODY bytes, given back by halves. */
+/** Connection credit for the peer's BODY bytes, given back by halves as they come: what a function has not read yet is
+ *  bounded by its stream's window, and holds nobody else up. */
 export function renewConnection(n) {
   connection.taken += n;
   if (connection.taken >= CONNECTION_WINDOW / 2) {
@@ -153,7 +154,6 @@ export class Invocation {
   /** Stream credit for the peer, by halves; nothing more is owed once its END is here. */
   renew(n, isEnded) {
     if (n === 0) return;
-    renewConnection(n);
     this.taken += n;
     if (this.taken >= STREAM_WINDOW / 2) {
       if (!isEnded && !this.isDone) channel.sendSmall(T.CREDIT, 0, 0, this.stream, this.taken);

@@ -51,6 +51,9 @@ export default { async fetch(request) {
     for (;;) { const { done, value } = await reader.read(); if (done) break; n += value.length; }
     return Response.json({ n });
   }
+  case "/never-read":
+    await new Promise((done) => request.signal.addEventListener("abort", done));
+    return new Response("too late");
   case "/ignore": return new Response("did not read");
   case "/empty": return new Response(null, { status: 204 });
   case "/headers": return Response.json(Object.fromEntries(request.headers));
@@ -62,7 +65,7 @@ export default { async fetch(request) {
 let hob, base;
 before(async () => {
   hob = await Daemon.start();
-  await hob.deployOne("s", "f", "index.mjs", SOURCE, { concurrency: 20, timeout_ms: 60000 });
+  await hob.deployOne("s", "f", "index.mjs", SOURCE, { concurrency: 60, timeout_ms: 60000, scale: { max: 1 } });
   base = `${hob.url}/fn/s/f`;
   assert.equal((await request(`${base}/sized`)).status, 200);
 });
@@ -170,6 +173,26 @@ test("a function that does not read holds the client back", { timeout: 30000 }, 
   assert.ok(hob.rss() - before < 8 << 20, `grew by ${(hob.rss() - before) >> 10} KiB`);
   await until(() => answer.includes(`"n":${N}`), "the answer", 15000);
   socket.destroy();
+});
+
+test("forty slow clients of one instance hold nobody else up, either way", { timeout: 60000 }, async () => {
+  const open = (bytes) => Array.from({ length: 40 }, () => {
+    const socket = net.connect(hob.port, "127.0.0.1", () => socket.write(bytes));
+    socket.on("error", () => {});
+    socket.pause();
+    return socket;
+  });
+  const start = await state();
+  for (const bytes of ["GET /fn/s/f/endless HTTP/1.1\r\nHost: x\r\n\r\n",
+    Buffer.concat([Buffer.from("POST /fn/s/f/never-read HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"), Buffer.alloc(100000)])]) {
+    const sockets = open(bytes);
+    await sleep(1000);
+    const body = randomBytes(1_000_000);
+    const answer = await request(`${base}/echo`, { method: "POST", body, timeout: 8000 });
+    assert.equal(sha(answer.bytes), sha(body));
+    for (const socket of sockets) socket.destroy();
+  }
+  await until(async () => (await state()).cancelled >= start.cancelled + 40, "the cancels", 8000);
 });
 
 test("a client that leaves cancels its invocation within 100 ms (D3)", async () => {
