@@ -35,6 +35,7 @@
     X(CANCEL_MS,             "function.cancel_ms",         1000,            "ms",    HOB_E_TIMEOUT,   "from CANCEL to DONE, then the instance is killed") \
     X(DRAIN_MS,              "function.drain_ms",          30000,           "ms",    HOB_E_TIMEOUT,   "a drained instance may finish its invocations")    \
     X(STOP_GRACE_MS,         "function.stop_grace_ms",     2000,            "ms",    HOB_E_TIMEOUT,   "from SIGTERM to SIGKILL")                          \
+    X(SERVER_GRACE_MS,       "server.stop_grace_ms",       10000,           "ms",    HOB_E_TIMEOUT,   "the same, of a server (kind http)")                 \
     X(PROCESSES,             "function.processes",         256,             "tasks", HOB_E_INVALID,   "processes and threads of one instance")            \
     X(TMP_BYTES,             "function.tmp_bytes",         67108864,        "bytes", HOB_E_NO_SPACE,  "/tmp and /dev/shm of one instance together")       \
     X(TMP_INODES,            "function.tmp_inodes",        16384,           "inodes", HOB_E_NO_SPACE, "files and folders in /tmp of one instance")        \

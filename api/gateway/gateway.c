@@ -216,7 +216,11 @@ static void begin(struct call *c, struct version *v, struct hob_str target, uint
 static void begin_http(struct call *c, const struct fn_target *t)
 {
     struct hob_err err;
-    if (fn_request_write(c->g, c->x, t, &err) != HOB_OK)
+    if (http_request(c->x)->wants_websocket && version_config(t->version)->kind == FUNCTION_HTTP) {
+        (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "upgrade_unsupported",
+                              "a function's server cannot take over the connection: no WebSocket here");
+        fn_answer_problem(c, &err, 0);
+    } else if (fn_request_write(c->g, c->x, t, &err) != HOB_OK)
         fn_answer_problem(c, &err, 0);
     else
         begin(c, t->version, hob_buf_str(&c->g->target), 0);

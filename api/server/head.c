@@ -271,6 +271,7 @@ enum known {
     F_EXPECT,
     F_REQUEST_ID,
     F_TRACEPARENT,
+    F_PROTOCOL,
     F_HOP, /* meant for this connection only, without effect here */
     F_COUNT
 };
@@ -292,7 +293,7 @@ static enum known known_field(struct hob_str name)
         {"keep-alive", F_HOP},
         {"proxy-connection", F_HOP},
         {"te", F_HOP},
-        {"upgrade", F_HOP},
+        {"upgrade", F_PROTOCOL},
         {"http2-settings", F_HOP},
     };
     for (size_t i = 0; i < HOB_COUNT(known); i++)
@@ -349,12 +350,12 @@ static void sort_fields(struct parse *parse, struct known_values *known)
 static void drop_hop_by_hop(struct parse *parse, const struct known_values *known)
 {
     if (!known->count[F_CONNECTION] && !known->count[F_CODING] && !known->count[F_EXPECT] &&
-        !known->count[F_HOP])
+        !known->count[F_PROTOCOL] && !known->count[F_HOP])
         return;
     size_t kept = 0;
     for (size_t i = 0; i < parse->n; i++) {
         enum known id = known_field(parse->fields[i].name);
-        if (id == F_CODING || id == F_EXPECT || id == F_HOP)
+        if (id == F_CODING || id == F_EXPECT || id == F_PROTOCOL || id == F_HOP)
             continue;
         /* "Connection: host" must not make the host disappear */
         if (id == F_OTHER && connection_has(parse, parse->fields[i].name))
@@ -473,6 +474,9 @@ bool http_head_parse(char *bytes, size_t n, unsigned fields_n, struct hob_arena 
         !judge_target(&parse, arena, &head, &target, r) || !judge_host(&known, &target, arena, &head, r) ||
         !judge_expect(&known, &head, r))
         return false;
+    head.request.wants_websocket = known.count[F_PROTOCOL] && !head.request.is_http10 &&
+                                   hob_str_ieq(known.value[F_PROTOCOL], HOB_STR("websocket")) &&
+                                   connection_has(&parse, HOB_STR("upgrade"));
     head.is_keep_alive = head.request.is_http10 ? connection_has(&parse, HOB_STR("keep-alive")) : true;
     if (known.count[F_CONNECTION] && connection_has(&parse, HOB_STR("close")))
         head.is_keep_alive = false;

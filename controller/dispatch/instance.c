@@ -92,6 +92,12 @@ static void close_channel(struct instance *i)
     i->channel = NULL;
 }
 
+/* A server finishes connections and files in its own time; adapters have nothing to finish. */
+static uint32_t leave_ms(const struct instance *i)
+{
+    return i->pool->config->kind == FUNCTION_HTTP ? HOB_MAX_SERVER_GRACE_MS : HOB_MAX_STOP_GRACE_MS;
+}
+
 static void stop_node(struct instance *i, uint32_t grace_ms)
 {
     i->is_exit_expected = true;
@@ -139,7 +145,7 @@ static void kill_gently(struct instance *i)
 {
     fail_invocations(i);
     close_channel(i);
-    stop_node(i, HOB_MAX_STOP_GRACE_MS);
+    stop_node(i, leave_ms(i));
 }
 
 static void configure(struct instance *i)
@@ -158,7 +164,7 @@ static void become_ready(struct instance *i)
 static void init_failed(struct instance *i)
 {
     close_channel(i);
-    stop_node(i, HOB_MAX_STOP_GRACE_MS);
+    stop_node(i, leave_ms(i));
     pool_start_failed(i->pool, &i->why, true);
 }
 
@@ -232,7 +238,7 @@ static void become_idle(struct instance *i)
 
 static void drain(struct instance *i)
 {
-    uint32_t grace_ms = i->in_flight ? HOB_MAX_DRAIN_MS : HOB_MAX_STOP_GRACE_MS;
+    uint32_t grace_ms = i->in_flight ? HOB_MAX_DRAIN_MS : leave_ms(i);
     i->is_exit_expected = true;
     i->drain_by_us = dispatcher_now(i->pool->d) + (uint64_t)grace_ms * 1000u;
     channel_drain(i->channel, grace_ms);
@@ -241,14 +247,14 @@ static void drain(struct instance *i)
 
 static void drained(struct instance *i)
 {
-    i->drain_by_us = dispatcher_now(i->pool->d) + HOB_MAX_STOP_GRACE_MS * 1000u;
+    i->drain_by_us = dispatcher_now(i->pool->d) + (uint64_t)leave_ms(i) * 1000u;
     wake_by_us(i, i->drain_by_us);
 }
 
 /* It leaves by itself: as drain, but nobody needs to tell it. */
 static void said_bye(struct instance *i)
 {
-    uint32_t grace_ms = i->in_flight ? HOB_MAX_DRAIN_MS : HOB_MAX_STOP_GRACE_MS;
+    uint32_t grace_ms = i->in_flight ? HOB_MAX_DRAIN_MS : leave_ms(i);
     i->drain_by_us = dispatcher_now(i->pool->d) + (uint64_t)grace_ms * 1000u;
     wake_by_us(i, i->drain_by_us);
 }
