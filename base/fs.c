@@ -16,10 +16,9 @@ enum hob_code hob_read_fd(int fd, const char *what, struct hob_buf *out, struct 
 {
     for (;;) {
         size_t left = out->max - out->n;
-        size_t want =
-            left < 65536 ? left + 1 : 65536; /* one byte more than allowed shows that it is too large */
-        char *to = want > left ? NULL : hob_buf_room(out, want);
-        char one;
+        size_t want = left < 65536 ? left : 65536;
+        char *to = want ? hob_buf_room(out, want) : NULL;
+        char one; /* one byte more than allowed shows that it is too large */
         ssize_t n = to ? read(fd, to, want) : read(fd, &one, 1);
         if (n == 0)
             return HOB_OK;
