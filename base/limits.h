@@ -65,7 +65,7 @@
     X(EGRESS_RULES,          "egress.rules",               64,              "rules", HOB_E_TOO_LARGE, "places one function may connect to")               \
     X(EGRESS_CONNECTS_PER_S, "egress.connects_per_second", 500,             "connections", HOB_E_BUSY, "of one instance; beyond they wait")              \
     X(EGRESS_CONNECTING,     "egress.connecting",          32,              "connections", HOB_E_BUSY, "of one instance on their way at a time; beyond they wait") \
-    X(EGRESS_NAMES_PER_S,    "egress.names_per_second",    100,             "names", HOB_E_BUSY,      "names one instance may look up; beyond are lost")  \
+    X(EGRESS_NAMES_PER_S,    "egress.names_per_second",    200,             "names", HOB_E_BUSY,      "names one instance may look up; beyond are lost")  \
     X(SECRETS_PER_APP,       "app.secrets",                100,             "secrets", HOB_E_TOO_LARGE, "secrets of one app")                             \
     X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API") \
     X(API_AUTH_FAILURES,     "api.auth_failures_per_minute", 20,            "failures", HOB_E_BUSY,   "wrong tokens from one address; 429 beyond")        \

@@ -27,8 +27,8 @@ enum {
     BLOCKING_MS = 30000,   /* until ETIMEDOUT, for a caller that blocks */
     NONBLOCKING_MS = 5000, /* and for one that does not */
     CONNECTING_SHARE = 4,  /* of our descriptors, for connections under way: one in so many */
-    LOOKUPS_MAX = 32,
-    DATAGRAMS_MAX = 16, /* at a time */
+    NAMES_MAX = 256,       /* of one instance under way */
+    DATAGRAMS_MAX = 16,    /* at a time */
     TICK_MS = 20,
     TTL_S_MAX = 300, /* told to the instance */
     NOTES_KEPT = 32, /* what was noted lately */
@@ -53,7 +53,7 @@ struct call {
 struct name {
     struct hob_node node;
     struct egress *egress;
-    struct lookup *lookup;
+    struct lookup *lookup; /* NULL: waits for that of another one with the same question */
     struct dns_question question;
     struct sockaddr_in from;
 };
@@ -160,10 +160,7 @@ static void call_end(struct call *c, int errnum)
 
 static void call_finish(struct call *c)
 {
-    int errnum = 0;
-    socklen_t n = sizeof errnum;
-    if (getsockopt(c->sock, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0)
-        errnum = errno;
+    int errnum = wire_connected(c->sock, c->domain, &c->target);
     if (errnum == 0 && !c->is_own && !wire_replace(c->egress->listener, c->id, c->sock, c->fd, &c->options))
         errnum = errno;
     call_end(c, errnum);
@@ -222,7 +219,7 @@ static struct call *call_new(struct egress *e, const struct egress_call *given)
 }
 
 /* On the caller's own socket, in its own network. */
-static void connect_own(struct egress *e, struct egress_call *given)
+static void connect_own(struct egress *e, struct egress_call *given, int domain, const struct wire_target *t)
 {
     int flags = fcntl(given->socket, F_GETFL), rc = 0;
     if (!(flags & O_NONBLOCK))
@@ -236,6 +233,8 @@ static void connect_own(struct egress *e, struct egress_call *given)
     if (must_wait) {
         struct call *c = call_new(e, given);
         c->is_own = true;
+        c->domain = domain;
+        c->target = *t;
         c->options.flags = flags;
         c->sock = hob_steal_fd(&given->socket);
         call_watch(c);
@@ -287,7 +286,7 @@ static void call_judge(struct egress *e, struct egress_call *given)
 {
     int domain = 0, type = 0, errnum;
     sa_family_t family = AF_UNSPEC;
-    struct wire_target target;
+    struct wire_target target = {0};
     socklen_t n = sizeof domain;
     if (getsockopt(given->socket, SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 ||
         getsockopt(given->socket, SOL_SOCKET, SO_TYPE, &type, &n) < 0) {
@@ -300,11 +299,11 @@ static void call_judge(struct egress *e, struct egress_call *given)
     else if (wire_is_ours(given->socket)) /* one that we gave; it stays connected to whom it is */
         answer(e, given->id, family == AF_UNSPEC ? EACCES : EISCONN);
     else if (type != SOCK_STREAM || family == AF_UNSPEC)
-        connect_own(e, given);
+        connect_own(e, given, domain, &target);
     else if ((errnum = wire_target_read(given->address.at, given->address.n, domain, &target)) != 0)
         answer(e, given->id, errnum);
     else if (wire_is_own(&target) || !is_fresh(given->socket)) /* the kernel says what is wrong with it */
-        connect_own(e, given);
+        connect_own(e, given, domain, &target);
     else
         connect_out(e, given, domain, &target);
 }
@@ -376,6 +375,36 @@ static void name_end(struct name *a)
     free(a);
 }
 
+static bool is_same(const struct dns_question *a, const struct dns_question *b)
+{
+    return a->type == b->type && hob_str_ieq(hob_str(a->name), hob_str(b->name));
+}
+
+static bool name_is_asked(struct egress *e, const struct dns_question *q)
+{
+    HOB_LIST_EACH(&e->names, node, next)
+    {
+        if (is_same(&HOB_CONTAINER_OF(node, struct name, node)->question, q))
+            return true;
+    }
+    return false;
+}
+
+/* For all that asked the same. */
+static void name_found(struct name *a, const struct dns_result *result)
+{
+    struct egress *e = a->egress;
+    struct dns_question question = a->question;
+    HOB_LIST_EACH(&e->names, node, next)
+    {
+        struct name *b = HOB_CONTAINER_OF(node, struct name, node);
+        if (!is_same(&b->question, &question))
+            continue;
+        name_take(b, result);
+        name_end(b);
+    }
+}
+
 static void name_ask(struct egress *e, const struct dns_question *q, unsigned code,
                      const struct sockaddr_in *from)
 {
@@ -392,13 +421,15 @@ static void name_ask(struct egress *e, const struct dns_question *q, unsigned co
         name_answer(e, q, from, &r);
         return;
     }
-    if (e->names_n == LOOKUPS_MAX || !rate_take(&e->names_rate, HOB_MAX_EGRESS_NAMES_PER_S))
+    if (e->names_n == NAMES_MAX || !rate_take(&e->names_rate, HOB_MAX_EGRESS_NAMES_PER_S))
         return; /* lost, as datagrams are: it asks again */
+    bool is_asked = name_is_asked(e, q);
     struct name *a = hob_new(struct name);
     *a = (struct name){.egress = e, .question = *q, .from = *from};
     hob_list_push_back(&e->names, &a->node);
     e->names_n++;
-    a->lookup = lookup_start(e->loop, q, on_looked_up, a);
+    if (!is_asked)
+        a->lookup = lookup_start(e->loop, q, on_looked_up, a);
 }
 
 static void names_read(struct egress *e)
@@ -445,8 +476,7 @@ static void on_asked(uv_poll_t *poll, int status, int events)
 
 static void on_looked_up(void *ctx, const struct dns_result *result)
 {
-    name_take(ctx, result);
-    name_end(ctx);
+    name_found(ctx, result);
 }
 
 static void on_poll_closed(uv_handle_t *handle)
@@ -508,7 +538,8 @@ void egress_close(struct egress *e)
     HOB_LIST_EACH(&e->names, asked, behind)
     {
         struct name *a = HOB_CONTAINER_OF(asked, struct name, node);
-        lookup_cancel(a->lookup);
+        if (a->lookup)
+            lookup_cancel(a->lookup);
         name_end(a);
     }
     (void)uv_poll_stop(e->dns_poll);

@@ -97,22 +97,26 @@ bool wire_is_local(const struct wire_target *t)
 
 bool wire_is_ours(int sock)
 {
-    uint64_t ours = 0, theirs = 0;
-    socklen_t n = sizeof ours, theirs_n = sizeof theirs;
-    hob_auto_close int own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (own < 0 || getsockopt(own, SOL_SOCKET, SO_NETNS_COOKIE, &ours, &n) < 0 ||
-        getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &theirs_n) < 0)
-        return true;
-    return ours == theirs;
+    static uint64_t ours; /* never changes */
+    uint64_t theirs = 0;
+    socklen_t n = sizeof ours;
+    if (!ours) {
+        hob_auto_close int own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (own < 0 || getsockopt(own, SOL_SOCKET, SO_NETNS_COOKIE, &ours, &n) < 0)
+            return true;
+    }
+    return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &n) < 0 || ours == theirs;
 }
 
+/* Their defaults are zero, so only what was set costs a call; the last three count with SO_KEEPALIVE alone. */
 static const struct {
     int level, name;
 } carried[] = {
-    {SOL_SOCKET, SO_KEEPALIVE},   {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_KEEPIDLE},
-    {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT}, {IPPROTO_TCP, TCP_USER_TIMEOUT},
-    {SOL_SOCKET, SO_OOBINLINE},
+    {SOL_SOCKET, SO_KEEPALIVE},      {SOL_SOCKET, SO_OOBINLINE},  {IPPROTO_TCP, TCP_NODELAY},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL},
+    {IPPROTO_TCP, TCP_KEEPCNT},
 };
+enum { CARRIED_WITHOUT_KEEPALIVE = 4 };
 static const int carried_timeouts[] = {SO_RCVTIMEO, SO_SNDTIMEO};
 
 void wire_options_read(int sock, struct wire_options *ret_options)
@@ -120,8 +124,10 @@ void wire_options_read(int sock, struct wire_options *ret_options)
     *ret_options = (struct wire_options){.flags = fcntl(sock, F_GETFL)};
     for (size_t i = 0; i < HOB_COUNT(carried); i++) {
         socklen_t n = sizeof ret_options->values[i];
-        if (getsockopt(sock, carried[i].level, carried[i].name, &ret_options->values[i], &n) == 0)
-            ret_options->set |= 1U << i;
+        if (i == CARRIED_WITHOUT_KEEPALIVE && !ret_options->values[0])
+            break;
+        if (getsockopt(sock, carried[i].level, carried[i].name, &ret_options->values[i], &n) < 0)
+            ret_options->values[i] = 0;
     }
     for (size_t i = 0; i < HOB_COUNT(carried_timeouts); i++) {
         socklen_t n = sizeof ret_options->timeouts[i];
@@ -133,10 +139,11 @@ void wire_options_read(int sock, struct wire_options *ret_options)
 static void options_apply(int sock, const struct wire_options *o)
 {
     for (size_t i = 0; i < HOB_COUNT(carried); i++)
-        if (o->set & (1U << i))
+        if (o->values[i])
             (void)setsockopt(sock, carried[i].level, carried[i].name, &o->values[i], sizeof o->values[i]);
     for (size_t i = 0; i < HOB_COUNT(carried_timeouts); i++)
-        (void)setsockopt(sock, SOL_SOCKET, carried_timeouts[i], &o->timeouts[i], sizeof o->timeouts[i]);
+        if (o->timeouts[i].tv_sec || o->timeouts[i].tv_usec)
+            (void)setsockopt(sock, SOL_SOCKET, carried_timeouts[i], &o->timeouts[i], sizeof o->timeouts[i]);
 }
 
 int wire_connect(int domain, const struct wire_target *t, const struct wire_options *o, bool *ret_is_done)
@@ -154,6 +161,20 @@ int wire_connect(int domain, const struct wire_target *t, const struct wire_opti
     (void)close(sock);
     errno = errnum;
     return -1;
+}
+
+int wire_connected(int sock, int domain, const struct wire_target *t)
+{
+    struct sockaddr_storage to;
+    socklen_t to_n = sockaddr_of(domain, t, &to);
+    int errnum = 0;
+    socklen_t n = sizeof errnum;
+    if (getsockopt(sock, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0)
+        return errno;
+    /* Until it is asked again, the kernel's socket is "connecting", whatever TCP has reached. */
+    if (errnum == 0 && connect(sock, (const struct sockaddr *)&to, to_n) < 0 && errno != EISCONN)
+        errnum = errno;
+    return errnum;
 }
 
 bool wire_answer(int listener, uint64_t id, int errnum)

@@ -20,13 +20,16 @@ bool wire_is_ours(int sock);
 
 struct wire_options { /* what a caller set before connect(), as far as it is carried over */
     int flags;        /* as of F_GETFL */
-    unsigned set;     /* one bit for each row of the table */
-    int values[8];
+    int values[8];    /* one for each row of the table; 0: not set */
     struct timeval timeouts[2]; /* SO_RCVTIMEO, SO_SNDTIMEO */
 };
 void wire_options_read(int sock, struct wire_options *ret_options);
 /* A socket that connects: non-blocking. Returns owned, or -1 with errno; *ret_is_done: connected already. */
 int wire_connect(int domain, const struct wire_target *t, const struct wire_options *o, bool *ret_is_done);
+/* Of a socket that wire_connect left on its way and that can be written now: 0, or why it came to nothing. Behind 0 the
+ * kernel holds it for connected for good: neither a reset nor shutdown() makes it one that could listen or turn to
+ * another peer. */
+int wire_connected(int sock, int domain, const struct wire_target *t);
 
 /* The call `id` of `listener` returns 0 (errnum 0) or -1 with errnum. False: the caller is gone. */
 bool wire_answer(int listener, uint64_t id, int errnum);

@@ -3,6 +3,7 @@
  *   client blocking ADDRESS PORT      prints the answer's last line, or errno's name
  *   client nonblocking ADDRESS PORT
  *   client again ADDRESS PORT         connects, then tries to turn the connected socket to 127.0.0.1:PORT
+ *   client reset ADDRESS PORT          the same behind a reset by the peer
  *   client flood ADDRESS PORT N       N connects one after another; prints how many were made and microseconds each
  *   client raw ADDRESS PORT           UDP, raw and netlink ways out */
 #include <arpa/inet.h>
@@ -73,7 +74,7 @@ static int connect_once(int flags)
 }
 
 /* A connected socket is of the host's network: none of these may turn it to another peer, or make it listen. */
-static int again(void)
+static int again(int is_reset)
 {
     struct sockaddr_in loop = to;
     struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -86,9 +87,23 @@ static int again(void)
     printf("listen=%s\n", outcome(listen(s, 1)));
     printf("fastopen=%s\n",
            outcome(sendto(s, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&loop, sizeof loop) < 0 ? -1 : 0));
+    struct sockaddr_in peer = {0};
+    socklen_t peer_n = sizeof peer;
+    getpeername(s, (struct sockaddr *)&peer, &peer_n);
+    printf("peer=%s\n", peer.sin_addr.s_addr == to.sin_addr.s_addr ? "same" : "other");
     printf("ioctl=%s\n", outcome(ioctl(s, 0x8912 /* SIOCGIFCONF */, interfaces)));
-    shutdown(s, SHUT_RDWR);
+    if (is_reset) {
+        static const char request[] = "GET /reset HTTP/1.1\r\nhost: x\r\n\r\n";
+        struct pollfd p = {.fd = s, .events = POLLIN};
+        char byte;
+        printf("reset=%s\n", outcome(write(s, request, sizeof request - 1) > 0 && poll(&p, 1, 3000) == 1 &&
+                                             read(s, &byte, 1) < 0
+                                         ? -1
+                                         : 0));
+    } else
+        shutdown(s, SHUT_RDWR);
     usleep(50000);
+    printf("disconnect_after=%s\n", outcome(connect(s, &none, sizeof none)));
     printf("after_shutdown=%s\n", outcome(connect(s, (struct sockaddr *)&loop, sizeof loop)));
     printf("fastopen_after_shutdown=%s\n",
            outcome(sendto(s, "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, (struct sockaddr *)&loop, sizeof loop) < 0
@@ -141,7 +156,9 @@ int main(int argc, char **argv)
     if (inet_pton(AF_INET, argv[2], &to.sin_addr) != 1)
         return 2;
     if (strcmp(argv[1], "again") == 0)
-        return again();
+        return again(0);
+    if (strcmp(argv[1], "reset") == 0)
+        return again(1);
     if (strcmp(argv[1], "flood") == 0)
         return flood(argc > 4 ? atoi(argv[4]) : 1);
     if (strcmp(argv[1], "raw") == 0)

@@ -7,7 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-export const WORLD = { public: "11.22.33.44", other: "11.22.33.45", silent: "11.22.33.99", private: "10.77.0.2", metadata: "169.254.169.254" };
+export const WORLD = { public: "11.22.33.44", other: "11.22.33.45", third: "11.22.33.46", silent: "11.22.33.99", private: "10.77.0.2", metadata: "169.254.169.254" };
 export const OURS = "10.77.0.1";
 
 function run(command, ...args) {
@@ -56,7 +56,7 @@ export class World {
     inside("link", "set", "lo", "up");
     inside("addr", "add", `${WORLD.private}/24`, "dev", "in0");
     inside("link", "set", "in0", "up");
-    for (const address of [WORLD.public, WORLD.other, WORLD.metadata]) inside("addr", "add", `${address}/32`, "dev", "lo");
+    for (const address of [WORLD.public, WORLD.other, WORLD.third, WORLD.metadata]) inside("addr", "add", `${address}/32`, "dev", "lo");
     inside("route", "add", "blackhole", `${WORLD.silent}/32`);
     w.dir = fs.mkdtempSync(path.join(os.tmpdir(), "hob-egress-"));
     fs.writeFileSync(path.join(w.dir, "resolv.conf"), `nameserver ${WORLD.private}\n`);

@@ -26,6 +26,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path == "/reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
         body = f"world {self.connection.getsockname()[0]} {self.path}\n".encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))

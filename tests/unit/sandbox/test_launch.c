@@ -80,7 +80,7 @@ static void descriptors_environment_and_limits_are_those_asked_for(void **state)
     assert_has(text,
                "env PATH=/usr/local/bin:/usr/bin:/bin\nenv HOME=/tmp\nenv TMPDIR=/tmp\nenv LANG=C.UTF-8\n"
                "env GREETING=hello\nlimit_");
-    assert_has(text, "limit_core=0/0\n");
+    assert_has(text, "limit_core=1/1\n");
     assert_has(text, "limit_nofile=256/256\n");
     assert_has(text, "limit_fsize=1073741824/1073741824\n");
     assert_has(text, "limit_memlock=65536/65536\n");
@@ -428,7 +428,8 @@ static void bad_fields_are_refused_with_the_reason(void **state)
     REFUSED(tmp_inodes, 1, "tmp_inodes");
     REFUSED(tmp_bytes, 0, "tmp_bytes");
     REFUSED(fsize_bytes, 0, "fsize_bytes");
-    REFUSED(flags, 2, "flags");
+    REFUSED(flags, 4, "flags");
+    REFUSED(flags, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS, "stem");
     REFUSED(reserved, 1, "reserved");
     REFUSED(runtime[0], 'X', "runtime's name");
     REFUSED(runtime[0], '\0', "runtime's name");

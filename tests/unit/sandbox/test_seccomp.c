@@ -96,6 +96,11 @@ static void twin_rules(scmp_filter_ctx c)
     assert_int_equal(seccomp_rule_add(c, ok, SCMP_SYS(personality), 1, SCMP_A0_32(SCMP_CMP_EQ, 0)), 0);
     assert_int_equal(seccomp_rule_add(c, ok, SCMP_SYS(personality), 1, SCMP_A0_32(SCMP_CMP_EQ, 0xffffffffu)),
                      0);
+    assert_int_equal(
+        seccomp_rule_add(c, ok, SCMP_SYS(setrlimit), 1, SCMP_A0_32(SCMP_CMP_NE, POLICY_RLIMIT_FIXED)), 0);
+    assert_int_equal(
+        seccomp_rule_add(c, ok, SCMP_SYS(prlimit64), 1, SCMP_A1_32(SCMP_CMP_NE, POLICY_RLIMIT_FIXED)), 0);
+    assert_int_equal(seccomp_rule_add(c, ok, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0)), 0);
     assert_int_equal(seccomp_rule_add(c, ok, SCMP_SYS(ioctl), 1, SCMP_A1_32(SCMP_CMP_LT, 0x5412)), 0);
     assert_int_equal(seccomp_rule_add(c, ok, SCMP_SYS(ioctl), 1, SCMP_A1_32(SCMP_CMP_GT, 0x541c)), 0);
     for (uint32_t nr = 0x5413; nr < 0x541c; nr++)
@@ -126,9 +131,9 @@ static int setup(void **state)
 static void assert_same(const struct seccomp_data *d)
 {
     uint32_t mine = run(&ours, d), its = run(&twin, d);
-    bool is_refusal_by_argument =
-        (mine & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
-        (d->nr == SYS_clone || d->nr == SYS_socket || d->nr == SYS_personality || d->nr == SYS_ioctl);
+    bool is_refusal_by_argument = (mine & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
+                                  (d->nr == SYS_clone || d->nr == SYS_socket || d->nr == SYS_personality ||
+                                   d->nr == SYS_ioctl || d->nr == SYS_setrlimit || d->nr == SYS_prlimit64);
     if (is_refusal_by_argument)
         its = its == SECCOMP_RET_USER_NOTIF ? mine : its;
     if (mine != its)
@@ -145,15 +150,34 @@ static void every_number_is_judged_as_libseccomp_judges_it(void **state)
         assert_same(&(struct seccomp_data){.nr = nr, .arch = AUDIT_ARCH_OWN});
 }
 
+static void with_egress_only_connect_waits_and_sockets_tell_nothing(void **state)
+{
+    (void)state;
+    struct sock_fprog egress = seccomp_program_egress();
+    for (int nr = 0; nr < 2048; nr++)
+        for (unsigned command = 0x8800; command <= 0x8a00; command++) {
+            struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_OWN, .args = {0, command}};
+            uint32_t plain = run(&ours, &d), want = plain;
+            if (plain == SECCOMP_RET_USER_NOTIF)
+                want = SECCOMP_RET_ERRNO | ENOSYS;
+            if (nr == SYS_connect)
+                want = SECCOMP_RET_USER_NOTIF;
+            if (nr == SYS_ioctl && command >= 0x8900 && command <= 0x89ff)
+                want = SECCOMP_RET_ERRNO | EPERM;
+            assert_int_equal(run(&egress, &d), want);
+        }
+}
+
 static void sampled_arguments_are_judged_as_libseccomp_judges_them(void **state)
 {
     (void)state;
-    static const int judged[] = {SYS_clone, SYS_socket, SYS_personality, SYS_ioctl};
+    static const int judged[] = {SYS_clone, SYS_socket,    SYS_personality,
+                                 SYS_ioctl, SYS_setrlimit, SYS_prlimit64};
     static const uint64_t values[] = {0,       1,          2,        6,      10,     16,         17,
                                       40,      255,        262,      0x5411, 0x5412, 0x5413,     0x541b,
                                       0x541c,  0x541d,     0x80,     0x100,  0x11,   0x10000000, 0x02000000,
                                       0x20000, 0x40000000, 0x3d0f00, 0xffff, 0x7e02, 0x01200011, 0xffffffff,
-                                      0x40000, 0x80000000, 0x8003,   3};
+                                      0x40000, 0x80000000, 0x8003,   3,      4};
     const size_t n = HOB_COUNT(values);
     for (size_t i = 0; i < HOB_COUNT(judged); i++)
         for (size_t v = 0; v < n * n * n; v++)
@@ -205,6 +229,12 @@ static void refused_arguments_have_the_errno_of_the_table(void **state)
     assert_int_equal(errno_of(SYS_ioctl, 0, 0xffffffff00005412, 0),
                      SECCOMP_RET_ERRNO | EPERM); /* upper half ignored */
     assert_int_equal(errno_of(SYS_ioctl, 0, 0x5413, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(errno_of(SYS_setrlimit, 4, 1, 0), SECCOMP_RET_ERRNO | EPERM); /* RLIMIT_CORE stays */
+    assert_int_equal(errno_of(SYS_setrlimit, 7, 1, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(errno_of(SYS_prlimit64, 0, 4, 1), SECCOMP_RET_ERRNO | EPERM);
+    assert_int_equal(errno_of(SYS_prlimit64, 0, 4, 1ULL << 40), SECCOMP_RET_ERRNO | EPERM);
+    assert_int_equal(errno_of(SYS_prlimit64, 0, 4, 0), SECCOMP_RET_ALLOW); /* reading it */
+    assert_int_equal(errno_of(SYS_prlimit64, 0, 0xffffffff00000004, 1), SECCOMP_RET_ERRNO | EPERM);
     assert_int_equal(errno_of(SYS_clone3, 0, 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
 }
 
@@ -239,6 +269,7 @@ int main(void)
     (void)alarm(100);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_is_judged_as_libseccomp_judges_it),
+        cmocka_unit_test(with_egress_only_connect_waits_and_sockets_tell_nothing),
         cmocka_unit_test(sampled_arguments_are_judged_as_libseccomp_judges_them),
         cmocka_unit_test(foreign_architectures_and_x32_never_pass),
         cmocka_unit_test(refused_arguments_have_the_errno_of_the_table),
