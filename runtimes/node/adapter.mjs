@@ -4,7 +4,6 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { format } from 'node:util';
 import { Incoming } from './body.mjs';
 import * as channel from './channel.mjs';
@@ -77,8 +76,9 @@ function configure(pairs) {
 /** Started ahead: there is time to load and compile what HELLO and the first invocation will need. The code that comes
  * can see nothing of it: no tenant's data, no handle, no module but the platform's. */
 async function preload(arg) {
-  await import(pathToFileURL(path.join(own, 'warm.mjs')).href);
+  await load(new Map([['entry', path.join(own, 'warm.mjs')]]));
   await channel.rehearse(async () => {
+    channel.sendPairs(T.READY, 0, ['kind', 'fetch']);
     serveFetch(() => new Response('', { headers: { 'content-type': 'text/plain' } }), null, {})(rehearsed());
     serveFetch(async (request) => Response.json({ url: request.url }), null, {})(rehearsed());
     await null;

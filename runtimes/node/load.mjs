@@ -15,6 +15,7 @@ export class InitError extends Error {
 
 const root = process.cwd();
 let hasListened = false;
+let isWatching = false;
 
 function isFile(file) {
   return statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
@@ -139,13 +140,19 @@ function detect(module, entry) {
   );
 }
 
-/** Returns {kind: 'fetch' | 'lambda', handler, self}; throws what goes into INIT_ERROR. */
-export async function load(hello) {
+function watchListen() {
+  if (isWatching) return;
+  isWatching = true;
   const { listen } = net.Server.prototype;
   net.Server.prototype.listen = function (...args) {
     hasListened = true;
     return listen.apply(this, args);
   };
+}
+
+/** Returns {kind: 'fetch' | 'lambda', handler, self}; throws what goes into INIT_ERROR. */
+export async function load(hello) {
+  watchListen();
   const entry = hello.get('entry') ?? '';
   const handler = hello.get('handler');
   const kind = hello.get('kind');
