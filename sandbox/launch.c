@@ -361,6 +361,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
                                     .fsize_bytes = r->head->fsize_bytes,
                                     .landlock_abi = abi,
                                     .has_code = r->head->digest[0] != '\0',
+                                    .has_egress = r->head->flags & HOB_LAUNCH_EGRESS,
                                     .has_listener = ret->listener >= 0};
     }
     hob_close_p(&recipe.mnt);

@@ -12,7 +12,7 @@ int rlimits_set(uint32_t nofile, uint64_t fsize_bytes)
         __rlimit_resource_t what;
         rlim_t value;
     } table[] = {
-        {RLIMIT_CORE, 0},
+        {RLIMIT_CORE, RLIMITS_CORE},
         {RLIMIT_NOFILE, nofile},
         {RLIMIT_FSIZE, fsize_bytes},
         {RLIMIT_MEMLOCK, RLIMITS_MEMLOCK},

@@ -6,7 +6,7 @@
  *                       listener, calls that are not listed are answered ENOSYS without being told
  *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/denied.h), or a check of arguments
  *
- * Arguments are judged by their low 32 bits: that is all the kernel takes of these four calls' arguments. */
+ * Arguments are judged by their low 32 bits: that is all the kernel takes of these calls' arguments, but for one pointer. */
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -24,7 +24,17 @@
 #include "base/banned.h"
 
 enum { NUMBERS_MAX = 1024, CODE_MAX = 4096 };
-enum leaf { LEAF_TOLD, LEAF_QUIET, LEAF_ALLOW, LEAF_CLONE, LEAF_SOCKET, LEAF_PERSONALITY, LEAF_IOCTL };
+enum leaf {
+    LEAF_TOLD,
+    LEAF_QUIET,
+    LEAF_ALLOW,
+    LEAF_CLONE,
+    LEAF_SOCKET,
+    LEAF_PERSONALITY,
+    LEAF_IOCTL,
+    LEAF_SETRLIMIT,
+    LEAF_PRLIMIT
+};
 
 struct range {
     uint32_t first;
@@ -102,6 +112,20 @@ static void emit_leaf(struct code *c, enum leaf leaf, bool is_egress)
                  (unsigned)(HOB_COUNT(ioctls_forbidden) - 1 - i), i + 1 == HOB_COUNT(ioctls_forbidden));
         emit_errno(c, EPERM);
         break;
+    case LEAF_SETRLIMIT:
+        emit_load(c, offsetof(struct seccomp_data, args));
+        emit(c, BPF_JMP | BPF_JEQ | BPF_K, POLICY_RLIMIT_FIXED, 0, 1);
+        emit_errno(c, EPERM);
+        break;
+    case LEAF_PRLIMIT: /* reading is fine: no new value, both halves of that pointer */
+        emit_load(c, offsetof(struct seccomp_data, args) + sizeof(uint64_t));
+        emit(c, BPF_JMP | BPF_JEQ | BPF_K, POLICY_RLIMIT_FIXED, 0, 5);
+        emit_load(c, offsetof(struct seccomp_data, args) + 2 * sizeof(uint64_t));
+        emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2);
+        emit_load(c, offsetof(struct seccomp_data, args) + 2 * sizeof(uint64_t) + sizeof(uint32_t));
+        emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+        emit_errno(c, EPERM);
+        break;
     }
     emit_return(c, SECCOMP_RET_ALLOW);
 }
@@ -150,6 +174,8 @@ static size_t ranges_of(uint32_t arch, bool is_egress, struct range ranges[NUMBE
     mark(leaves, arch, "socket", LEAF_SOCKET);
     mark(leaves, arch, "personality", LEAF_PERSONALITY);
     mark(leaves, arch, "ioctl", LEAF_IOCTL);
+    mark(leaves, arch, "setrlimit", LEAF_SETRLIMIT);
+    mark(leaves, arch, "prlimit64", LEAF_PRLIMIT);
     if (is_egress)
         mark(leaves, arch, "connect", LEAF_TOLD);
     size_t n = 0;

@@ -26,11 +26,8 @@ HOB_PRINTF(2, 3) static void add(struct text *t, const char *fmt, ...)
 /* Names the filter: FNV-1a over its instructions. */
 static uint64_t filter_hash(const struct sock_fprog *program)
 {
-    static uint64_t hash; /* the program never changes */
+    uint64_t hash = 14695981039346656037ULL;
     const unsigned char *at = (const void *)program->filter;
-    if (hash)
-        return hash;
-    hash = 14695981039346656037ULL;
     for (size_t i = 0; i < program->len * sizeof program->filter[0]; i++)
         hash = (hash ^ at[i]) * 1099511628211ULL;
     return hash;
@@ -69,20 +66,26 @@ void walls_text(const struct launcher *l, const struct walls *w, const struct cg
                 char *text, size_t text_bytes)
 {
     struct text t = {.at = text, .max = text_bytes};
-    struct sock_fprog program = seccomp_program();
+    static uint64_t hashes[2]; /* the programs never change */
+    struct sock_fprog program = w->has_egress ? seccomp_program_egress() : seccomp_program();
+    uint64_t *hash = &hashes[w->has_egress];
+    if (*hash == 0)
+        *hash = filter_hash(&program);
     add(&t, "namespaces: mnt pid ipc uts cgroup net%s\n", l->is_rootless ? " user" : "");
     add(&t, "ids: uid %u gid %u, %s\n", w->uid, w->uid,
         l->has_uid_range ? "its own, no groups" : "shared by all instances");
     add(&t, "capabilities: none, none to be gained, no_new_privs\n");
-    add(&t, "seccomp: filter %016llx, %u instructions, denied calls are %s\n",
-        (unsigned long long)filter_hash(&program), program.len, w->has_listener ? "told" : "not told");
+    add(&t, "seccomp: filter %016llx, %u instructions, denied calls are %s\n", (unsigned long long)*hash,
+        program.len, w->has_listener && !w->has_egress ? "told" : "not told");
     add(&t, "landlock: ABI %d:%s%s%s\n", w->landlock_abi, w->landlock_abi >= 1 ? " files" : " none",
         w->landlock_abi >= 4 ? ", no tcp" : "",
         w->landlock_abi >= 6 ? ", no outside sockets or signals" : "");
     add_groups(l, limits, &t);
     add(&t, "mounts: / ro%s, /tmp %llu bytes %u inodes nosuid nodev, /proc subset=pid hidepid=2\n",
         w->has_code ? ", /app ro nosuid nodev" : "", (unsigned long long)w->tmp_bytes, w->tmp_inodes);
-    add(&t, "rlimits: nofile %u, fsize %llu, core 0, memlock %d, msgqueue 0, sigpending %d, stack %d\n",
-        w->nofile, (unsigned long long)w->fsize_bytes, RLIMITS_MEMLOCK, RLIMITS_SIGPENDING, RLIMITS_STACK);
-    add(&t, "network: none\n");
+    add(&t, "rlimits: nofile %u, fsize %llu, core %d, memlock %d, msgqueue 0, sigpending %d, stack %d\n",
+        w->nofile, (unsigned long long)w->fsize_bytes, RLIMITS_CORE, RLIMITS_MEMLOCK, RLIMITS_SIGPENDING,
+        RLIMITS_STACK);
+    add(&t, w->has_egress ? "network: none; connect() is made by the runner, as far as egress lists it\n"
+                          : "network: none\n");
 }

@@ -15,6 +15,7 @@ struct walls { /* what differs from sandbox to sandbox, beside its cgroup limits
     uint64_t tmp_bytes, fsize_bytes;
     int landlock_abi;
     bool has_code;     /* mounted at /app */
+    bool has_egress;   /* connect() waits for the runner */
     bool has_listener; /* denied calls are seen */
 };
 

@@ -326,6 +326,8 @@ static void privileges(FILE *out, const char *argument)
     struct rlimit more = {1 << 20, 1 << 20};
     MUST_FAIL(out, "more descriptors", setrlimit(RLIMIT_NOFILE, &more));
     MUST_FAIL(out, "core dumps", setrlimit(RLIMIT_CORE, &more));
+    struct rlimit none = {0, 0};
+    MUST_FAIL(out, "a core handler of the host", setrlimit(RLIMIT_CORE, &none));
     MUST_FAIL(out, "locked memory", setrlimit(RLIMIT_MEMLOCK, &more));
     MUST_FAIL(out, "a better priority", setpriority(PRIO_PROCESS, 0, -5));
     struct sched_param param = {.sched_priority = 1};
