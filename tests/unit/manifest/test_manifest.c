@@ -200,10 +200,29 @@ static void a_port_is_1024_to_65535_and_of_a_server(void **state)
     assert_int_equal(m->functions[1].port, 8080);
 }
 
+static void egress_is_judged_entry_by_entry(void **state)
+{
+    (void)state;
+    hob_auto_manifest struct manifest *m =
+        parse("{\"app\":\"shop\",\"functions\":{\"f\":{\"entry\":\"a.mjs\",\"egress\":[\"api.pay.example:443\","
+              "\"10.1.2.0/24:5432\",\"*.svc.example:443\",\"203.0.113.7:80\",\"[2001:db8::/32]:443\"]},"
+              "\"g\":{\"entry\":\"a.mjs\"}}}",
+              NULL);
+    assert_int_equal(m->functions[0].egress_n, 5);
+    assert_string_equal(m->functions[0].egress[2], "*.svc.example:443");
+    assert_int_equal(m->functions[1].egress_n, 0);
+    refuse_function("\"egress\":\"api.example:443\"", HOB_E_INVALID, "functions.checkout.egress: ");
+    refuse_function("\"egress\":[\"a.example:1\",\"api.example\"]", HOB_E_INVALID,
+                    "functions.checkout.egress[1]: 'api.example': give HOST:PORT");
+    refuse_function("\"egress\":[\"127.0.0.1:80\"]", HOB_E_INVALID,
+                    "functions.checkout.egress[0]: '127.0.0.1:80': a loopback address");
+    refuse_function("\"egress\":[\"a.example:1\",\"a.example:1\"]", HOB_E_INVALID, "is there twice");
+}
+
 static void keys_of_later_are_not_supported_yet(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"bindings", "egress", "async", "on", "cron", "image"};
+    static const char *const keys[] = {"bindings", "async", "on", "cron", "image"};
     for (size_t i = 0; i < HOB_COUNT(keys); i++) {
         hob_auto_free char *key = hob_asprintf("\"%s\":1", keys[i]);
         hob_auto_free char *message = hob_asprintf("functions.checkout.%s is not supported yet", keys[i]);
@@ -559,7 +578,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
     (void)state;
     hob_auto_manifest struct manifest *m = parse(
         "{\"app\":\"s\",\"functions\":{\"a\":{\"entry\":\"a.py\",\"handler\":\"main\",\"vars\":{\"Z\":\"\\u00e9\\n\",\"A\":\"\"},"
-        "\"secrets\":[\"S\"],\"secrets_in_env\":true,\"scale\":{\"min\":1,\"max\":1,\"mode\":\"cost\"},"
+        "\"secrets\":[\"S\"],\"secrets_in_env\":true,\"egress\":[\"*.svc.example:443\",\"10.1.2.0/24:5432\"],\"scale\":{\"min\":1,\"max\":1,\"mode\":\"cost\"},"
         "\"routes\":[{\"path\":\"/\",\"methods\":[\"GET\"]},{\"path\":\"/b\",\"host\":\"x.example\",\"cors\":[\"*\"]}]},"
         "\"b\":{\"entry\":\"b\"}}}",
         NULL);
@@ -581,7 +600,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
         "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"kind\":\"auto\",\"port\":8080,\"memory_mb\":128,\"timeout_ms\":10000,"
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
         "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"keep_s\":0,\"windows\":[]},"
-        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,"
+        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"egress\":[],"
         "\"routes\":[]}");
 }
 
@@ -650,6 +669,7 @@ int main(void)
         cmocka_unit_test(overlays_are_judged_even_when_not_chosen),
         cmocka_unit_test(unknown_keys_are_refused_with_a_suggestion),
         cmocka_unit_test(a_port_is_1024_to_65535_and_of_a_server),
+        cmocka_unit_test(egress_is_judged_entry_by_entry),
         cmocka_unit_test(keys_of_later_are_not_supported_yet),
         cmocka_unit_test(windows_are_judged_kept_and_copied),
         cmocka_unit_test(numbers_are_bounded_at_plus_and_minus_one),
