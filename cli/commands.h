@@ -17,8 +17,9 @@
 /* clang-format off */
 #define COMMANDS(X) \
     X(cmd_init) X(cmd_deploy) X(cmd_invoke) X(cmd_logs) X(cmd_ls) X(cmd_describe) X(cmd_instances) X(cmd_versions) \
+    X(cmd_top) X(cmd_scale_explain) X(cmd_scale_record) X(cmd_scale_simulate) \
     X(cmd_rollback) X(cmd_rm) X(cmd_alias_set) X(cmd_alias_ls) X(cmd_alias_rm) X(cmd_env_set) X(cmd_env_unset) \
-    X(cmd_env_ls) X(cmd_secret_set) X(cmd_secret_ls) X(cmd_secret_rm) X(cmd_backup) X(cmd_doctor) X(cmd_limits) \
+    X(cmd_env_ls) X(cmd_secret_set) X(cmd_secret_ls) X(cmd_secret_rm) X(cmd_backup) X(cmd_engine_ls) X(cmd_engine_test) X(cmd_runtime_build) X(cmd_doctor) X(cmd_limits) \
     X(cmd_schema) X(cmd_version) X(cmd_completion) X(cmd_help)
 /* clang-format on */
 #define X(symbol) extern const struct command symbol;

@@ -368,6 +368,7 @@ void control_drain(struct control *control)
 {
     control->is_draining = true;
     log_streams_end(control);
+    trace_streams_end(control);
 }
 
 void control_close(struct control *control, void (*closed)(void *ctx), void *ctx)

@@ -130,6 +130,7 @@ void view_time(struct hob_jw *w, const char *key, int64_t utc_ms);
 typedef void (*probe_done_cb)(void *ctx,
                               char *const *versions); /* by index in runtimes; entries may be NULL */
 void log_streams_end(struct control *c);              /* log_stream.c: for draining */
+void trace_streams_end(struct control *c);            /* trace_stream.c: likewise */
 struct probe *probe_new(struct control *c);
 void probe_free(struct probe *p); /* asserts that none runs */
 bool probe_is_running(const struct probe *p);
@@ -142,6 +143,9 @@ void handle_manifest_schema(struct call *c);
 void handle_openapi(struct call *c);
 void handle_runtimes(struct call *c);
 void handle_doctor(struct call *c); /* doctor.c */
+void handle_engines(struct call *c); /* engines.c */
+void handle_engine_test(struct call *c);
+void handle_runtime_build(struct call *c);
 void handle_apps(struct call *c);   /* functions.c */
 void handle_app_remove(struct call *c);
 void handle_functions(struct call *c);
@@ -149,7 +153,7 @@ void handle_function(struct call *c);
 void handle_function_remove(struct call *c);
 void handle_instances(struct call *c);
 void handle_isolation(struct call *c); /* isolation.c */
-void handle_versions(struct call *c); /* versions.c */
+void handle_versions(struct call *c);  /* versions.c */
 void handle_rollback(struct call *c);
 void handle_aliases(struct call *c);
 void handle_alias_set(struct call *c);
@@ -163,3 +167,7 @@ void handle_deploy(struct call *c); /* upload.c */
 void handle_logs(struct call *c);   /* log_stream.c */
 void handle_invoke(struct call *c); /* invoke.c */
 void handle_backup(struct call *c); /* backup.c */
+void handle_scale(struct call *c);  /* scale.c */
+void handle_top(struct call *c);
+void handle_trace(struct call *c);    /* trace_stream.c */
+void handle_simulate(struct call *c); /* simulation.c */

@@ -18,6 +18,18 @@ static const struct control_query log_queries[] = {
     {NULL, NULL}};
 static const struct control_query invoke_queries[] = {
     {"qualifier", "an alias or a version; the live one when absent"}, {NULL, NULL}};
+static const struct control_query trace_queries[] = {
+    {"seconds", "ends after so long; else when the client leaves"},
+    {"app", "only of this app"},
+    {"function", "only of functions with this name"},
+    {NULL, NULL}};
+static const struct control_query simulate_queries[] = {
+    {"mode", "cost, balanced or latency; all three when absent"},
+    {"cold_ms", "what a start takes; as the trace measured it (25 when it did not) when absent"},
+    {"concurrency", "invocations in one instance at a time; 1 when absent"},
+    {"max", "most instances; 100 when absent"},
+    {"keep_s", "scale.keep_s; by the rule when absent"},
+    {NULL, NULL}};
 static const struct control_query instance_queries[] = {
     {"app", "only of this app"}, {"function", "only of this function; needs app"}, {NULL, NULL}};
 
@@ -31,6 +43,12 @@ const struct control_route control_routes[] = {
      "getDoctor", "Checks of the server and its node"},
     {"GET", "/v1/runtimes", handle_runtimes, CALL_BODY_NONE, false, 200, NULL, "Runtimes", NULL,
      "listRuntimes", "The languages of this machine"},
+    {"POST", "/v1/runtimes/{runtime}/image", handle_runtime_build, CALL_BODY_NONE, false, 200, NULL, "RuntimeImage", NULL,
+     "buildRuntimeImage", "The docker engine's image of a runtime, made from this machine's files when it is not there"},
+    {"GET", "/v1/engines", handle_engines, CALL_BODY_NONE, false, 200, NULL, "Engines", NULL,
+     "listEngines", "What isolates functions here, and what is missing"},
+    {"POST", "/v1/engines/{engine}/test", handle_engine_test, CALL_BODY_NONE, false, 200, NULL, "EngineTest", NULL,
+     "testEngine", "Start something in it and remove it again"},
     {"GET", "/v1/manifest.schema.json", handle_manifest_schema, CALL_BODY_NONE, false, 200, NULL, "application/schema+json", NULL,
      "getManifestSchema", "The JSON Schema of hob.json"},
     {"GET", "/v1/openapi.json", handle_openapi, CALL_BODY_NONE, false, 200, NULL, "application/json", NULL,
@@ -77,6 +95,14 @@ const struct control_route control_routes[] = {
      "invoke", "Call it with an event"},
     {"GET", "/v1/instances", handle_instances, CALL_BODY_NONE, false, 200, NULL, "Instances", instance_queries,
      "listInstances", "What runs now"},
+    {"GET", FN "/scale", handle_scale, CALL_BODY_NONE, false, 200, NULL, "Scale", NULL,
+     "explainScale", "Why the live version has the instances it has, in numbers and words"},
+    {"GET", "/v1/top", handle_top, CALL_BODY_NONE, false, 200, NULL, "Top", NULL,
+     "top", "What happens now, for every version that was called since the start"},
+    {"GET", "/v1/scale/trace", handle_trace, CALL_BODY_NONE, false, 200, NULL, "application/x-ndjson", trace_queries,
+     "recordTrace", "A line for every invocation that ends, as it ends: t_ms, fn, service_ms, wait_ms, cold_ms"},
+    {"POST", "/v1/scale/simulate", handle_simulate, CALL_BODY_RAW, false, 200, "application/x-ndjson", "Simulation", simulate_queries,
+     "simulateScale", "Replay a recorded trace through the scaler: cost against waiting, for each mode"},
     {"POST", "/v1/backup", handle_backup, CALL_BODY_NONE, false, 200, NULL, "application/vnd.sqlite3", NULL,
      "backup", "A consistent snapshot of the store"},
 };

@@ -42,6 +42,30 @@ static const struct schema_member runtime[] = {
     {"install", "string", "the command that makes it available", true},
 };
 static const struct schema_member runtimes[] = {{"runtimes", "Runtime[]", "", true}};
+static const struct schema_member runtime_image[] = {
+    {"runtime", "string", "", true},
+    {"image", "string", "its ID", true},
+    {"built", "boolean", "made now; false: it was there", true},
+    {"took_ms", "integer", "", true},
+};
+static const struct schema_member engine[] = {
+    {"name", "string", "as in hob.json", true},
+    {"state", "string", "up, down or asking", true},
+    {"reason", "string", "when it is not up: why, and what to do", false},
+    {"host", "string", "docker: where it listens", false},
+    {"version", "string", "docker: of the engine", false},
+    {"api", "string", "docker: the API version spoken", false},
+    {"runtime", "string", "docker: crun or runc", false},
+    {"storage", "string", "docker: its storage driver", false},
+    {"instances", "integer", "that run in it", false},
+};
+static const struct schema_member engines[] = {{"engines", "Engine[]", "", true}};
+static const struct schema_member engine_test[] = {
+    {"name", "string", "", true},
+    {"ok", "boolean", "", true},
+    {"start_ms", "integer", "docker: from the order to the first process's word", false},
+    {"image", "string", "docker: what was started", false},
+};
 static const struct schema_member app[] = {
     {"name", "string", "", true},
     {"functions", "integer", "how many", true},
@@ -168,6 +192,92 @@ static const struct schema_member walled[] = {
     {"walls", "Wall[]", "", true},
 };
 static const struct schema_member isolation[] = {{"instances", "Walled[]", "those that run", true}};
+static const struct schema_member decision[] = {
+    {"ago_ms", "integer", "", true},
+    {"started", "integer", "instances", true},
+    {"stopped", "integer", "instances", true},
+    {"why", "string", "rate, backlog, floor, schedule, habit, hold or idle", true},
+    {"want", "integer", "by rate", true},
+    {"backlog", "integer", "by backlog, beside those that start", true},
+    {"floor", "integer", "", true},
+    {"ready", "integer", "", true},
+    {"starting", "integer", "", true},
+    {"queued", "integer", "requests", true},
+    {"rate", "number", "requests a second", true},
+    {"service_us", "integer", "mean run", true},
+    {"cold_us", "integer", "p95 of a start", true},
+};
+static const struct schema_member scale[] = {
+    {"app", "string", "", true},
+    {"function", "string", "", true},
+    {"version", "integer", "the live one", true},
+    {"mode", "string", "cost, balanced or latency", true},
+    {"ready", "integer", "instances that are up, busy or not", true},
+    {"starting", "integer", "", true},
+    {"queued", "integer", "requests that wait", true},
+    {"in_flight", "integer", "requests in work", true},
+    {"want", "integer", "instances by rate", true},
+    {"backlog", "integer", "more instances by backlog", true},
+    {"floor", "integer", "least instances now", true},
+    {"max", "integer", "", true},
+    {"rate", "number", "requests a second", true},
+    {"service_us", "integer", "mean run", true},
+    {"cold_us", "integer", "p95 of a start", true},
+    {"idle_ms", "integer", "a surplus instance goes after so long", true},
+    {"keep_ms", "integer", "the last one goes after so long", true},
+    {"because", "string[]", "the same in sentences", true},
+    {"decisions", "Decision[]", "the last ones that changed something, newest first", true},
+};
+static const struct schema_member top_row[] = {
+    {"app", "string", "", true},
+    {"function", "string", "", true},
+    {"version", "integer", "", true},
+    {"rate", "number", "requests a second, over ten seconds", true},
+    {"in_flight", "integer", "requests in work", true},
+    {"queued", "integer", "requests that wait", true},
+    {"instances", "object", "by state", true},
+    {"run_p50_ms", "number", "time in the function", true},
+    {"run_p99_ms", "number", "", true},
+    {"wait_p99_ms", "number", "from arrival to dispatch", true},
+    {"ended", "integer", "requests since the start", true},
+    {"failed", "integer", "by the function or its instance", true},
+    {"refused", "integer", "never dispatched", true},
+    {"cold", "integer", "that waited for an instance built from nothing", true},
+    {"pooled", "integer", "that waited for one out of a pool", true},
+    {"thawed", "integer", "that woke a frozen one", true},
+};
+static const struct schema_member node[] = {
+    {"instances", "integer", "", true},
+    {"starting", "integer", "", true},
+    {"starts_waiting", "integer", "for their turn", true},
+    {"memory_promised_mb", "integer", "memory_mb of all instances", true},
+    {"memory_limit_mb", "integer", "0: no bound", true},
+    {"is_full", "boolean", "a start waits for memory", true},
+};
+static const struct schema_member top[] = {
+    {"functions", "TopRow[]", "", true},
+    {"node", "Node", "", true},
+};
+static const struct schema_member simulated[] = {
+    {"mode", "string", "", true},
+    {"instance_seconds", "number", "cost", true},
+    {"busy_seconds", "number", "of work in them", true},
+    {"wait_p50_ms", "number", "", true},
+    {"wait_p99_ms", "number", "", true},
+    {"wait_max_ms", "number", "", true},
+    {"cold_waits", "integer", "requests that waited for a start", true},
+    {"starts", "integer", "", true},
+    {"refused", "integer", "requests that waited too long", true},
+    {"peak", "integer", "most instances at once", true},
+};
+static const struct schema_member simulation[] = {
+    {"requests", "integer", "in the trace", true},
+    {"functions", "integer", "", true},
+    {"dropped", "integer", "that the recording lost", true},
+    {"span_ms", "number", "from the first to the last", true},
+    {"cold_ms", "number", "what a start took", true},
+    {"modes", "Simulated[]", "", true},
+};
 
 #define SCHEMA(name, members)                                                                                \
     {                                                                                                        \
@@ -183,6 +293,10 @@ static const struct schema schemas[] = {
     SCHEMA("Doctor", doctor),
     SCHEMA("Runtime", runtime),
     SCHEMA("Runtimes", runtimes),
+    SCHEMA("RuntimeImage", runtime_image),
+    SCHEMA("Engine", engine),
+    SCHEMA("Engines", engines),
+    SCHEMA("EngineTest", engine_test),
     SCHEMA("App", app),
     SCHEMA("Apps", apps),
     SCHEMA("Route", route),
@@ -207,6 +321,13 @@ static const struct schema schemas[] = {
     SCHEMA("LogLine", log_line),
     SCHEMA("Instance", instance),
     SCHEMA("Instances", instances),
+    SCHEMA("Decision", decision),
+    SCHEMA("Scale", scale),
+    SCHEMA("TopRow", top_row),
+    SCHEMA("Node", node),
+    SCHEMA("Top", top),
+    SCHEMA("Simulated", simulated),
+    SCHEMA("Simulation", simulation),
     SCHEMA("Wall", wall),
     SCHEMA("Walled", walled),
     SCHEMA("Isolation", isolation),
@@ -339,7 +460,7 @@ static void base_type_write(struct hob_jw *w, struct hob_str type)
         hob_jw_key(w, "additionalProperties");
         hob_jw_raw(w, HOB_STR("{\"type\":\"string\"}"));
     } else if (hob_str_is(type, "string") || hob_str_is(type, "integer") || hob_str_is(type, "boolean") ||
-               hob_str_is(type, "object")) {
+               hob_str_is(type, "number") || hob_str_is(type, "object")) {
         hob_jw_kstr(w, "type", type);
     } else {
         char ref[80];

@@ -22,6 +22,7 @@ struct trace {
     size_t n, cap;
     struct function *functions;
     struct sketch cold;
+    uint64_t dropped;
 };
 
 static void trace_done(struct trace *t)
@@ -68,6 +69,11 @@ static enum hob_code take_line(struct trace *t, struct hob_str line, struct hob_
     hob_auto_json json_t *j = hob_json_parse(line, "the line", err);
     if (!j)
         return err->code;
+    const json_t *dropped = json_object_get(j, "dropped"); /* the recording lost some and says so */
+    if (json_is_integer(dropped) && json_integer_value(dropped) > 0) {
+        t->dropped += (uint64_t)json_integer_value(dropped);
+        return HOB_OK;
+    }
     const char *name = json_string_value(json_object_get(j, "fn"));
     if (!number_of(j, "t_ms", TIME_MS_MAX, &at_ms) || !number_of(j, "service_ms", SPAN_MS_MAX, &service_ms) ||
         !name || strlen(name) > NAME_MAX_BYTES)
@@ -177,6 +183,7 @@ static void write_all(const struct trace *t, struct sim_options *o, bool is_one_
     hob_jw_object(w);
     hob_jw_kint(w, "requests", (int64_t)t->n);
     hob_jw_kint(w, "functions", HASH_COUNT(t->functions));
+    hob_jw_kint(w, "dropped", (int64_t)t->dropped);
     write_ms(w, "span_ms", last - first);
     write_ms(w, "cold_ms", o->cold_us);
     hob_jw_key(w, "modes");
