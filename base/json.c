@@ -78,6 +78,19 @@ static size_t comment_length(const char *at, size_t n)
     return i + 1 < n ? i + 2 : n;
 }
 
+static bool is_endless(const char *comment, size_t n)
+{
+    return comment[1] == '*' && (n < 4 || comment[n - 2] != '*' || comment[n - 1] != '/');
+}
+
+static int line_of(const char *text, size_t at)
+{
+    int line = 1;
+    for (size_t i = 0; i < at; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
 /* True when the comma at text[i] is followed, behind spaces and comments, by a closing bracket. */
 static bool is_trailing_comma(const char *text, size_t n, size_t i)
 {
@@ -114,6 +127,12 @@ json_t *hob_json_parse_commented(struct hob_str text, const char *what, struct h
             continue;
         }
         size_t skip = comment_length(copy + i, text.n - i);
+        if (skip && is_endless(copy + i, skip)) {
+            (void)hob_fail_reason(err, HOB_E_INVALID, "bad_json",
+                                  "%s: the comment that begins at line %d is never closed; end it with */",
+                                  what, line_of(copy, i));
+            return NULL;
+        }
         if (skip) {
             blank(copy + i, skip);
             i += skip - 1;

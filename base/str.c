@@ -141,5 +141,8 @@ const char *hob_nearest(const char *word, const char *const *names, size_t names
             limit = d - 1;
         }
     }
+    for (size_t i = 0; !best && strlen(word) >= 3 && i < names_n; i++)
+        if (strncmp(names[i], word, strlen(word)) == 0)
+            best = names[i];
     return best;
 }

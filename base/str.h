@@ -45,5 +45,6 @@ bool hob_name_is_valid(struct hob_str s);
 bool hob_utf8_is_valid(struct hob_str s);
 /* Damerau-Levenshtein distance, at most `max` + 1; for "did you mean". */
 unsigned hob_edit_distance(const char *a, const char *b, unsigned max);
-/* The nearest of `names` within a third of the word's length, or NULL. Returns borrowed. */
+/* The nearest of `names` within a third of the word's length, else the first that begins with the word (3 characters or
+ * more), or NULL. Returns borrowed. */
 const char *hob_nearest(const char *word, const char *const *names, size_t names_n);

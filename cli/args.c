@@ -35,7 +35,7 @@ static enum hob_code fail_unknown(const struct command *cmd, const char *text, s
     const char *best = text[1] == '-' ? hob_nearest(word, names, n) : NULL;
     return hob_fail_reason(err, HOB_E_INVALID, "unknown_option",
                            "unknown option '%.60s'%s%s%s; `hob help%s%s` lists them", text,
-                           best ? "; did you mean '--" : "", best ? best : "", best ? "'" : "",
+                           best ? "; did you mean '--" : "", best ? best : "", best ? "'?" : "",
                            cmd ? " " : "", cmd ? cmd->name : "");
 }
 
@@ -109,12 +109,22 @@ static enum hob_code parse_short(struct cli *c, const struct command *cmd, struc
     return HOB_OK;
 }
 
+/* The usage names the positionals in their order, before anything else. */
+static enum hob_code fail_missing(const struct command *cmd, size_t at, struct hob_err *err)
+{
+    const char *word = cmd->usage;
+    for (; at > 0; at--)
+        word += strcspn(word, " ") + strspn(word + strcspn(word, " "), " ");
+    return hob_fail(err, HOB_E_INVALID, "%.*s is missing: hob %s %s", (int)strcspn(word, " ."), word,
+                    cmd->name, cmd->usage);
+}
+
 static enum hob_code judge_count(const struct command *cmd, const struct args *a, struct hob_err *err)
 {
     if (!cmd || args_has(a, "help"))
         return HOB_OK;
     if (a->positionals_n < cmd->positionals_min)
-        return hob_fail(err, HOB_E_INVALID, "something is missing: hob %s %s", cmd->name, cmd->usage);
+        return fail_missing(cmd, a->positionals_n, err);
     if (a->positionals_n > cmd->positionals_max)
         return hob_fail(err, HOB_E_INVALID, "'%.60s' is one word too many: hob %s %s",
                         a->positionals[cmd->positionals_max], cmd->name, cmd->usage);
@@ -226,7 +236,7 @@ static const struct command *fail_command(int argc, char *const *argv, struct ho
     }
     (void)hob_fail_reason(err, HOB_E_INVALID, "unknown_command",
                           "unknown command '%s'%s%s%s; `hob help` lists them", both,
-                          best ? "; did you mean '" : "", best ? best : "", best ? "'" : "");
+                          best ? "; did you mean '" : "", best ? best : "", best ? "'?" : "");
     return NULL;
 }
 

@@ -88,7 +88,10 @@ static enum hob_code fail_unknown(struct judge *j, const struct key_table *t, bo
         if (t->keys[i].type != KEY_LATER && (!is_single || is_single_value(t->keys[i].type)))
             names[n++] = t->keys[i].name;
     const char *dot = strrchr(j->path, '.');
-    const char *best = hob_nearest(dot ? dot + 1 : j->path, names, n);
+    const char *word = dot ? dot + 1 : j->path;
+    const char *best = hob_nearest(word, names, n);
+    if (!best && (strcmp(word, "env") == 0 || strcmp(word, "environment") == 0) && key_find(t, "vars"))
+        best = "vars"; /* what others call it, and `hob env` too */
     if (best)
         return hob_fail_reason(j->err, HOB_E_INVALID, "unknown_key", "%s: unknown key; did you mean '%s'?",
                                j->path, best);

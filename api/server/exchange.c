@@ -338,15 +338,23 @@ static enum http_chunk next_piece(struct http_exchange *x, struct hob_str *in, s
     return HTTP_CHUNK_DATA;
 }
 
+static void fail_too_large(struct http_exchange *x)
+{
+    char text[80];
+    struct http_refusal r;
+    (void)snprintf(text, sizeof text, "the body is larger than the %llu bytes allowed here",
+                   (unsigned long long)x->body_max);
+    http_refuse(&r, 413, "body_too_large", text);
+    http_exchange_fail(x, &r);
+}
+
 static void on_piece(struct http_exchange *x, struct hob_str data)
 {
     struct http_conn *c = http_conn_of(x);
     x->body_seen += data.n;
     c->stall_bytes += data.n;
     if (x->body_max && x->body_seen > x->body_max) {
-        struct http_refusal r;
-        http_refuse(&r, 413, "body_too_large", "the body is larger than is allowed here");
-        http_exchange_fail(x, &r);
+        fail_too_large(x);
         return;
     }
     x->window_used += data.n;
@@ -419,9 +427,7 @@ void http_body_read(struct http_exchange *x, uint64_t bytes_max)
     x->is_reading = true;
     x->body_max = bytes_max;
     if (bytes_max && x->request.body_bytes > 0 && (uint64_t)x->request.body_bytes > bytes_max) {
-        struct http_refusal r;
-        http_refuse(&r, 413, "body_too_large", "the body is larger than is allowed here");
-        http_exchange_fail(x, &r);
+        fail_too_large(x);
         return;
     }
     if (x->is_expecting_100 && !x->has_head &&

@@ -9,7 +9,7 @@ struct http_refusal {
     struct hob_err err;
 };
 
-/* Fills *r; the text is a literal. */
+/* Fills *r; the text is copied, the reason is a literal. */
 static inline void http_refuse(struct http_refusal *r, int status, const char *reason, const char *text)
 {
     enum hob_code code = status == 413 || status == 414 || status == 431   ? HOB_E_TOO_LARGE

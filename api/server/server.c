@@ -385,7 +385,13 @@ static enum hob_code listen_on(const struct http_server_options *o, int *ret_fd,
     int one = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         bind(fd, (struct sockaddr *)&address, n) != 0 || listen(fd, BACKLOG) != 0)
-        return hob_fail_errno(err, errno, "listening on %s port %u", o->host, o->port);
+        return errno == EADDRINUSE
+                   ? hob_fail_reason(
+                         err, HOB_E_CONFLICT, "address_in_use",
+                         "another program listens on %s port %u already; stop it, or choose another "
+                         "port (0 takes a free one)",
+                         o->host, o->port)
+                   : hob_fail_errno(err, errno, "listening on %s port %u", o->host, o->port);
     if (getsockname(fd, (struct sockaddr *)&address, &n) != 0)
         return hob_fail_errno(err, errno, "asking for the port");
     *ret_port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&address)->sin6_port

@@ -384,10 +384,12 @@ bool routes_match(struct routes *r, struct hob_str host, struct hob_str method, 
 
 /* --- clashes --- */
 
-static bool share_method(const struct route_config *a, const struct route_config *b)
+/* Within an app, a route for listed methods and one for all live side by side: the listed one wins. Between apps that
+ * would take requests away from the other. */
+static bool share_method(const struct route_config *a, const struct route_config *b, bool is_same_app)
 {
     if (a->methods_n == 0 || b->methods_n == 0)
-        return a->methods_n == b->methods_n; /* listed and all live side by side: the listed one wins */
+        return !is_same_app || a->methods_n == b->methods_n;
     for (size_t i = 0; i < a->methods_n; i++) {
         if (has_method(b, hob_str(a->methods[i])))
             return true;
@@ -412,9 +414,9 @@ const struct version *routes_clash(struct routes *r, const char *app, const char
 {
     struct segment *root = find_root(r, route);
     for (const struct leaf *l = leaves_at(root, behind_slash(route->path)); l; l = l->next) {
-        bool is_own =
-            strcmp(l->version->app_name, app) == 0 && strcmp(l->version->function_name, function) == 0;
-        if (!is_own && share_method(l->route, route))
+        bool is_same_app = strcmp(l->version->app_name, app) == 0;
+        bool is_own = is_same_app && strcmp(l->version->function_name, function) == 0;
+        if (!is_own && share_method(l->route, route, is_same_app))
             return l->version;
     }
     return NULL;

@@ -140,7 +140,7 @@ test('colours only on a terminal and not with NO_COLOR', async () => {
 
 test('unknown commands and options get a suggestion, exit code 2', async () => {
   for (const [args, pattern] of [[['deplyo'], /did you mean 'deploy'/], [['ls', '--jsn'], /did you mean '--json'/], [['alias', 'st'], /did you mean 'alias set'/],
-    [['secret'], /needs one more word: `hob secret set`/], [['invoke'], /something is missing: hob invoke FUNCTION/], [['ls', 'a', 'b'], /one word too many/],
+    [['secret'], /needs one more word: `hob secret set`/], [['invoke'], /FUNCTION is missing: hob invoke FUNCTION/], [['alias', 'set', 'a/b', 'x'], /VERSION is missing: hob alias set/], [['ls', 'a', 'b'], /one word too many/],
     [['logs', 'a/b', '--tail'], /needs a value/], [['ls', '--json=1'], /takes no value/], [['ls', '-z'], /unknown option '-z'/], [['describe', 'A/b'], /app name 'A'/],
     [['describe', 'a/b@x'], /version 'x'/], [['describe', 'a/b', '--app', 'c'], /name two apps/]]) {
     const r = await hob(args, { server });

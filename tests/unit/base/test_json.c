@@ -22,6 +22,12 @@ static void comments_and_trailing_commas_are_read_and_lines_stay_true(void **sta
     assert_int_equal(json_array_size(json_object_get(j, "b")), 2);
     assert_null(hob_json_parse_commented(HOB_STR("{\n// c\n \"a\": }"), "hob.json", &err));
     assert_contains(err.msg, "line 3");
+    assert_null(hob_json_parse_commented(HOB_STR("{}\n\n /* open"), "hob.json", &err));
+    assert_contains(err.msg, "begins at line 3 is never closed");
+    assert_null(hob_json_parse_commented(HOB_STR("{} /*/"), "hob.json", &err));
+    assert_contains(err.msg, "never closed");
+    hob_auto_json json_t *closed = hob_json_parse_commented(HOB_STR("{} /**/"), "hob.json", &err);
+    assert_non_null(closed);
 }
 
 static void deep_and_duplicate_documents_are_refused(void **state)

@@ -59,6 +59,10 @@ static void the_nearest_name_is_found_and_far_ones_are_not(void **state)
     assert_string_equal(hob_nearest("memroy_mb", names, 3), "memory_mb");
     assert_string_equal(hob_nearest("enrty", names, 3), "entry");
     assert_null(hob_nearest("zebra", names, 3));
+    assert_string_equal(hob_nearest("memory", names, 3), "memory_mb");
+    assert_string_equal(hob_nearest("timeout", names, 3), "timeout_ms");
+    assert_null(hob_nearest("me", names, 3));
+    assert_null(hob_nearest("", names, 3));
 }
 
 static void a_buffer_never_passes_its_limit(void **state)

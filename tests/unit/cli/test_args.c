@@ -75,7 +75,7 @@ static void what_is_wrong_is_named(void **state)
         const char *words, *part;
     } cases[] = {{"a/b --folow", "did you mean '--follow'"}, {"a/b -z", "unknown option '-z'"},
                  {"a/b --tail", "'--tail' needs a value"},   {"a/b -n", "'-n' needs a value"},
-                 {"a/b --follow=1", "takes no value"},       {"", "something is missing: hob logs FUNCTION"},
+                 {"a/b --follow=1", "takes no value"},       {"", "FUNCTION is missing: hob logs FUNCTION"},
                  {"a/b c", "'c' is one word too many"},      {"a/b --=x", "unknown option"}};
     for (size_t i = 0; i < HOB_COUNT(cases); i++) {
         assert_int_equal(parse(&cmd_logs, cases[i].words), HOB_E_INVALID);

@@ -220,6 +220,10 @@ static void a_route_of_another_app_is_not_taken_over(void **state)
     struct deployed d = deploy_app(p, "two", two, "x");
     refused(&d, HOB_E_CONFLICT, "route_taken", "/x/:other");
     assert_null(strstr(d.err.msg, "one")); /* whose it is is not this one's business */
+    const char *all = "{\"app\":\"all\",\"functions\":{\"f\":{\"runtime\":\"node\",\"entry\":\"index.sh\","
+                      "\"routes\":[{\"path\":\"/x/:id\"}]}}}";
+    d = deploy_app(p, "all", all, "x"); /* every method, beside another app's listed ones */
+    refused(&d, HOB_E_CONFLICT, "route_taken", "/x/:id");
     assert_int_equal(deploy_app(p, "one", one, "y").err.code, HOB_OK); /* its own it may have again */
 }
 
