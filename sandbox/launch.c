@@ -139,7 +139,8 @@ static int step_descriptors(const struct recipe *r)
 
 static int step_rlimits(const struct recipe *r)
 {
-    return rlimits_set(r->request->head->nofile_max, r->request->head->fsize_bytes);
+    const struct hob_launch_request *head = r->request->head;
+    return rlimits_set(head->nofile_max, head->fsize_bytes, walls_nproc(r->l, head->pids_max));
 }
 
 static int step_filter(const struct recipe *r)
@@ -242,20 +243,6 @@ static int code_open(const struct launcher *l, const char *digest, struct hob_er
     return hob_steal_fd(&tree);
 }
 
-static bool take_set(struct launcher *l, const struct cgroup_limits *limits, struct cgroup_set *ret_set)
-{
-    l->shelf.limits = *limits;
-    if (l->shelf.sets_n == 0)
-        return cgroup_make(&l->cgroups, limits, ret_set);
-    *ret_set = l->shelf.sets[--l->shelf.sets_n];
-    return cgroup_limit(&l->cgroups, ret_set, limits);
-}
-
-static int take_netns(struct launcher *l)
-{
-    return l->shelf.netns_n ? l->shelf.netns[--l->shelf.netns_n] : netns_make(l->own_net);
-}
-
 static struct cgroup_limits limits_of(const struct hob_launch_request *head)
 {
     return (struct cgroup_limits){.memory_bytes = (uint64_t)head->memory_mb << 20,
@@ -273,9 +260,9 @@ static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_er
         return err->code;
     if (head->digest[0] && (r->code = code_open(l, head->digest, err)) < 0)
         return err->code;
-    if (!take_set(l, &limits, &r->set))
+    if (!shelf_take_set(&l->shelf, &l->cgroups, &limits, &r->set))
         return hob_fail_errno(err, errno, "its cgroups");
-    if ((r->netns = take_netns(l)) < 0)
+    if ((r->netns = shelf_take_netns(&l->shelf, l->own_net)) < 0)
         return hob_fail_errno(err, errno, "its network namespace");
     if ((head->flags & HOB_LAUNCH_EGRESS) && (r->dns = egress_dns_socket(r->netns, l->own_net)) < 0)
         return hob_fail_errno(err, errno, "a socket for names in its network namespace");
@@ -388,31 +375,4 @@ enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request 
     int moved = move_mount(code, "", AT_FDCWD, "/app", MOVE_MOUNT_F_EMPTY_PATH), errnum = errno;
     HOB_ASSERT(setns(l->host_mnt, CLONE_NEWNS) == 0);
     return moved == 0 ? HOB_OK : hob_fail_errno(err, errnum, "mounting the code at the stem's /app");
-}
-
-bool launch_restock(struct launcher *l)
-{
-    if (l->shelf.sets_n < LAUNCHER_SHELF && l->shelf.limits.pids_max &&
-        cgroup_make(&l->cgroups, &l->shelf.limits, &l->shelf.sets[l->shelf.sets_n])) {
-        l->shelf.sets_n++;
-        return true;
-    }
-    if (l->shelf.netns_n < LAUNCHER_SHELF &&
-        (l->shelf.netns[l->shelf.netns_n] = netns_make(l->own_net)) >= 0) {
-        l->shelf.netns_n++;
-        return true;
-    }
-    return false;
-}
-
-void launch_clear(struct launcher *l)
-{
-    while (l->shelf.sets_n) {
-        struct cgroup_set *set = &l->shelf.sets[--l->shelf.sets_n];
-        cgroup_close_doors(&l->cgroups, set);
-        if (!cgroup_remove(&l->cgroups, set->number))
-            continue; /* the guard sweeps what is left */
-    }
-    while (l->shelf.netns_n)
-        (void)close(l->shelf.netns[--l->shelf.netns_n]);
 }

@@ -27,7 +27,3 @@ HOB_MUST_USE enum hob_code launch(struct launcher *l, const struct request *r, c
  * set from *limits to what `head` says. */
 HOB_MUST_USE enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt,
                                          uint64_t set, struct cgroup_limits *limits, struct hob_err *err);
-/* One thing for a shelf that is not full; false: all are. Call when idle. */
-bool launch_restock(struct launcher *l);
-/* Empties the shelves. */
-void launch_clear(struct launcher *l);

@@ -7,12 +7,12 @@
 
 #include "sandbox/cgroup.h"
 #include "sandbox/netns.h"
+#include "sandbox/shelf.h"
 #include "sandbox/template.h"
 
 enum {
-    LAUNCHER_SANDBOXES_MAX = 10000, /* live at a time */
+    LAUNCHER_SANDBOXES_MAX = 12000, /* live at a time, those that wait for their code included */
     LAUNCHER_CONNECTIONS_MAX = 16,
-    LAUNCHER_SHELF = 16, /* network namespaces, and cgroup sets, made ahead in idle time */
     /* A sandbox's uid is BASE + slot + STRIDE * generation: unique among the living, and late to come back */
     LAUNCHER_UID_BASE = 1900000000,
     LAUNCHER_UID_STRIDE = 16384,
@@ -23,6 +23,7 @@ enum {
 struct launcher_options {
     const char *socket, *code, *runtimes, *init, *unpacker, *cgroup, *cgroups;
     unsigned uid; /* the only one served */
+    unsigned gid; /* its group */
     int lifeline; /* -1: none */
 };
 
@@ -38,12 +39,7 @@ struct launcher {
     bool is_rootless;
     bool has_uid_range; /* false: rootless with the one uid */
     unsigned uid_generations;
-    struct {
-        struct cgroup_set sets[LAUNCHER_SHELF];
-        int netns[LAUNCHER_SHELF];
-        size_t sets_n, netns_n;
-        struct cgroup_limits limits; /* the last asked for: the next will likely ask the same */
-    } shelf;
+    struct shelf shelf;
 };
 
 /* The worker's whole life: serves `listener` until SIGTERM. Returns its exit status. */

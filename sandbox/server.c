@@ -565,10 +565,11 @@ static int64_t idle(struct server *s, bool is_quiet)
         remove_busy(s, REMOVE_BATCH);
     if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
         s->oom_noise = 0; /* nobody is left whose signal it could hide */
-    bool is_stocking = !s->is_ending && s->conns_n && (is_quiet ? launch_restock(s->l) : true);
+    bool is_stocking = !s->is_ending && s->conns_n &&
+                       (is_quiet ? shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net) : true);
     if (is_stocking)
         return RESTOCK_MS;
-    return s->oom_scans || !hob_list_is_empty(&s->busy) ? TICK_MS : -1;
+    return s->oom_scans || !hob_list_is_empty(&s->busy) ? TICK_MS : shelf_due_ms(&s->l->shelf);
 }
 
 static bool is_over(const struct server *s)
@@ -646,7 +647,7 @@ int server_run(struct launcher *l, int listener)
     serve(s);
     HOB_LIST_EACH(&s->conns, node, next)
     conn_close(s, HOB_CONTAINER_OF(node, struct conn, in_all));
-    launch_clear(l);
+    shelf_clear(&l->shelf, &l->cgroups);
     free(s);
     return 0;
 }

@@ -1,0 +1,31 @@
+/* What a launch can take instead of making it: cgroup sets and network namespaces, made in idle time, used once.
+ *
+ *   how many   SHELF_MIN of each; twice as many when a launch found none, up to SHELF_MAX (a network namespace is
+ *              225 KiB of kernel memory); half as many after each minute in which none did
+ *
+ * Owned by the launcher's worker. */
+#pragma once
+
+#include "sandbox/cgroup.h"
+
+enum { SHELF_MIN = 16, SHELF_MAX = 128 };
+
+struct shelf {
+    struct cgroup_set sets[SHELF_MAX];
+    int netns[SHELF_MAX];
+    size_t sets_n, netns_n;
+    size_t want;                 /* of each; 0: as SHELF_MIN */
+    uint64_t missed_ms;          /* the last time that a launch found none, or that `want` shrank */
+    struct cgroup_limits limits; /* the last asked for: the next will likely ask the same */
+};
+
+/* False with errno. */
+HOB_MUST_USE bool shelf_take_set(struct shelf *s, struct cgroups *cg, const struct cgroup_limits *limits,
+                                 struct cgroup_set *ret_set);
+/* A network namespace, owned, or -1 with errno. */
+HOB_MUST_USE int shelf_take_netns(struct shelf *s, int own_net);
+/* One thing more, or one too many less; false: nothing is to be done. Call when idle. */
+bool shelf_restock(struct shelf *s, struct cgroups *cg, int own_net);
+/* In how many ms it may have to shrink; -1: not at all. */
+int64_t shelf_due_ms(const struct shelf *s);
+void shelf_clear(struct shelf *s, struct cgroups *cg);
