@@ -28,6 +28,8 @@
  *  WALLS       runner->hobd  instance text        behind STARTED: the account of its isolation, "name: what" lines
  *  DENIED      runner->hobd  instance call nth(of that name) last(0|1)     a system call that was denied
  *  NOTE        runner->hobd  instance text        a line for the function's log: what was refused to it, and why
+ *  ENGINE      hobd->runner  ask(number) verb(ls|test|build|resolve) name   a question about an engine of the node
+ *              runner->hobd  ask code(enum hob_code; 0: fine) reason message json         its answer, exactly one
  * When the link closes, the runner stops every instance that was started over it. */
 #pragma once
 
@@ -50,6 +52,7 @@ enum hob_link_type {
     HOB_LINK_WALLS = 14,
     HOB_LINK_DENIED = 15,
     HOB_LINK_NOTE = 16,
+    HOB_LINK_ENGINE = 20,
 };
 
 enum { HOB_LINK_PROTOCOL = 1, HOB_LINK_PAIRS_MAX = 4096 };

@@ -60,3 +60,7 @@ bool node_can_freeze(const struct node_hub *h);
 /* Checks of the node, one "ok|warn|fail name: text" each; lines are borrowed until the callback returns. */
 typedef void (*node_doctor_cb)(void *ctx, const struct hob_str *lines, size_t n, const struct hob_err *err);
 void node_doctor(struct node_hub *h, node_doctor_cb cb, void *ctx);
+/* A question about the node's engines: "ls" (name ""), "test" an engine, "build" the docker engine's image of a runtime,
+ * "resolve" an image's name to its ID there. Exactly one answer, never from inside: JSON text, borrowed, or an error. */
+typedef void (*node_engine_cb)(void *ctx, struct hob_str json, const struct hob_err *err);
+void node_engine(struct node_hub *h, const char *verb, const char *name, node_engine_cb cb, void *ctx);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "runner/asks.h"
 #include "runner/docker/docker.h"
 #include "runner/engine.h"
 #include "runner/instance.h"
@@ -42,6 +43,7 @@ struct agent {
     struct engine *docker; /* NULL: not given */
     struct stems *stems;   /* of the sandbox engine */
     struct uplink *uplink;
+    struct asks *asks; /* with the uplink */
     struct entry *instances;
     uint64_t started_n;
     unsigned instances_max;
@@ -62,6 +64,7 @@ static void agent_dial(struct agent *a)
         return;
     a->state = AGENT_DIALING;
     a->uplink = uplink_start(a->loop, a->o.link_path, DIAL_MS, &events, a);
+    a->asks = asks_new(a->uplink, a->engine, a->docker);
 }
 
 static void agent_hello(struct agent *a)
@@ -182,6 +185,7 @@ static void agent_end(struct agent *a, int exit_code)
     a->state = AGENT_ENDED;
     a->exit_code = exit_code;
     uv_close((uv_handle_t *)&a->warm, NULL);
+    asks_close(a->asks);
     if (a->uplink)
         uplink_close(a->uplink);
     struct entry *e = a->instances, *next;
@@ -235,6 +239,9 @@ static void agent_take(struct agent *a, uint32_t type, const struct hob_pairs *p
         break;
     case HOB_LINK_DOCTOR:
         agent_doctor(a);
+        break;
+    case HOB_LINK_ENGINE:
+        asks_take(a->asks, pairs);
         break;
     default:
         hob_log(HOB_LOG_ERROR, "link.malformed", "hobd sent a message of type %u", type);

@@ -76,6 +76,7 @@ static void end_all(struct node_hub *h)
     }
     while ((first = hob_list_first(&h->questions)))
         node_question_answer(HOB_CONTAINER_OF(first, struct node_question, node), NULL, 0, &err);
+    node_engine_fail_all(h, &err);
 }
 
 static void runner_drop(struct node_hub *h, const char *why)
@@ -166,6 +167,17 @@ static void later_run(struct node_hub *h)
         fail_no_runner(&err);
         node_question_answer(HOB_CONTAINER_OF(first, struct node_question, node), NULL, 0, &err);
     }
+    if (h->state != NODE_UP && !hob_list_is_empty(&h->asks)) {
+        struct hob_err err;
+        fail_no_runner(&err);
+        node_engine_fail_all(h, &err);
+    }
+}
+
+void node_later(struct node_hub *h)
+{
+    if (h->state != NODE_CLOSING)
+        (void)uv_timer_start(&h->later_timer, on_later, 0, 0);
 }
 
 static void add_strings(struct hob_pairs_writer *w, const struct node_start_spec *s)
@@ -309,6 +321,7 @@ struct node_hub *node_hub_start(uv_loop_t *loop, const char *socket_path, unsign
     hob_buf_init(&h->out, HOB_FDMSG_BYTES_MAX);
     hob_list_init(&h->later);
     hob_list_init(&h->questions);
+    hob_list_init(&h->asks);
     int rc = uv_poll_init(loop, &h->listener, fd);
     if (rc < 0) {
         (void)hob_fail_errno(err, -rc, "listening on '%s'", socket_path);

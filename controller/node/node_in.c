@@ -94,7 +94,7 @@ static void copy_text(char *to, size_t to_bytes, struct hob_str text)
 }
 
 /* Reasons must outlive the event: those that the runner gives are from this list. */
-static const char *known_reason(struct hob_str text)
+const char *node_known_reason(struct hob_str text)
 {
     static const char *const reasons[] = {"engine_unavailable", "engine_unknown", "launch_failed",
                                           "node_full",          "image_missing",  "runtime_not_found"};
@@ -110,7 +110,7 @@ static const char *take_failed(struct node_hub *h, struct node_instance *i, cons
         return "FAILED for an instance that was not asked for";
     uint64_t code = hob_pairs_u64(p, "code", HOB_E_INTERNAL);
     struct hob_err err = {.code = code > HOB_OK && code < HOB_E_COUNT_ ? (enum hob_code)code : HOB_E_INTERNAL,
-                          .reason = known_reason(hob_pairs_get(p, "reason"))};
+                          .reason = node_known_reason(hob_pairs_get(p, "reason"))};
     copy_text(err.msg, sizeof err.msg, hob_pairs_get(p, "message"));
     node_instance_fail(h, i, &err);
     return NULL;
@@ -222,6 +222,8 @@ bool node_take(struct node_hub *h, struct hob_str msg, int fd, const char **ret_
         why = take_note(i, &p);
     else if (type == HOB_LINK_DOCTOR)
         why = take_doctor(h, &p);
+    else if (type == HOB_LINK_ENGINE)
+        why = node_engine_take(h, &p);
     else if (type == HOB_LINK_STATE || type == HOB_LINK_STATS)
         why = NULL; /* nobody asks yet */
     *ret_why = why;

@@ -23,6 +23,13 @@ struct node_instance {
     void *ctx;
 };
 
+struct node_ask { /* an open node_engine */
+    struct hob_node node;
+    uint64_t id;
+    node_engine_cb cb;
+    void *ctx;
+};
+
 struct node_question { /* an open node_doctor */
     struct hob_node node;
     node_doctor_cb cb;
@@ -45,6 +52,8 @@ struct node_hub {
     struct node_instance *instances; /* by id: asked for, and not failed or exited */
     struct hob_list later;           /* instances that fail as soon as the loop turns */
     struct hob_list questions;       /* node_doctor, in the order of their answers */
+    struct hob_list asks;            /* node_engine */
+    uint64_t last_ask;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -61,3 +70,10 @@ struct node_instance *node_instance_find(struct node_hub *h, uint64_t id);
 void node_up(struct node_hub *h);
 struct hob_pairs_writer *node_begin(struct node_hub *h, uint32_t type);
 void node_send(struct node_hub *h, const int *fds, size_t fds_n); /* takes the descriptors */
+/* node.c: what cannot be sent fails when the loop turns. */
+void node_later(struct node_hub *h);
+/* node_in.c: a reason of the runner's as a string that lasts, or NULL. */
+const char *node_known_reason(struct hob_str text);
+/* node_engine.c: an answer came (NULL, or why it must not have come); all that is open fails. */
+const char *node_engine_take(struct node_hub *h, const struct hob_pairs *p);
+void node_engine_fail_all(struct node_hub *h, const struct hob_err *err);

@@ -39,7 +39,7 @@ struct docker {
     struct docker_call *asking, *listening; /* a probe, ping or sweep; the stream of events */
     char home_id[13], own_id[17];           /* labels: whose containers, and of which incarnation */
     uint64_t last_box;
-    struct hob_list boxes, runs;
+    struct hob_list boxes, runs, asks;
     struct holder *holders; /* by app */
     struct image *images;   /* by name */
     struct engine_events events;
@@ -151,6 +151,15 @@ unsigned runs_count(const struct docker *e);
 void spares_trim(struct docker *e, uint64_t idle_ms);
 void holders_free_all(struct docker *e);
 void spares_free_all(struct docker *e);
+
+/* A box with its container on the way; NULL with err. */
+struct box *box_make(struct docker *e, const struct box_events *events, void *ctx,
+                     const struct container_spec *c, struct hob_err *err);
+
+/* --- asks.c: questions of people, stepped with the runs ------------------------------------------------------------ */
+
+void asks_step(struct docker *e);
+void asks_fail_all(struct docker *e);
 
 /* --- usage.c: what a container uses, read from the kernel ---------------------------------------------------------- */
 

@@ -80,6 +80,7 @@ static void docker_down(struct docker *e, const char *why, int errnum)
     (void)uv_timer_start(&e->retry, on_retry, is_absent ? BACKOFF_ABSENT_MS : e->backoff_ms, 0);
     e->backoff_ms = e->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : e->backoff_ms * 2;
     runs_lose(e, e->why);
+    asks_fail_all(e);
     spares_free_all(e);
     images_forget_all(e);
     if (was_up && e->state != DOCKER_CLOSING)
@@ -344,6 +345,7 @@ static void on_watch(uv_timer_t *timer)
 static void on_kick(uv_timer_t *timer)
 {
     runs_step(timer->data);
+    asks_step(timer->data);
 }
 
 /* ---- door ---- */
@@ -402,6 +404,7 @@ static void op_close(struct engine *base)
     docker_call_cancel(e->listening);
     e->asking = e->listening = NULL;
     images_forget_all(e);
+    asks_fail_all(e);
     runs_free_all(e);
     spares_free_all(e);
     holders_free_all(e);
@@ -482,6 +485,7 @@ struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_opt
     hob_random_hex(e->own_id, 8);
     hob_list_init(&e->boxes);
     hob_list_init(&e->runs);
+    hob_list_init(&e->asks);
     timer_init(e, &e->retry);
     timer_init(e, &e->watch);
     timer_init(e, &e->kick);

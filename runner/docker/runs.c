@@ -146,7 +146,7 @@ static struct box *spare_find(struct docker *e, const char *key, unsigned *ret_n
     return found;
 }
 
-static struct box *box_make(struct docker *e, const struct box_events *events, void *ctx,
+struct box *box_make(struct docker *e, const struct box_events *events, void *ctx,
                             const struct container_spec *c, struct hob_err *err)
 {
     hob_auto_buf struct hob_buf body;

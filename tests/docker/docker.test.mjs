@@ -40,6 +40,7 @@ const ask = async (app, body, config) => {
 };
 
 it("a node function runs in a container, by one word in hob.json", async () => {
+  assert.equal((await hob.api("POST", "/v1/runtimes/node/image")).status, 200); // ahead, so that nobody waits for it
   await js("hello", HELLO);
   const answer = await hob.call("/fn/hello/f");
   assert.equal(answer.text, "hello\n", JSON.stringify(await hob.logs("hello", "f")));
@@ -48,6 +49,7 @@ it("a node function runs in a container, by one word in hob.json", async () => {
 });
 
 it("a python function, and a C function, too", async () => {
+  for (const name of ["python", "c"]) assert.equal((await hob.api("POST", `/v1/runtimes/${name}/image`)).status, 200);
   await hob.deployOne("py", "f", "main.py", "def handler(event, context):\n    return {'sum': event['a'] + event['b']}\n", { engine: "docker" });
   const told = await hob.api("POST", "/v1/apps/py/functions/f/invoke", { a: 2, b: 40 });
   assert.equal(told.status, 200, told.text + JSON.stringify(await hob.logs("py", "f")));

@@ -27,6 +27,9 @@ export class Dockerd {
 
   async launch() {
     this.log = "";
+    // a killed dockerd's containerd is gone, too, but its pid may not be free yet: the new one would wait for it
+    fs.rmSync(path.join(this.dir, "exec/containerd/containerd.pid"), { force: true });
+    fs.rmSync(path.join(this.dir, "pid"), { force: true });
     const command = ["dockerd", "--host", `unix://${this.socket}`, "--config-file", path.join(this.dir, "daemon.json")];
     const hidden = ["unshare", "-m", "sh", "-c", 'umount /sys/fs/cgroup/unified; exec "$@"', "sh"];
     const [program, ...args] = [...(this.isHybridHidden ? hidden : []), ...command];
