@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -268,13 +269,15 @@ static enum hob_code cgroups_claim(struct cgroups *cg, const char *name, const c
     }
 }
 
-static enum hob_code guard_open(struct guard *g, const struct launcher_options *o, struct hob_err *err)
+static enum hob_code guard_open(struct guard *g, struct launcher_options *o, struct hob_err *err)
 {
     char name[16];
     uint32_t hash = 2166136261U; /* FNV-1a: the same folder for the same socket, in every run */
     for (const char *at = o->socket; *at; at++)
         hash = (hash ^ (unsigned char)*at) * 16777619U;
     (void)snprintf(name, sizeof name, "%08x", hash);
+    const struct passwd *served = getpwuid(o->uid); /* NOLINT(concurrency-mt-unsafe): no other thread */
+    o->gid = served ? served->pw_gid : (unsigned)-1;
     g->launcher.options = o;
     g->lifeline = o->lifeline;
     struct cgroups *cg = &g->launcher.cgroups;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "sandbox/launcher.h"
+#include "sandbox/trust.h"
 
 #include "base/banned.h"
 
@@ -366,6 +367,9 @@ int template_get(struct launcher *l, const char *runtime, struct hob_err *err)
         return (void)hob_fail(err, HOB_E_TOO_LARGE, "runtime '%s': %d runtimes are in use, no more fit",
                               runtime, TEMPLATES_MAX),
                -1;
+    (void)snprintf(dir, sizeof dir, "%s/%s/rootfs", l->options->runtimes, runtime);
+    if (strcmp(runtime, "unpack") != 0 && trust_path(l->options, dir, err) != HOB_OK)
+        return (void)hob_err_wrap(err, "runtime '%s'", runtime), -1;
     struct hob_err why = {0};
     int mnt = template_build(l, runtime, &why);
     if (mnt < 0)

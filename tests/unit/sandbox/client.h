@@ -29,7 +29,8 @@
 struct fixture {
     char dir[64], sock[96], code[96], runtimes[96], cgroup[32];
     const char *init, *cgroups;
-    unsigned uid; /* the launcher runs as; served is the same */
+    unsigned uid;    /* the launcher runs as */
+    unsigned served; /* 0: the same */
     pid_t launcher;
     int lifeline; /* our end */
 };
@@ -92,7 +93,7 @@ static inline void fixture_start(struct fixture *f)
 {
     int line[2], life[2];
     char text[16] = "", uid[16], fd[16];
-    (void)snprintf(uid, sizeof uid, "%u", f->uid);
+    (void)snprintf(uid, sizeof uid, "%u", f->served ? f->served : f->uid);
     assert_int_equal(pipe2(line, O_CLOEXEC), 0);
     assert_int_equal(pipe2(life, O_CLOEXEC), 0);
     f->launcher = fork();

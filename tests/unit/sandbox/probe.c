@@ -1,8 +1,10 @@
 /* The function that the launcher's tests run inside a sandbox: its first argument says what to try. What it finds
  * goes to stdout as "name=value" lines; descriptor 3, the channel, is only used by "hello" and "echo". */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -285,6 +287,39 @@ static int wait_assigned(void)
     return write(3, &byte, 1) == 1 && read(3, &byte, 1) == 1 && chdir("/app") == 0;
 }
 
+/* What a hostile owner of the code folder may have put there: links out, a setuid copy of us, a device. */
+static int planted(void)
+{
+    static const char *const names[] = {"shadow", "up", "proc", "self", "disk", "runtime"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int fd = open(names[i], O_RDONLY | O_CLOEXEC);
+        printf("%s=%s\n", names[i], fd < 0 ? "absent" : "open");
+    }
+    fflush(stdout);
+    execl("/app/suid", "suid", "status", (char *)NULL);
+    return 1;
+}
+
+/* connect() in all the ways that are wrong, then one that is right. */
+static int connects(void)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(0x01020304)};
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    const struct sockaddr *wild = (const struct sockaddr *)(uintptr_t)0x10,
+                          *sa = (const struct sockaddr *)&to;
+#define CONNECT(name, call) printf(name "=%d\n", (call) < 0 ? errno : 0)
+    CONNECT("wild", connect(s, wild, sizeof to));
+    CONNECT("short", connect(s, sa, 1));
+    CONNECT("long", connect(s, sa, 4096));
+    CONNECT("huge", connect(s, sa, (socklen_t)-1));
+    CONNECT("closed", connect(99, sa, sizeof to));
+    CONNECT("file", connect(1, sa, sizeof to));
+    fflush(stdout);
+    CONNECT("right", connect(s, sa, sizeof to));
+    return 0;
+}
+
 int main(int argc, char **argv, char **env)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -297,6 +332,10 @@ int main(int argc, char **argv, char **env)
     }
     if (!strcmp(what, "marker"))
         return printf("marker=%d writable=%d\n", access("marker", F_OK) == 0, !cannot_write("/app")) < 0;
+    if (!strcmp(what, "planted"))
+        return planted();
+    if (!strcmp(what, "connects"))
+        return connects();
     if (!strcmp(what, "hello"))
         return write(3, "hello", 5) == 5 && pause() ? 0 : 1;
     if (!strcmp(what, "echo")) {
