@@ -1,0 +1,50 @@
+#!/bin/sh
+# Inside the machine of tools/vm: the sandbox's unit tests and a first deploy, under cgroup v2 alone. Prints TAP.
+B=${B:-build}
+n=0 failed=0
+report() { # status what log
+    n=$((n + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else
+        failed=$((failed + 1))
+        echo "not ok $n - $2"
+        grep -E 'FAILED|ERROR|LINE|error|died' "$3" | sed 's/^/# /' | tail -n 40
+    fi
+}
+try() { # what seconds command...
+    what=$1 seconds=$2
+    shift 2
+    timeout -k 5 "$seconds" "$@" >/tmp/out 2>&1
+    report $? "$what" /tmp/out
+}
+
+echo "# Linux $(uname -r), cgroup: $(cut -c1-40 /proc/self/cgroup), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
+for name in test_seccomp test_launch test_stems test_life test_rules test_runtimes; do
+    [ -x "$B/tests/sandbox/$name" ] && try "$name" 400 "$B/tests/sandbox/$name"
+done
+
+# A daemon, a C function, its limit in the group's own file, its end.
+home=/tmp/home
+fn=/tmp/fn
+mkdir -p "$fn"
+cat >"$fn/hob.json" <<'JSON'
+{"app": "vm", "functions": {"hello": {"entry": "hello.py", "memory_mb": 64}}}
+JSON
+printf 'def handler(event, context):\n    if event.get("eat"):\n        b = bytearray(256 << 20)\n    return "hello\\n"\n' >"$fn/hello.py"
+"$B/bin/hobd" --home "$home" --listen 127.0.0.1:7070 --runtimes "$PWD/runtimes" >/tmp/hobd.out 2>/tmp/hobd.err &
+daemon=$!
+export HOB_URL=http://127.0.0.1:7070 HOB_TOKEN=
+i=0
+until grep -q 'hobd ready' /tmp/hobd.out || [ $i -gt 120 ]; do i=$((i + 1)); sleep 1; done
+HOB_TOKEN=$(cat "$home/admin.token")
+export HOB_TOKEN
+try "deploys" 120 sh -c "cd $fn && $PWD/$B/bin/hob deploy"
+try "answers" 120 sh -c "$PWD/$B/bin/hob invoke hello --app vm -d '{}' | grep -q hello || curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
+try "has its memory limit in memory.max" 20 sh -c "find /sys/fs/cgroup -path '*hob-*' -name memory.max | xargs grep -lx 67108864 | grep -q ."
+try "is ended by the kernel when it wants more, and says so" 120 sh -c "curl -sS -m 100 -X POST -H 'authorization: Bearer $HOB_TOKEN' -d '{\"eat\":1}' $HOB_URL/v1/apps/vm/functions/hello/invoke | tee /dev/stderr | grep -qi 'out of memory\|out_of_memory'"
+try "answers again" 120 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
+kill -TERM "$daemon"
+timeout 60 tail --pid="$daemon" -f /dev/null
+try "leaves no cgroup behind" 20 sh -c "! find /sys/fs/cgroup -name 'hob-*' -type d | grep -v hob-main | grep ."
+[ "$failed" -eq 0 ] || tail -n 20 /tmp/hobd.err | sed 's/^/# hobd: /'
+echo "1..$n"
+[ "$failed" -eq 0 ]
