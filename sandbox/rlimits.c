@@ -6,7 +6,7 @@
 
 #include "base/banned.h"
 
-int rlimits_set(uint32_t nofile, uint64_t fsize_bytes)
+int rlimits_set(uint32_t nofile, uint64_t fsize_bytes, uint32_t nproc)
 {
     const struct {
         __rlimit_resource_t what;
@@ -21,6 +21,7 @@ int rlimits_set(uint32_t nofile, uint64_t fsize_bytes)
         {RLIMIT_NICE, 0},
         {RLIMIT_RTPRIO, 0},
         {RLIMIT_STACK, RLIMITS_STACK},
+        {RLIMIT_NPROC, nproc ? nproc : RLIM_INFINITY},
     };
     for (size_t i = 0; i < HOB_COUNT(table); i++) {
         struct rlimit now, want = {table[i].value, table[i].value};

@@ -41,6 +41,13 @@ static const char *version_of(const struct launcher *l, enum cgroup_part part)
     return NULL;
 }
 
+uint32_t walls_nproc(const struct launcher *l, uint32_t pids_max)
+{
+    if (l->cgroups.parts & CGROUP_PIDS)
+        return 0;
+    return l->has_uid_range ? pids_max : RLIMITS_NPROC_SHARED;
+}
+
 static void add_groups(const struct launcher *l, const struct cgroup_limits *limits, struct text *t)
 {
     const char *memory = version_of(l, CGROUP_MEMORY), *pids = version_of(l, CGROUP_PIDS),
@@ -53,7 +60,8 @@ static void add_groups(const struct launcher *l, const struct cgroup_limits *lim
     if (pids)
         add(t, "processes: %u, threads included, cgroup %s\n", limits->pids_max, pids);
     else
-        add(t, "processes: no limit\n");
+        add(t, "processes: %u, threads included, %s\n", walls_nproc(l, limits->pids_max),
+            l->has_uid_range ? "by its uid" : "all instances together");
     if (cpu && limits->cpu_percent)
         add(t, "cpu: %u %% of a core, weight %u, cgroup %s\n", limits->cpu_percent, limits->cpu_weight, cpu);
     else if (cpu)

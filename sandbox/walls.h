@@ -19,6 +19,8 @@ struct walls { /* what differs from sandbox to sandbox, beside its cgroup limits
     bool has_listener; /* denied calls are seen */
 };
 
+/* How many processes an rlimit allows; 0: a group limits them. */
+uint32_t walls_nproc(const struct launcher *l, uint32_t pids_max);
 /* Cut at text_bytes; always ended. */
 void walls_text(const struct launcher *l, const struct walls *w, const struct cgroup_limits *limits,
                 char *text, size_t text_bytes);
