@@ -9,7 +9,7 @@ $(B)/fuzzers/fuzz_http_answer: LDLIBS := $(HTTP_KIND_OBJ) $(call lib,base) $(LDL
 # A small server in C, static: what examples/server and the suite deploy.
 $(B)/examples/server: examples/server/server.c
 	@mkdir -p $(@D)
-	$(MUSL_CC) -std=gnu11 -static -O2 -D_GNU_SOURCE -Wall -Wextra -o $@ $<
+	$(MUSL_CC) -std=gnu11 -static -O2 -Wall -Wextra -o $@ $<
 TEST_EXTRA += $(B)/examples/server
 
 .PHONY: test-http-kind
