@@ -47,7 +47,7 @@ static const struct key scale_array[] = {
     {.name = "mode", .type = KEY_CHOICE, .choices = modes, .fallback = SCALE_BALANCED, FIELD(function_config, scale_mode),
      .help = "What matters most: few instances (`cost`), short waits (`latency`), or both (`balanced`)."},
     {.name = "keep_s", .type = KEY_INT, .min = 0, .max = 86400, .fallback = 0, FIELD(function_config, scale_keep_s),
-     .help = "How long the last idle instance is kept, seconds; 0: learned from its requests and from what a start costs."},
+     .help = "How long an idle instance is kept, seconds; 0: by the rate, by what a start costs and by the rhythm of its requests."},
     {.name = "windows", .type = KEY_OBJECTS, .of = &window_keys, .of_bytes = sizeof(struct scale_window), .max = 16,
      FIELDS(function_config, windows), .example = "[{\"cron\": \"0 8 * * 1-5\", \"for\": \"10h\", \"min\": 4}]",
      .help = "Times at which more than `min` are kept."},

@@ -49,7 +49,7 @@ struct function_config {
     uint32_t cpu_percent;          /* 0: no ceiling */
     uint32_t queue_max;            /* default 1,000 */
     uint32_t scale_min, scale_max; /* default 0, 100 */
-    uint32_t scale_keep_s;         /* how long the last idle instance stays; 0: by the scaler's rule */
+    uint32_t scale_keep_s;         /* how long an idle instance stays; 0: by the scaler's rule */
     enum scale_mode scale_mode;
     struct scale_window *windows;
     size_t windows_n;

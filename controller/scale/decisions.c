@@ -46,12 +46,12 @@ void decisions_started(struct decisions *d, const struct scaler *s, const struct
     d->started_by[made->why] += made->starts;
 }
 
-/* One that expired after the one before is told with it when nothing came in between. */
+/* Those that expire within one look are told together when nothing came in between. */
 void decisions_stopped(struct decisions *d, const struct scaler *s, const struct scaler_view *v)
 {
     struct decision *last = d->n ? &d->kept[(d->n - 1) % DECISIONS_KEPT] : NULL;
     d->stopped++;
-    if (last && last->stopped && last->at_us == v->now_us && last->stopped < UINT16_MAX) {
+    if (last && last->stopped && v->now_us - last->at_us < SCALER_TICK_US && last->stopped < UINT16_MAX) {
         last->stopped++;
         return;
     }
@@ -119,6 +119,14 @@ static void say_rate(struct hob_jw *w, const struct scaler *s, const struct scal
             "By rate none is needed: the last request came %s ago, and %.2g requests a second of %s each "
             "would keep less than a twentieth of an instance busy.",
             span(v->now_us - s->last_arrival_us).at, rate, span(s->service_us).at);
+        return;
+    }
+    if (v->now_us - s->last_arrival_us > SCALER_RECENT_US) {
+        sentence(
+            w,
+            "By rate none is started: the last request came %s ago. The rate that fades (%.3g a second of %s "
+            "each) keeps at most %u of those that are up.",
+            span(v->now_us - s->last_arrival_us).at, rate, span(s->service_us).at, want);
         return;
     }
     double load = rate * (double)s->service_us / 1e6 / v->concurrency;

@@ -180,7 +180,9 @@ struct scaler_decision scaler_decide(const struct scaler *s, const struct scaler
     d.why = d.floor > live ? d.why : SCALER_NOTHING;
     if (k)
         d.why = SCALER_BY_BACKLOG;
-    if (d.want > live && d.want - live > k) {
+    /* a rate that fades only keeps what is there: to start for it would bring back what just went */
+    bool is_recent = since(v->now_us, s->last_arrival_us) <= SCALER_RECENT_US;
+    if (is_recent && d.want > live && d.want - live > k) {
         k = d.want - live;
         d.why = SCALER_BY_RATE;
     }
@@ -263,6 +265,8 @@ bool scaler_expires(const struct scaler *s, const struct scaler_view *v, uint64_
     unsigned live = v->ready + v->starting, floor = scaler_floor(s, v, &why), want = scaler_want(s, v);
     if (v->queued || live <= floor)
         return false;
+    if (v->keep_us) /* whoever chose the time knows better than the fading rate */
+        return idle_us >= v->keep_us;
     unsigned kept = want > floor ? want : floor;
     if (live > (kept ? kept : 1))
         return idle_us >= scaler_idle_us(s, v);

@@ -11,9 +11,9 @@
 #include "manifest/manifest.h"
 
 enum {
-    SCALER_TICK_US = 100 * 1000,          /* between two looks at a version that has traffic */
-    SCALER_TRAFFIC_US = 60 * 1000 * 1000, /* since its last request, a version has traffic */
-    SCALER_COLD_UNKNOWN_US = 50 * 1000,   /* a start that nobody has measured */
+    SCALER_TICK_US = 100 * 1000,        /* between two looks at a version that has traffic */
+    SCALER_RECENT_US = 1000 * 1000,     /* by rate, one is started only so soon after a request */
+    SCALER_COLD_UNKNOWN_US = 50 * 1000, /* a start that nobody has measured */
     SCALER_BACKOFF_FIRST_US = 100 * 1000,
     SCALER_BACKOFF_MAX_US = 30 * 1000 * 1000,
     SCALER_OUTCOMES = 10,     /* the last starts that the breaker looks at */

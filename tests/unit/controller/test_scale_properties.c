@@ -61,7 +61,8 @@ struct history {
     /* what was seen */
     uint64_t seed;
     unsigned live_max;
-    bool was_busy_stopped, was_over_max, was_flood, was_needless;
+    bool was_busy_stopped, was_over_max, was_flood, was_needless, was_brought_back;
+    uint64_t last_arrival_us;
     uint64_t digest, steps;
 };
 
@@ -101,7 +102,7 @@ static void on_step(void *ctx, const struct scaler *s, const struct scaler_view 
 {
     struct history *h = ctx;
     unsigned live = v->ready + v->starting;
-    (void)s;
+    h->last_arrival_us = s->last_arrival_us;
     h->steps++;
     if (live > h->o.max)
         h->was_over_max = true;
@@ -116,6 +117,8 @@ static void on_start(void *ctx, const struct scaler_view *v, const struct scaler
     mix(h, (uint64_t)d->starts << 32 | d->want << 16 | (unsigned)d->why);
     if (v->ready + v->starting + d->starts > h->o.max)
         h->was_over_max = true;
+    if (d->why == SCALER_BY_RATE && v->now_us > h->last_arrival_us + SECOND)
+        h->was_brought_back = true;
     if (d->why == SCALER_BY_BACKLOG && d->backlog > v->queued)
         h->was_flood = true;
 }
@@ -158,12 +161,14 @@ static void each_history(void (*check)(struct history *h))
 /* A2: seen to fail with longest_idle() in simulate.c not asking for in_flight == 0 (live: instance_is_idle).
  * A3: seen to fail without `k > room` in scaler_decide; below scale.min: with `live <= floor` left out of
  * scaler_expires. A5: seen to fail with scaler_expires always false for the last one.
+ * Nothing brought back: seen to fail without is_recent in scaler_decide.
  * Never flapping: seen to fail with SCALER_IDLE_MIN_US taken out of scaler_idle_us. */
 static void check_history(struct history *h)
 {
     HOLDS(h, "A2: a busy instance is never stopped", !h->was_busy_stopped);
     HOLDS(h, "A3: never more than max", !h->was_over_max);
     HOLDS(h, "no more starts than requests that wait", !h->was_flood);
+    HOLDS(h, "nothing is started for a rate that only fades", !h->was_brought_back);
     HOLDS(h, "an instance lives ten idle seconds at least", !h->was_needless);
     HOLDS(h, "everybody is served", h->r.refused == 0);
     HOLDS(h, "what was asked for was kept", h->r.instance_s >= h->r.busy_s / h->o.concurrency * 0.999);

@@ -1,0 +1,151 @@
+// Instances come by need and go by their clocks; how people see it.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { Daemon, HELLO, Load, sleep, until } from "./harness.mjs";
+
+const TIMED = { headers: { "x-hob-timing": "1" } };
+const sleeper = (ms) => `export default { fetch: async () => { await new Promise((d) => setTimeout(d, ${ms})); return new Response(String(process.pid)); } };`;
+let hob;
+
+before(async () => {
+  hob = await Daemon.start();
+});
+after(() => hob?.close());
+
+const top = async (fn) => (await hob.api("GET", "/v1/top")).json.functions.find((f) => f.function === fn);
+const live = (row) => Object.entries(row?.instances ?? {}).reduce((n, [state, k]) => n + (["stopping", "gone"].includes(state) ? 0 : k), 0);
+
+test("load brings instances, silence takes them away, and both are explained", async () => {
+  await hob.deployOne("scale", "busy", "busy.mjs", sleeper(50), { scale: { max: 20, keep_s: 2 } });
+  const load = new Load(`${hob.url}/fn/scale/busy/`, { clients: 12 });
+  await until(async () => live(await top("busy")) >= 8, "eight instances");
+  await sleep(1000);
+  const row = await top("busy");
+  assert.ok(row.rate > 20, JSON.stringify(row));
+  assert.ok(row.run_p50_ms > 40 && row.run_p50_ms < 150, JSON.stringify(row));
+  assert.ok(live(row) <= 20, JSON.stringify(row));
+  assert.ok(row.cold + row.pooled >= 1);
+  const why = (await hob.api("GET", "/v1/apps/scale/functions/busy/scale")).json;
+  assert.match(why.because.join("\n"), /By rate \d+: .* requests a second/);
+  assert.ok(why.decisions.some((d) => d.started > 0));
+  const words = hob.cli(["scale", "explain", "scale/busy"]);
+  assert.equal(words.code, 0, words.err);
+  assert.match(words.out, /scale\/busy version 1, mode balanced\n {2}\d+ instances are up/);
+  assert.match(words.out, /started \d+ +(backlog|rate)/);
+  const table = hob.cli(["top", "--once"]);
+  assert.equal(table.code, 0, table.err);
+  assert.match(table.out, /requests\/s +\d+ instances/);
+  assert.match(table.out, /scale\/busy v1 +\d+\.\d/);
+  assert.equal(JSON.parse(hob.cli(["top", "--json"]).out).functions.some((f) => f.function === "busy"), true);
+  await load.stop();
+  assert.equal(load.counts.bad, 0, load.failures.join("\n"));
+  await until(async () => live(await top("busy")) === 0, "no instance", 12000);
+  assert.match(hob.cli(["scale", "explain", "scale/busy"]).out, /0 instances are up.*\n.*By rate none is/);
+});
+
+test("an instance at work is not let go, however short the clocks", async () => {
+  await hob.deployOne("scale", "long", "long.mjs", sleeper(4000), { scale: { keep_s: 1 } });
+  const answers = await Promise.all([0, 1, 2].map(() => hob.call("/fn/scale/long/")));
+  assert.deepEqual(answers.map((a) => a.status), [200, 200, 200]);
+});
+
+test("an answer says where its instance came from", async () => {
+  await hob.deployOne("scale", "hello", "hello.mjs", HELLO);
+  const first = await hob.call("/fn/scale/hello/", TIMED);
+  assert.match(first.headers["x-hob-start"], /^(cold|pooled)$/);
+  const second = await hob.call("/fn/scale/hello/", TIMED);
+  assert.match(second.headers["x-hob-start"], /^(warm|thawed)$/);
+  assert.equal((await hob.call("/fn/scale/hello/")).headers["x-hob-start"], undefined);
+});
+
+test("single_use and recycle give fresh instances", async () => {
+  const ids = `const id = Math.random(); export default { fetch: () => new Response(String(id)) };`;
+  await hob.deployOne("scale", "once", "once.mjs", ids, { single_use: true });
+  const seen = new Set();
+  for (let i = 0; i < 5; i++) seen.add((await hob.call("/fn/scale/once/")).text);
+  assert.equal(seen.size, 5);
+  await hob.deployOne("scale", "thrice", "thrice.mjs", ids, { recycle: { invocations: 3 } });
+  const texts = [];
+  for (let i = 0; i < 9; i++) texts.push((await hob.call("/fn/scale/thrice/")).text);
+  assert.equal(new Set(texts).size, 3, texts.join(" "));
+});
+
+test("a window that is open keeps its instances without requests", async () => {
+  await hob.deployOne("scale", "window", "window.mjs", HELLO, { scale: { windows: [{ cron: "* * * * *", for: "1h", min: 2 }] } });
+  await until(async () => live(await top("window")) === 2, "two instances");
+  assert.match(hob.cli(["scale", "explain", "scale/window"]).out, /At least 2: scale.min or a window/);
+});
+
+test("who would wait in vain is told at once", async () => {
+  await hob.deployOne("scale", "slow", "slow.mjs", sleeper(1000), { scale: { max: 1 }, queue_timeout_ms: 2500 });
+  assert.equal((await hob.call("/fn/scale/slow/")).status, 200);
+  const began = Date.now();
+  const answers = await Promise.all(Array.from({ length: 12 }, () => hob.call("/fn/scale/slow/").then((a) => ({ ...a, ms: Date.now() - began }))));
+  const refused = answers.filter((a) => a.status === 503);
+  assert.ok(refused.length >= 8, answers.map((a) => a.status).join(" "));
+  for (const a of refused) {
+    assert.equal(JSON.parse(a.bytes).reason, "overloaded");
+    assert.ok(Number(a.headers["retry-after"]) >= 1);
+    assert.ok(a.ms < 900, `${a.ms} ms`);
+  }
+  assert.equal(answers.filter((a) => a.status === 200).length, 12 - refused.length);
+});
+
+test("starts that fail open the breaker and close it when they work again", async () => {
+  await hob.deployOne("scale", "broken", "broken.mjs", "throw new Error('no luck');");
+  for (let i = 0; i < 4; i++) {
+    const a = await hob.call("/fn/scale/broken/");
+    assert.ok(a.status >= 500, a.text);
+    await sleep(150 * 2 ** i);
+  }
+  assert.match(hob.cli(["scale", "explain", "scale/broken"]).out, /Starts fail \(\d+ in a row\).*no luck/s);
+  await hob.deployOne("scale", "broken", "broken.mjs", HELLO);
+  assert.equal((await hob.call("/fn/scale/broken/")).status, 200);
+});
+
+test("a recorded trace is replayed for each mode", async () => {
+  const file = path.join(hob.dir, "trace.ndjson");
+  const load = new Load(`${hob.url}/fn/scale/hello/`, { clients: 4, pause: 5 });
+  const live = hob.api("GET", "/v1/scale/trace?seconds=2&app=scale&function=hello");
+  const answer = await live;
+  await load.stop();
+  assert.equal(answer.status, 200);
+  const lines = answer.text.trim().split("\n").map((line) => JSON.parse(line));
+  assert.ok(lines.length > 20, answer.text.slice(0, 300));
+  for (const line of lines) assert.equal(line.fn, "scale/hello");
+  fs.writeFileSync(file, answer.text);
+  const done = hob.cli(["scale", "simulate", "--trace", file]);
+  assert.equal(done.code, 0, done.err);
+  assert.match(done.out, /MODE +INSTANCE SECONDS/);
+  for (const mode of ["cost", "balanced", "latency"]) assert.match(done.out, new RegExp(`${mode} +\\d`));
+  const one = JSON.parse(hob.cli(["scale", "simulate", "--trace", file, "--mode", "cost", "--cold-ms", "400", "--json"]).out);
+  assert.equal(one.requests, lines.length);
+  assert.equal(one.cold_ms, 400);
+  assert.equal(one.modes.length, 1);
+  fs.writeFileSync(file, "not a trace\n");
+  const bad = hob.cli(["scale", "simulate", "--trace", file]);
+  assert.equal(bad.code, 2, bad.err);
+  assert.match(bad.err, /line 1 of the trace/);
+  const recorded = hob.cli(["scale", "record", "--seconds", "1", file]);
+  assert.equal(recorded.code, 0, recorded.err);
+});
+
+test("the metrics count starts by kind and times by phase", async () => {
+  const { text } = await hob.call("/metrics");
+  for (const name of ["hob_starts_total{kind=\"cold\"}", "hob_starts_total{kind=\"pooled\"}", "hob_dispatched_total{kind=\"warm\"}",
+    "hob_queue_seconds_bucket{le=\"+Inf\"}", "hob_start_launch_seconds_count", "hob_start_init_seconds_count", "hob_pool_hits_total",
+    "hob_shed_total", "hob_node_full"]) assert.ok(text.includes(`\n${name} `), name);
+  const value = (name) => Number(text.match(new RegExp(`\n${name.replace(/[{}"+]/g, "\\$&")} (\\S+)`))[1]);
+  assert.ok(value("hob_starts_total{kind=\"cold\"}") + value("hob_starts_total{kind=\"pooled\"}") > 10);
+  assert.ok(value("hob_shed_total") >= 8);
+});
+
+test("scale.min holds after a restart, before anybody calls", async () => {
+  await hob.deployOne("scale", "kept", "kept.mjs", HELLO, { scale: { min: 2 } });
+  await until(async () => live(await top("kept")) === 2, "two instances");
+  await hob.stop();
+  await hob.launch();
+  await until(async () => live(await top("kept")) === 2, "two instances again");
+});
