@@ -115,7 +115,7 @@ static enum hob_code fail_missing(const struct command *cmd, size_t at, struct h
     const char *word = cmd->usage;
     for (; at > 0; at--)
         word += strcspn(word, " ") + strspn(word + strcspn(word, " "), " ");
-    return hob_fail(err, HOB_E_INVALID, "%.*s is missing: hob %s %s", (int)strcspn(word, " ."), word,
+    return hob_fail(err, HOB_E_INVALID, "%.*s is missing: hob %s %s", (int)strcspn(word, " .["), word,
                     cmd->name, cmd->usage);
 }
 

@@ -42,17 +42,14 @@ enum hob_code store_alias_remove(struct store_tx *tx, int64_t function_id, const
 enum hob_code store_alias_each(struct store_tx *tx, alias_row_cb cb, void *ctx, struct hob_err *err)
 {
     struct query q;
-    bool has_row = true;
+    enum hob_code rc = HOB_OK;
     if (query_start(&q, tx, sql_each, err) != HOB_OK)
         return err->code;
-    enum hob_code rc;
-    while ((rc = query_step(&q, &has_row, err)) == HOB_OK && has_row) {
+    while (query_next(&q, &rc, err)) {
         struct alias_row row = {.function_id = query_col_int(&q, 0),
                                 .name = query_col_text(&q, 1),
                                 .version = (uint32_t)query_col_int(&q, 2)};
-        if ((rc = cb(ctx, &row, err)) != HOB_OK)
-            break;
+        rc = cb(ctx, &row, err);
     }
-    query_end(&q);
     return rc;
 }

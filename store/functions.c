@@ -104,15 +104,12 @@ enum hob_code store_function_remove(struct store_tx *tx, int64_t function_id, st
 enum hob_code store_function_each(struct store_tx *tx, function_row_cb cb, void *ctx, struct hob_err *err)
 {
     struct query q;
-    bool has_row = true;
+    enum hob_code rc = HOB_OK;
     if (query_start(&q, tx, sql_each, err) != HOB_OK)
         return err->code;
-    enum hob_code rc;
-    while ((rc = query_step(&q, &has_row, err)) == HOB_OK && has_row) {
+    while (query_next(&q, &rc, err)) {
         struct function_row row = row_of(&q, query_col_text(&q, 5));
-        if ((rc = cb(ctx, &row, err)) != HOB_OK)
-            break;
+        rc = cb(ctx, &row, err);
     }
-    query_end(&q);
     return rc;
 }

@@ -108,6 +108,17 @@ void query_end(struct query *q)
     q->stmt = NULL;
 }
 
+bool query_next(struct query *q, enum hob_code *rc, struct hob_err *err)
+{
+    bool has_row = false;
+    if (*rc == HOB_OK)
+        *rc = query_step(q, &has_row, err);
+    if (*rc == HOB_OK && has_row)
+        return true;
+    query_end(q);
+    return false;
+}
+
 enum hob_code query_once(struct query *q, bool *ret_has_row, struct hob_err *err)
 {
     bool has_row = false, has_more = false;

@@ -59,19 +59,16 @@ enum hob_code store_secret_remove(struct store_tx *tx, int64_t app_id, const cha
 enum hob_code store_secret_each(struct store_tx *tx, secret_row_cb cb, void *ctx, struct hob_err *err)
 {
     struct query q;
-    bool has_row = true;
+    enum hob_code rc = HOB_OK;
     if (query_start(&q, tx, sql_each, err) != HOB_OK)
         return err->code;
-    enum hob_code rc;
-    while ((rc = query_step(&q, &has_row, err)) == HOB_OK && has_row) {
+    while (query_next(&q, &rc, err)) {
         struct secret_row row = {.app_id = query_col_int(&q, 0),
                                  .updated_ms = query_col_int(&q, 1),
                                  .app = query_col_text(&q, 2),
                                  .name = query_col_text(&q, 3),
                                  .sealed = query_col_blob(&q, 4)};
-        if ((rc = cb(ctx, &row, err)) != HOB_OK)
-            break;
+        rc = cb(ctx, &row, err);
     }
-    query_end(&q);
     return rc;
 }

@@ -56,6 +56,9 @@ int64_t query_col_int(const struct query *q, int col);
 const char *query_col_text(const struct query *q, int col); /* "" for NULL */
 struct hob_str query_col_blob(const struct query *q, int col);
 void query_end(struct query *q);
+/* Walks all rows: true with the next one; false, with the query ended, when there is none left, when *rc (what the
+ * walker made of the row before) is a failure, or when the step fails, which then stands in *rc. */
+HOB_MUST_USE bool query_next(struct query *q, enum hob_code *rc, struct hob_err *err);
 /* Steps once more and ends; *ret_has_row may be NULL. For statements that give one row or none. */
 HOB_MUST_USE enum hob_code query_once(struct query *q, bool *ret_has_row, struct hob_err *err);
 /* For statements that give nothing: runs, ends; *ret_changes may be NULL. */

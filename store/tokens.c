@@ -38,16 +38,13 @@ enum hob_code store_token_remove(struct store_tx *tx, const char *name, struct h
 enum hob_code store_token_each(struct store_tx *tx, token_row_cb cb, void *ctx, struct hob_err *err)
 {
     struct query q;
-    bool has_row = true;
+    enum hob_code rc = HOB_OK;
     if (query_start(&q, tx, sql_each, err) != HOB_OK)
         return err->code;
-    enum hob_code rc;
-    while ((rc = query_step(&q, &has_row, err)) == HOB_OK && has_row) {
+    while (query_next(&q, &rc, err)) {
         struct token_row row = {
             .name = query_col_text(&q, 0), .hash = query_col_text(&q, 1), .created_ms = query_col_int(&q, 2)};
-        if ((rc = cb(ctx, &row, err)) != HOB_OK)
-            break;
+        rc = cb(ctx, &row, err);
     }
-    query_end(&q);
     return rc;
 }

@@ -75,15 +75,12 @@ enum hob_code store_version_get(struct store_tx *tx, int64_t function_id, uint32
 enum hob_code store_version_each(struct store_tx *tx, version_row_cb cb, void *ctx, struct hob_err *err)
 {
     struct query q;
-    bool has_row = true;
+    enum hob_code rc = HOB_OK;
     if (query_start(&q, tx, sql_each, err) != HOB_OK)
         return err->code;
-    enum hob_code rc;
-    while ((rc = query_step(&q, &has_row, err)) == HOB_OK && has_row) {
+    while (query_next(&q, &rc, err)) {
         struct version_row row = row_of(&q);
-        if ((rc = cb(ctx, &row, err)) != HOB_OK)
-            break;
+        rc = cb(ctx, &row, err);
     }
-    query_end(&q);
     return rc;
 }

@@ -76,6 +76,17 @@ void call_finish_empty(struct call *c)
     call_finish(c);
 }
 
+void call_on_removed(void *ctx, const struct admin_result *r, const struct hob_err *err)
+{
+    struct call *c = ctx;
+    (void)r;
+    if (err)
+        call_fail(c, err);
+    else
+        call_finish_empty(c);
+    call_release(c);
+}
+
 void call_stream_begin(struct call *c, const struct call_stream *stream, void *ctx)
 {
     c->stream = stream;

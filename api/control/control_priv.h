@@ -94,6 +94,8 @@ void call_fail(struct call *c, const struct hob_err *err);
 struct hob_jw *call_start(struct call *c);
 void call_finish(struct call *c);
 void call_finish_empty(struct call *c); /* {} */
+/* An admin_done_cb for verbs that answer {}; `ctx` is a call that was held. */
+void call_on_removed(void *ctx, const struct admin_result *r, const struct hob_err *err);
 /* The value of a query parameter; at == NULL when absent. */
 struct hob_str call_query(const struct call *c, const char *name);
 /* From now on the handler answers by itself; call_streamed when it did. */

@@ -4,18 +4,6 @@
 #include "api/control/control_priv.h"
 #include "base/mem.h"
 
-/* For verbs that answer {}. */
-static void on_removed(void *ctx, const struct admin_result *r, const struct hob_err *err)
-{
-    struct call *c = ctx;
-    (void)r;
-    if (err)
-        call_fail(c, err);
-    else
-        call_finish_empty(c);
-    call_release(c);
-}
-
 void handle_apps(struct call *c)
 {
     struct hob_jw *w = call_start(c);
@@ -37,7 +25,7 @@ void handle_apps(struct call *c)
 void handle_app_remove(struct call *c)
 {
     call_hold(c);
-    admin_app_remove(c->control->o.admin, c->params[0], on_removed, c);
+    admin_app_remove(c->control->o.admin, c->params[0], call_on_removed, c);
 }
 
 /* --- lists ---------------------------------------------------------------------------------------------------------
@@ -144,7 +132,7 @@ void handle_function(struct call *c)
 void handle_function_remove(struct call *c)
 {
     call_hold(c);
-    admin_function_remove(c->control->o.admin, c->params[0], c->params[1], on_removed, c);
+    admin_function_remove(c->control->o.admin, c->params[0], c->params[1], call_on_removed, c);
 }
 
 void handle_instances(struct call *c)

@@ -134,19 +134,8 @@ void handle_secret_set(struct call *c)
         sodium_memzero(c->body.mem, c->body.cap);
 }
 
-static void on_secret_removed(void *ctx, const struct admin_result *r, const struct hob_err *err)
-{
-    struct call *c = ctx;
-    (void)r;
-    if (err)
-        call_fail(c, err);
-    else
-        call_finish_empty(c);
-    call_release(c);
-}
-
 void handle_secret_remove(struct call *c)
 {
     call_hold(c);
-    admin_secret_remove(c->control->o.admin, c->params[0], c->params[1], on_secret_removed, c);
+    admin_secret_remove(c->control->o.admin, c->params[0], c->params[1], call_on_removed, c);
 }

@@ -214,22 +214,11 @@ void handle_alias_set(struct call *c)
                     number, on_alias_set, c);
 }
 
-static void on_alias_removed(void *ctx, const struct admin_result *r, const struct hob_err *err)
-{
-    struct call *c = ctx;
-    (void)r;
-    if (err)
-        call_fail(c, err);
-    else
-        call_finish_empty(c);
-    call_release(c);
-}
-
 void handle_alias_remove(struct call *c)
 {
     if (!call_function(c))
         return;
     call_hold(c);
     admin_alias_remove(c->control->o.admin, (struct admin_target){c->params[0], c->params[1]}, c->params[2],
-                       on_alias_removed, c);
+                       call_on_removed, c);
 }
