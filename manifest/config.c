@@ -45,8 +45,8 @@ static enum hob_code normalize_image(struct judge *j, struct function_config *f)
     if (f->engine != ENGINE_DOCKER)
         return hob_fail(j->err, HOB_E_INVALID, "%s.image: needs \"engine\": \"docker\"", j->path);
     if (f->entry || f->handler)
-        return hob_fail(j->err, HOB_E_INVALID, "%s.%s: an image brings its own program; leave it out", j->path,
-                        f->entry ? "entry" : "handler");
+        return hob_fail(j->err, HOB_E_INVALID, "%s.%s: an image brings its own program; leave it out",
+                        j->path, f->entry ? "entry" : "handler");
     if (f->runtime && strcmp(f->runtime, "image") != 0)
         return hob_fail(j->err, HOB_E_INVALID, "%s.runtime: an image brings its own; leave it out", j->path);
     if (!f->runtime)
@@ -157,6 +157,9 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
     if (code == HOB_OK && f.port != HTTP_PORT_DEFAULT && f.kind != FUNCTION_HTTP)
         code = hob_fail(j->err, HOB_E_INVALID, "%s.port: only a server has one; say \"kind\": \"http\"",
                         j->path);
+    if (code == HOB_OK && f.engine == ENGINE_DOCKER && f.egress_n)
+        code = hob_fail(j->err, HOB_E_UNSUPPORTED,
+                        "%s.egress: is not supported with engine docker yet; use the sandbox", j->path);
     if (code == HOB_OK)
         code = check_env(j, &f);
     if (code == HOB_OK)

@@ -208,6 +208,31 @@ result = done.stdout + done.stderr`;
     });
   });
 
+  it("a server of kind http reaches out while it answers", async () => {
+    await d.deploy("web", { s: { entry: "server.mjs", kind: "http", runtime: "node", egress: ["api.pay.example:80"], concurrency: 10 } }, {
+      "server.mjs": `import http from "node:http";
+http.createServer(async (q, s) => { try { s.end(await (await fetch("http://api.pay.example" + q.url)).text()); } catch (e) { s.statusCode = 500; s.end(String(e.cause ?? e)); } }).listen(process.env.PORT, "127.0.0.1");` });
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => d.call(`/fn/web/s/${i}`)));
+    assert.deepEqual(answers.map((a) => a.text.split("/").at(-1)), Array.from({ length: 10 }, (_, i) => `${i}\n`));
+  });
+  it("an ordinary user's daemon does the same", async () => {
+    const user = await Daemon.start({ uid: 65534 });
+    try {
+      await user.deploy("net", { py: { entry: "py.py", egress: RULES, timeout_ms: 30000 } }, { "py.py": PYTHON,
+        client: fs.readFileSync(path.join(bin, "client")), curl: fs.readFileSync("/usr/bin/curl") });
+      const run = async (code) => (await user.api("POST", "/v1/apps/net/functions/py/invoke", { code })).json;
+      // from a thread, which has a number of its own
+      const code = `import threading, urllib.request
+out = []
+def ask(): out.append(urllib.request.urlopen("http://api.pay.example/user", timeout=5).read().decode())
+t = threading.Thread(target=ask); t.start(); t.join()
+result = out[0]`;
+      assert.equal(await run(code), `world ${WORLD.public} /user\n`);
+      assert.match(JSON.stringify(await run(`import socket\nsocket.create_connection(("${WORLD.private}", 80), 3)`)), /PermissionError/);
+    } finally {
+      await user.close();
+    }
+  });
   it("a flood is held to its rate, and the neighbours go on", async () => {
     const flood = client("flood", WORLD.private, 8080, 1500);
     const began = Date.now();

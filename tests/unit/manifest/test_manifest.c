@@ -203,17 +203,19 @@ static void a_port_is_1024_to_65535_and_of_a_server(void **state)
 static void egress_is_judged_entry_by_entry(void **state)
 {
     (void)state;
-    hob_auto_manifest struct manifest *m =
-        parse("{\"app\":\"shop\",\"functions\":{\"f\":{\"entry\":\"a.mjs\",\"egress\":[\"api.pay.example:443\","
-              "\"10.1.2.0/24:5432\",\"*.svc.example:443\",\"203.0.113.7:80\",\"[2001:db8::/32]:443\"]},"
-              "\"g\":{\"entry\":\"a.mjs\"}}}",
-              NULL);
+    hob_auto_manifest struct manifest *m = parse(
+        "{\"app\":\"shop\",\"functions\":{\"f\":{\"entry\":\"a.mjs\",\"egress\":[\"api.pay.example:443\","
+        "\"10.1.2.0/24:5432\",\"*.svc.example:443\",\"203.0.113.7:80\",\"[2001:db8::/32]:443\"]},"
+        "\"g\":{\"entry\":\"a.mjs\"}}}",
+        NULL);
     assert_int_equal(m->functions[0].egress_n, 5);
     assert_string_equal(m->functions[0].egress[2], "*.svc.example:443");
     assert_int_equal(m->functions[1].egress_n, 0);
     refuse_function("\"egress\":\"api.example:443\"", HOB_E_INVALID, "functions.checkout.egress: ");
     refuse_function("\"egress\":[\"a.example:1\",\"api.example\"]", HOB_E_INVALID,
                     "functions.checkout.egress[1]: 'api.example': give HOST:PORT");
+    refuse_function("\"engine\":\"docker\",\"egress\":[\"a.example:1\"]", HOB_E_UNSUPPORTED,
+                    "functions.checkout.egress: is not supported with engine docker");
     refuse_function("\"egress\":[\"127.0.0.1:80\"]", HOB_E_INVALID,
                     "functions.checkout.egress[0]: '127.0.0.1:80': a loopback address");
     refuse_function("\"egress\":[\"a.example:1\",\"a.example:1\"]", HOB_E_INVALID, "is there twice");
