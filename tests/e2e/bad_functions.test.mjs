@@ -268,19 +268,28 @@ test("it closes its channel", async () => {
   assert.ok([502, 504].includes(answer.status), answer.text);
 });
 
-test("more requests than it takes wait, then are told so", async () => {
-  await js("queue", "export default { fetch: () => new Promise((r) => setTimeout(() => r(new Response('done')), 400)) };",
-    { concurrency: 1, scale: { max: 1 }, queue_max: 2, queue_timeout_ms: 600 });
-  assert.equal((await hob.call("/fn/queue/f")).status, 200);
-  const answers = await Promise.all(Array.from({ length: 6 }, () => hob.call("/fn/queue/f")));
-  const reasons = answers.map((a) => (a.status === 200 ? "ok" : a.json.reason)).sort();
-  assert.ok(reasons.includes("ok"), reasons.join());
-  assert.ok(reasons.includes("queue_full"), reasons.join());
+const slow = "export default { fetch: () => new Promise((r) => setTimeout(() => r(new Response('done')), 400)) };";
+const reasonsOf = (answers) => {
   for (const a of answers.filter((x) => x.status !== 200)) {
     assert.equal(a.status, 503, a.text);
     assert.ok(a.headers["retry-after"], "Retry-After");
   }
-  assert.ok(reasons.filter((r) => r !== "ok").every((r) => /queue_full|queue_timeout/.test(r)), reasons.join());
+  return answers.map((a) => (a.status === 200 ? "ok" : a.json.reason)).sort();
+};
+
+test("more requests than may wait are told so at once", async () => {
+  await js("queue", slow, { concurrency: 1, scale: { max: 1 }, queue_max: 2, queue_timeout_ms: 20000 });
+  assert.equal((await hob.call("/fn/queue/f")).status, 200);
+  const reasons = reasonsOf(await Promise.all(Array.from({ length: 6 }, () => hob.call("/fn/queue/f"))));
+  assert.deepEqual(reasons, ["ok", "ok", "ok", "queue_full", "queue_full", "queue_full"]);
+});
+
+test("who would wait longer than queue_timeout_ms is told so", async () => {
+  await js("wait", slow, { concurrency: 1, scale: { max: 1 }, queue_timeout_ms: 600 });
+  assert.equal((await hob.call("/fn/wait/f")).status, 200);
+  const reasons = reasonsOf(await Promise.all(Array.from({ length: 6 }, () => hob.call("/fn/wait/f"))));
+  assert.ok(reasons.includes("ok"), reasons.join());
+  assert.ok(reasons.some((r) => r !== "ok") && reasons.every((r) => /^(ok|queue_timeout|overloaded)$/.test(r)), reasons.join());
 });
 
 test("after all that the daemon is as it was", async () => {

@@ -125,7 +125,7 @@ test("manifests are judged: every complaint names the key and what would be righ
   await complain(fn({ routes: [{ path: "no-slash" }] }), /path/);
   await complain(fn({ entry: "../../etc/passwd" }), /entry/);
   await complain(fn({ cron: "* * * * *" }), /not supported yet/, 501);
-  await complain(fn({ engine: "docker" }), /not supported yet/, 501);
+  await complain(fn({ engine: "podman" }), /engine/);
   assert.equal(await complain({ ...fn(), app: "other" }, /other/), "wrong_app");
   assert.equal(await complain(fn({ entry: "nowhere.mjs" }), /nowhere\.mjs/), "missing_entry");
   assert.equal(await complain(fn({ runtime: "nodee" }), /did you mean 'node'/, 404), "runtime_missing");

@@ -149,6 +149,13 @@ function cgroupsNamed(name) {
   return found;
 }
 
+// A test that dies leaves no daemon: its launcher and runner follow it.
+const living = new Set();
+process.on("exit", () => {
+  for (const daemon of living) daemon.kill("SIGKILL");
+});
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(1));
+
 export class Daemon {
   static async start(options = {}) {
     const d = new Daemon();
@@ -178,7 +185,12 @@ export class Daemon {
     this.process.stderr.on("data", (part) => (this.stderr = (this.stderr + part).slice(-200000)));
     this.process.stdout.on("data", (part) => (this.stdout += part));
     this.process.on("error", (error) => (this.exit = { error: error.message })); // no such program
-    this.ended = new Promise((done) => this.process.on("exit", (code, signal) => done((this.exit = { code, signal }))));
+    const { process: started } = this;
+    living.add(started);
+    this.ended = new Promise((done) => started.on("exit", (code, signal) => {
+      living.delete(started);
+      done((this.exit = { code, signal }));
+    }));
     const line = await until(() => {
       if (this.exit) throw new Error(`hobd ended: ${JSON.stringify(this.exit)}\n${this.stderr}`);
       return this.stdout.match(/^hobd ready on (http:\/\/[^ ]+) home=(.*)$/m);

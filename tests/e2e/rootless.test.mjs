@@ -48,12 +48,12 @@ def handler(event, context):
   for (const what of ["root", "shadow", "app", "usr", "hob"]) assert.notEqual(seen[what], "done", what);
 });
 
-test("bombs die with their instance, the neighbour answers", { skip, timeout: 60000 }, async () => {
+test("bombs die with their instance, the neighbour answers", { skip, timeout: 120000 }, async () => {
   await hob.deployOne("neighbour", "f", "index.mjs", HELLO);
   await hob.call("/fn/neighbour/f");
   const load = new Load(`${hob.url}/fn/neighbour/f`, { clients: 2, pause: 5 });
   await hob.deployOne("bomb", "f", "main.py", "import os\ndef handler(event, context):\n    while True:\n        try:\n            os.fork()\n        except OSError:\n            pass\n",
-    { runtime: "python", timeout_ms: 1500 });
+    { runtime: "python", timeout_ms: 700 });
   const bomb = await hob.call("/fn/bomb/f", { timeout: 30000 });
   assert.ok([502, 504].includes(bomb.status), bomb.text);
   await hob.deployOne("spin", "f", "index.mjs", "export default { fetch() { for (;;); } };", { timeout_ms: 700 });
@@ -70,7 +70,7 @@ test("the doctor says what is not to be had without root", { skip }, async () =>
   assert.ok(checks.some((c) => /root/i.test(`${c.name} ${c.text}`)), JSON.stringify(checks));
 });
 
-test("kill -9 leaves nothing behind", { skip, timeout: 60000 }, async () => {
+test("kill -9 leaves nothing behind", { skip, timeout: 120000 }, async () => {
   const tree = await hob.kill9();
   const left = () => hob.leftovers(tree).filter((l) => !/^(file|folder)/.test(l));
   await until(() => left().length === 0, "nothing left", 8000).catch(() => assert.deepEqual(left(), []));
