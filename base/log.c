@@ -28,11 +28,6 @@ void hob_log_init(const char *program)
             level_min = (enum hob_log_level)i;
 }
 
-bool hob_log_is_on(enum hob_log_level level)
-{
-    return level >= level_min;
-}
-
 /* Control characters, quotes and backslashes must not break out of a line or of a JSON string. */
 static size_t put_escaped(char *out, size_t cap, const char *in)
 {

@@ -9,6 +9,5 @@ enum hob_log_level { HOB_LOG_DEBUG, HOB_LOG_INFO, HOB_LOG_WARN, HOB_LOG_ERROR };
 
 /* Reads HOB_LOG_FORMAT and HOB_LOG_LEVEL (debug, info, warn, error); `program` is borrowed for ever. */
 void hob_log_init(const char *program);
-bool hob_log_is_on(enum hob_log_level level);
 /* `event` is dotted and greppable ("instance.start"); `fmt` gives "key=value key=value". */
 HOB_PRINTF(3, 4) void hob_log(enum hob_log_level level, const char *event, const char *fmt, ...);

@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "base/cron.h"
+#include "manifest/cron.h"
 #include "base/egress.h"
 #include "base/limits.h"
 

@@ -69,7 +69,6 @@ struct shown show_json(const json_t *value);
 /* checks.c */
 bool is_single_value(enum key_type type);
 enum hob_code check_name(struct judge *j, const char *value);
-enum hob_code check_var_name(struct judge *j, const char *value);
 enum hob_code check_secret_name(struct judge *j, const char *value);
 enum hob_code check_entry(struct judge *j, const char *value);
 enum hob_code check_text(struct judge *j, const char *value);

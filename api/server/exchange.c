@@ -213,11 +213,6 @@ void http_abort(struct http_exchange *x)
     answer_problem(x, 502, &err, NULL, 0);
 }
 
-bool http_has_head(const struct http_exchange *x)
-{
-    return x->has_head;
-}
-
 /* --- begin and end ------------------------------------------------------------------------------------------ */
 
 enum { ARENA_BYTES_MAX = 1 << 20 };

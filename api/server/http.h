@@ -105,7 +105,6 @@ size_t http_write(struct http_exchange *x, struct hob_str data);
 void http_end(struct http_exchange *x, const struct http_field *trailers, size_t n);
 /* Breaks the answer off so that the client sees it (connection closed without last chunk). Before http_head: 502. */
 void http_abort(struct http_exchange *x);
-bool http_has_head(const struct http_exchange *x); /* an answer's head went out */
 
 /* Counters for /metrics and tests. */
 struct http_stats {

@@ -2,7 +2,7 @@
  * time, they answer for that time. Owned by a pool. */
 #pragma once
 
-#include "base/cron.h"
+#include "manifest/cron.h"
 #include "manifest/manifest.h"
 
 struct window {

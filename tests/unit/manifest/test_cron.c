@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/cron.h"
+#include "manifest/cron.h"
 #include "base/str.h"
 
 static int64_t at(int year, int month, int day, int hour, int minute)

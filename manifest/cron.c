@@ -1,4 +1,4 @@
-#include "base/cron.h"
+#include "manifest/cron.h"
 
 #include <string.h>
 #include <strings.h>
