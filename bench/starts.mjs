@@ -1,42 +1,167 @@
-// First answers of never-run functions in fresh sandboxes, through the gateway; and what idle functions cost.
+// First answers of never-run functions in fresh sandboxes, through the gateway; thawed ones; bursts; what idle functions
+// cost. BENCH_DENSITY=1 also counts how many instances fit into a GiB (5 minutes more).
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { buildC, load, median, rounds, rssKiB, root, startHob, stopAll, table, cpu, pidsWith, start, bin, sleep } from './lib.mjs';
+import { spawn, execFileSync } from 'node:child_process';
+import { benchBin, buildC, load, median, rounds, rssKiB, root, startHob, stopAll, table, cpu, pidsWith, start, bin, sleep } from './lib.mjs';
 
-function cApp(count, name) {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-c-'));
-  fs.copyFileSync(path.join(root, 'bench/apps/c/main.c'), path.join(dir, 'main.c'));
-  const functions = {};
-  for (let i = 0; i < count; i++) functions[`f${i}`] = { runtime: 'c', entry: 'main', memory_mb: 16 };
-  fs.writeFileSync(path.join(dir, 'hob.json'), JSON.stringify({ app: name, functions }));
-  buildC(dir, 'musl-gcc');
-  return dir;
+const cores = os.cpus().length;
+const CODE = {
+  node: { entry: 'index.mjs', text: 'export default { fetch: () => new Response("hello") };\n' },
+  python: { entry: 'main.py', text: 'def handler(event, context):\n    return {"statusCode": 200, "body": "hello"}\n' },
+};
+/** Deploys an app of `count` functions f0, f1, ... of that runtime. */
+function deploy(hob, runtime, name, count, config = {}) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-app-'));
+  const code = CODE[runtime];
+  if (code) {
+    fs.writeFileSync(path.join(dir, code.entry), code.text);
+  } else {
+    fs.copyFileSync(path.join(root, 'bench/apps/c/main.c'), path.join(dir, 'main.c'));
+    buildC(dir, 'musl-gcc');
+  }
+  const one = { runtime, entry: code?.entry ?? 'main', ...(code ? {} : { memory_mb: 16 }), ...config };
+  fs.writeFileSync(path.join(dir, 'hob.json'), JSON.stringify({ app: name, functions: Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, one])) }));
+  hob.hob('deploy', dir);
+  fs.rmSync(dir, { recursive: true, force: true });
 }
-const hob = await startHob();
-const count = 200;
-const each = [], apart = [], cpus = [];
+const platform = (hob) => [hob.p.pid, ...pidsWith(hob.home).filter((p) => p !== hob.p.pid)];
+/** The folder of all its sandboxes' groups below a controller (v1), or null. */
+function group(hob, controller) {
+  const id = createHash('sha256').update(fs.realpathSync(hob.home)).digest('hex').slice(0, 12);
+  try {
+    return execFileSync('find', ['-H', `/sys/fs/cgroup/${controller}`, '-maxdepth', '6', '-type', 'd', '-name', `hob-${id}*`], { encoding: 'utf8' }).split('\n')[0] || null;
+  } catch {
+    return null;
+  }
+}
+const read = (dir, file) => (dir ? Number(fs.readFileSync(path.join(dir, file), 'latin1')) : NaN);
+const all = (list, key) => median(list.map((x) => x[key]));
+const errors = (lists) => lists.flat().reduce((n, x) => n + x.errors, 0);
+
+// --- first answers ---
+/** `count` first answers, `gap` us apart; latencies and CPU per start of the platform and of the instances. */
+function first(hob, runtime, app, count, gap) {
+  deploy(hob, runtime, app, count);
+  const pids = platform(hob), cpuacct = group(hob, 'cpuacct');
+  const before = cpu(pids), inside = read(cpuacct, 'cpuacct.usage');
+  const result = load('each', hob.address, `/fn/${app}/f%d`, count, gap);
+  result.platform_us = ((cpu(pids) - before) * 1e6) / count;
+  result.instance_us = (read(cpuacct, 'cpuacct.usage') - inside) / 1000 / count;
+  return result;
+}
+const us = (x) => (x >= 10000 ? `${(x / 1000).toFixed(1)} ms` : `${x.toFixed(0)} µs`);
+function rows(what, list, p50, p99, cpuMax) {
+  return [
+    [`${what}, p50`, us(all(list, 'p50_us')), p50 ? `≤ ${us(p50)}` : '', p50 ? all(list, 'p50_us') <= p50 : undefined],
+    [`${what}, p99`, us(all(list, 'p99_us')), p99 ? `≤ ${us(p99)}` : '', p99 ? all(list, 'p99_us') <= p99 : undefined],
+    [`${what}, CPU per start: platform + instance`, `${us(all(list, 'platform_us'))} + ${us(all(list, 'instance_us'))}`, cpuMax ? `sum ≤ ${us(cpuMax)}` : '',
+      cpuMax ? all(list, 'platform_us') + all(list, 'instance_us') <= cpuMax : undefined],
+  ];
+}
+const pooled = await startHob();
+const bare = await startHob({ HOB_POOL: '0' });
+const figures = {};
+const note = (key, result) => (figures[key] ??= []).push(result);
 for (let r = 0; r < rounds; r++) {
-  const a = cApp(count, `cold${r}a`), b = cApp(60, `cold${r}b`);
-  hob.hob('deploy', a);
-  hob.hob('deploy', b);
-  const pids = [hob.p.pid, ...pidsWith(hob.home).filter((p) => p !== hob.p.pid)];
-  const before = cpu(pids);
-  each.push(load('each', hob.address, `/fn/cold${r}a/f%d`, count, 0));
-  cpus.push(((cpu(pids) - before) * 1e6) / count);
-  apart.push(load('each', hob.address, `/fn/cold${r}b/f%d`, 60, 20000));
-  for (const d of [a, b]) fs.rmSync(d, { recursive: true, force: true });
+  note('c', first(pooled, 'c', `c${r}a`, 200, 0));
+  note('c20', first(pooled, 'c', `c${r}b`, 60, 20000));
+  for (const runtime of ['node', 'python']) {
+    deploy(pooled, runtime, `${runtime}${r}warm`, 1);
+    load('each', pooled.address, `/fn/${runtime}${r}warm/f%d`, 1, 0);
+    await sleep(1500);
+    note(`${runtime} pooled`, first(pooled, runtime, `${runtime}${r}a`, 30, 150000));
+    note(`${runtime} pooled 20`, first(pooled, runtime, `${runtime}${r}b`, 30, 20000));
+    note(`${runtime} bare`, first(bare, runtime, `${runtime}${r}a`, 20, 20000));
+  }
 }
-const m = (list, key) => median(list.map((x) => x[key]));
-table('First answer of a C function in a fresh sandbox, through the gateway', [
-  ['back to back, p50', `${m(each, 'p50_us')} µs`, '≤ 1500 µs', m(each, 'p50_us') <= 1500],
-  ['back to back, p99', `${m(each, 'p99_us')} µs`],
-  ['20 ms apart, p50', `${m(apart, 'p50_us')} µs`],
-  ['20 ms apart, p99', `${m(apart, 'p99_us')} µs`],
-  ['CPU of hobd, runner and launcher per start', `${median(cpus).toFixed(0)} µs`],
-  ['errors', `${each.concat(apart).reduce((n, x) => n + x.errors, 0)}`, '0', each.concat(apart).every((x) => x.errors === 0)],
+table('First answer of a function in a fresh sandbox, through the gateway', [
+  ...rows('C, back to back', figures.c, 1500),
+  ...rows('C, 20 ms apart', figures.c20, 1000, 5000, 2500),
+  ...rows('Node, prepared, 150 ms apart', figures['node pooled'], 2000, 6000),
+  ...rows('Node, prepared, 20 ms apart', figures['node pooled 20']),
+  ...rows('Node, nothing prepared, 20 ms apart', figures['node bare'], 18000),
+  ...rows('Python, prepared, 150 ms apart', figures['python pooled'], 2000, 6000),
+  ...rows('Python, prepared, 20 ms apart', figures['python pooled 20']),
+  ...rows('Python, nothing prepared, 20 ms apart', figures['python bare'], 8000),
+  ['errors', `${errors(Object.values(figures))}`, '0', errors(Object.values(figures)) === 0],
 ]);
-await hob.done();
+
+// --- thawing ---
+const running = await startHob({ HOB_FREEZE_MS: '0' });
+const thaw = {};
+for (const [name, hob] of [['frozen', pooled], ['running', running]]) {
+  for (const runtime of ['c', 'node', 'python']) {
+    deploy(hob, runtime, `thaw${runtime}`, 1);
+    load('each', hob.address, `/fn/thaw${runtime}/f0`, 3, 0);
+    thaw[`${runtime} ${name}`] = load('each', hob.address, `/fn/thaw${runtime}/f0`, 30, 200000);
+  }
+}
+await running.done();
+table('A request to an instance that has been idle for 200 ms', ['c', 'node', 'python'].map((runtime) => {
+  const [frozen, awake] = [thaw[`${runtime} frozen`], thaw[`${runtime} running`]];
+  return [`${runtime}: thawed / never frozen, p50`, `${frozen.p50_us} / ${awake.p50_us} µs`, 'adds ≤ 300 µs', frozen.p50_us - awake.p50_us <= 300 && frozen.errors === 0];
+}));
+
+// --- many at once ---
+const bursts = [];
+for (let r = 0; r < rounds; r++) {
+  deploy(bare, 'c', `burst${r}`, 100);
+  await sleep(1500);
+  bursts.push(load('burst', bare.address, `/fn/burst${r}/f%d`, 100));
+}
+const single = all(figures.c, 'p50_us');
+for (let i = 0; i < 5; i++) deploy(bare, 'c', `crowd${i}`, 200);
+await sleep(1500);
+const crowdBegan = process.hrtime.bigint();
+const crowd = await Promise.all([0, 1, 2, 3, 4].map((i) => new Promise((resolve, reject) => {
+  const p = spawn(path.join(benchBin, 'load'), ['burst', bare.address, `/fn/crowd${i}/f%d`, '200'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let out = '';
+  p.stdout.on('data', (d) => (out += d));
+  p.on('exit', (code) => (code === 0 ? resolve(JSON.parse(out)) : reject(new Error(`load burst: ${code}`))));
+})));
+const crowdSeconds = Number(process.hrtime.bigint() - crowdBegan) / 1e9;
+table(`Many never-run C functions in the same instant (${cores} cores)`, [
+  ['100 functions: until the last answer', us(all(bursts, 'seconds') * 1e6), `≤ 4 single starts each, per core: ${us((4 * single * 100) / cores)}`, all(bursts, 'seconds') * 1e6 <= (4 * single * 100) / cores],
+  ['errors', `${errors(bursts)}`, '0', errors(bursts) === 0],
+  ['1,000 functions: failures', `${errors([crowd])}`, '0', errors([crowd]) === 0],
+  ['1,000 functions: cold starts a second', (1000 / crowdSeconds).toFixed(0), '≥ 1000', 1000 / crowdSeconds >= 1000],
+]);
+await pooled.done();
+await bare.done();
+
+// --- density ---
+/** Starts `count` instances, waits until they are frozen, and divides the memory that their groups are charged. */
+async function density(runtime, count) {
+  const hob = await startHob({ HOB_POOL: '0' });
+  const memory = group(hob, 'memory');
+  const rss = rssKiB(hob.p.pid);
+  const before = read(memory, 'memory.usage_in_bytes');
+  let failed = 0;
+  for (let i = 0; i < count; i += 200) {
+    deploy(hob, runtime, `many${i}`, Math.min(200, count - i));
+    failed += load('each', hob.address, `/fn/many${i}/f%d`, Math.min(200, count - i), 0).errors;
+  }
+  await sleep(1000);
+  const listed = JSON.parse(hob.hob('ps', '--json'));
+  const frozen = (listed.instances ?? listed).filter((i) => i.state === 'frozen').length;
+  const each = (read(memory, 'memory.usage_in_bytes') - before) / count;
+  const own = ((rssKiB(hob.p.pid) - rss) * 1024) / count;
+  await hob.done();
+  return { failed, frozen, each, own, perGiB: Math.floor(2 ** 30 / each) };
+}
+if (process.env.BENCH_DENSITY) {
+  const wanted = Number(process.env.BENCH_DENSITY_C ?? 10000);
+  const [c, python, node] = [await density('c', wanted), await density('python', 200), await density('node', 100)];
+  table('Density: frozen instances, everything in force', [
+    [`C: ${wanted} at once`, `${c.frozen} frozen, ${c.failed} failed`, `${wanted}, 0`, c.failed === 0 && c.frozen === wanted],
+    ['C per GiB charged', `${c.perGiB} (${us(c.each / 1024).replace('µs', 'KiB')} each, and ${(c.own / 1024).toFixed(1)} KiB in hobd)`, '≥ 2000', c.perGiB >= 2000],
+    ['Python per GiB charged', `${python.perGiB}`, '≥ 280', python.perGiB >= 280 && python.failed === 0],
+    ['Node per GiB charged', `${node.perGiB}`, '≥ 120', node.perGiB >= 120 && node.failed === 0],
+  ]);
+}
 
 // Idle cost: an empty daemon, then one with 10,000 functions, then its restart.
 const apps = Number(process.env.BENCH_APPS ?? 50);
@@ -44,9 +169,7 @@ const idle = await startHob();
 await sleep(1000);
 const empty = rssKiB(idle.p.pid);
 for (let i = 0; i < apps; i++) {
-  const d = cApp(200, `many${i}`);
-  idle.hob('deploy', d);
-  fs.rmSync(d, { recursive: true, force: true });
+  deploy(idle, 'c', `many${i}`, 200);
 }
 const { home } = idle;
 idle.p.kill('SIGTERM');
