@@ -72,6 +72,7 @@ static void box_over(struct box *b, const struct hand_end *end)
     struct box_events events = b->events;
     if (b->state == BOX_USED) /* while hob-init waits for us its cgroup is still there */
         b->has_usage = usage_read(b->pid, &b->usage, &b->oom_kills);
+    b->oom_kills = b->oom_kills ? b->oom_kills : b->oom_events;
     void *ctx = b->ctx;
     box_end(b, !end); /* one that took its leave removes itself */
     events.ended(ctx, end);

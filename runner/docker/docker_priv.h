@@ -81,7 +81,7 @@ struct box {
     uint64_t idle_since_ms;
     bool has_usage; /* at the end, as the kernel told it */
     struct engine_usage usage;
-    uint64_t oom_kills;
+    uint64_t oom_kills, oom_events; /* told by the kernel, by Docker */
     struct box_events events;
     void *ctx;
 };

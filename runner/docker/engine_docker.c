@@ -129,13 +129,23 @@ static void write_probe_up(struct docker *e)
             n += snprintf(e->probe + n, sizeof e->probe - (size_t)n, "\n%s", needs[i].text);
 }
 
+/* The kernel tells it, too (usage.c), unless its group is gone before we look. */
+static void note_oom(struct docker *e, const char *id)
+{
+    HOB_LIST_EACH(&e->boxes, node, tmp)
+    {
+        struct box *b = HOB_CONTAINER_OF(node, struct box, node);
+        b->oom_events += b->id[0] && strcmp(b->id, id) == 0;
+    }
+}
+
 static void on_event(void *ctx, const json_t *line)
 {
     struct docker *e = ctx;
     struct docker_event v;
     docker_event_read(line, &v);
     if (strcmp(v.action, "oom") == 0)
-        hob_log(HOB_LOG_DEBUG, "docker.oom", "container=%.12s", v.id);
+        note_oom(e, v.id);
     else if (strcmp(v.action, "delete") == 0) /* of an image: names and IDs may lead nowhere now */
         images_forget_all(e);
 }

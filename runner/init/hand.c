@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { FD_FIRST = 8 /* a limit of open files may be as low as 16 */, FDS_MAX = 4, LET_GO_MS = 1000 };
+enum { FD_FIRST = 8 /* a limit of open files may be as low as 16 */, FDS_MAX = 4, LET_GO_MS = 5000 };
 
 int hand_connect(const char *path)
 {

@@ -27,5 +27,5 @@ int hand_connect(const char *path);
 bool hand_wait(int sock);
 /* 'T', 'K' (also when the runner is gone), or 0: nothing there. Never waits. */
 int hand_heard(int sock);
-/* Tells the end and waits until the runner lets go, for a second at most. */
+/* Tells the end and waits until the runner lets go, for 5 s at most. */
 void hand_tell_end(int sock, int exit_code);

@@ -1,0 +1,70 @@
+/* What a Docker Engine answers: version, info, image, created, event, in whatever JSON. The first byte chooses. Oracle:
+ * what was accepted looks as it must, and a second reading says the same. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "runner/docker/answers.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_version(const json_t *j)
+{
+    struct docker_facts f = {0};
+    struct hob_err err;
+    if (docker_version_read(j, &f, &err) == HOB_OK)
+        HOB_ASSERT(strncmp(f.api_version, "1.4", 3) == 0 && strlen(f.api_version) == 4);
+    else
+        HOB_ASSERT(err.code > HOB_OK && strlen(err.msg) < sizeof err.msg);
+}
+
+static void check_image(const json_t *j)
+{
+    struct docker_image i, again;
+    struct hob_err err;
+    if (docker_image_read(j, &i, &err) != HOB_OK)
+        return;
+    HOB_ASSERT(docker_image_id_is_valid(i.id) && i.stop_signal >= 1 && i.stop_signal <= 64);
+    size_t n = 0;
+    for (; i.words[n]; n++)
+        HOB_ASSERT(n < DOCKER_WORDS_MAX);
+    HOB_ASSERT(i.entrypoint_n <= n);
+    for (char **v = i.volumes; *v; v++)
+        HOB_ASSERT((*v)[0] == '/' && !strstr(*v, ".."));
+    HOB_ASSERT(docker_image_read(j, &again, &err) == HOB_OK && strcmp(again.id, i.id) == 0);
+    docker_image_done(&again);
+    docker_image_done(&i);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct hob_err err;
+    struct docker_facts f = {0};
+    struct docker_event v;
+    if (size < 1)
+        return 0;
+    json_t *j hob_auto_json = hob_json_parse(hob_str_n(data + 1, size - 1), "fuzz", &err);
+    if (!j)
+        return 0;
+    switch (data[0] % 5) {
+    case 0:
+        check_version(j);
+        break;
+    case 1:
+        (void)!docker_info_read(j, &f, &err);
+        HOB_ASSERT(strlen(f.storage) < sizeof f.storage && strlen(f.root) < sizeof f.root);
+        break;
+    case 2:
+        check_image(j);
+        break;
+    case 3: {
+        const char *id = docker_created_id(j);
+        HOB_ASSERT(!id || docker_container_id_is_valid(id) || docker_image_id_is_valid(id));
+        break;
+    }
+    default:
+        docker_event_read(j, &v);
+        HOB_ASSERT(v.action && v.id);
+        (void)docker_stream_error(j);
+    }
+    return 0;
+}
