@@ -189,6 +189,52 @@ static json_t *upload(struct cli *c, const struct args *a, const char *app, cons
 
 /* Printing -------------------------------------------------------------------------------------------------------- */
 
+/* "shop/orders answers at GET,POST /orders/:id, too" for each route. */
+static void note_routes(struct cli *c, const json_t *function, const char *app)
+{
+    const json_t *routes = json_object_get(function, "routes");
+    for (size_t i = 0; i < json_array_size(routes); i++) {
+        const json_t *route = json_array_get(routes, i), *methods = json_object_get(route, "methods");
+        const char *host = json_string_value(json_object_get(route, "host"));
+        hob_auto_buf struct hob_buf list;
+        hob_buf_init(&list, 256);
+        for (size_t k = 0; k < json_array_size(methods); k++)
+            if (hob_buf_addf(&list, "%s%.16s", k ? "," : "", json_string_value(json_array_get(methods, k))) !=
+                HOB_OK)
+                hob_buf_clear(&list);
+        note(c, "%.64s/%.64s answers at %.*s %.253s%.512s, too", app, text_of(function, "name"),
+             list.n ? (int)list.n : 3, list.n ? hob_buf_data(&list) : "any", host ? host : "",
+             text_of(route, "path"));
+    }
+}
+
+static bool has_secret(const json_t *answer, const char *name)
+{
+    const json_t *list = json_object_get(answer, "secrets");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(text_of(json_array_get(list, i), "name"), name) == 0)
+            return true;
+    return false;
+}
+
+/* Secrets may be set after a deploy; but who forgets one is told now, not by the first request's failure. */
+static void warn_of_missing_secrets(struct cli *c, const struct manifest *m, const char *app)
+{
+    struct hob_err err;
+    size_t wanted_n = 0;
+    for (size_t i = 0; i < m->functions_n; i++)
+        wanted_n += m->functions[i].secrets_n;
+    if (wanted_n == 0)
+        return;
+    hob_auto_free char *path = url_path("/v1/apps/%s/secrets", app);
+    hob_auto_json json_t *answer = client_call(c, "GET", path, NULL, &err);
+    for (size_t i = 0; answer && i < m->functions_n; i++)
+        for (size_t k = 0; k < m->functions[i].secrets_n; k++)
+            if (!has_secret(answer, m->functions[i].secrets[k]))
+                warn(c, "%s needs the secret %s, which is not set yet: hob secret set %s --app %s",
+                     m->functions[i].name, m->functions[i].secrets[k], m->functions[i].secrets[k], app);
+}
+
 static void print_result(struct cli *c, const json_t *answer, const char *app, bool is_dry)
 {
     static const char *const heads[] = {"FUNCTION", "VERSION", "", "URL"};
@@ -213,6 +259,8 @@ static void print_result(struct cli *c, const json_t *answer, const char *app, b
     note(c, "%s %zu of %zu functions (%lld files, %s, %.12s).%s", is_dry ? "Would deploy" : "Deployed", new_n,
          json_array_size(list), (long long)json_integer_value(json_object_get(answer, "files")), size,
          text_of(answer, "digest"), is_dry ? " A dry run: nothing was changed." : "");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        note_routes(c, json_array_get(list, i), app);
 }
 
 static enum hob_code pack_and_upload(struct cli *c, const struct args *a, const char *dir,
@@ -241,6 +289,8 @@ static enum hob_code pack_and_upload(struct cli *c, const struct args *a, const 
             print_json(c, answer);
         else if (answer)
             print_result(c, answer, app, args_has(a, "dry-run"));
+        if (answer)
+            warn_of_missing_secrets(c, m, app);
     }
     pack_done(&p);
     return code;

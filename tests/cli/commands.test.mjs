@@ -343,6 +343,21 @@ test('deploy passes env and dry run on, and another app changes hob.json in the 
   assert.equal((await run(['deploy', '--env', 'stagin'], { cwd: dir })).code, 3);
 });
 
+test('deploy tells routes, secrets that are not set, and the folder above', async (t) => {
+  const dir = project(t, { app: 'shop', functions: { hello: { entry: 'index.mjs', secrets: ['NOT_SET'] } } }, { 'index.mjs': '', 'src/a.txt': '' });
+  const r = await run(['deploy', dir]);
+  assert.equal(r.code, 0, r.stderr);
+  assert.match(r.stderr, /shop\/hello answers at GET,POST shop\.example\/orders\/:id, too/);
+  assert.match(r.stderr, /shop\/hello answers at any \/all, too/);
+  assert.match(r.stderr, /hello needs the secret NOT_SET, which is not set yet: hob secret set NOT_SET --app shop/);
+  const below = await run(['deploy'], { cwd: path.join(dir, 'src') });
+  assert.equal(below.code, 3);
+  assert.match(below.stderr, /no hob\.json in this folder; did you mean the one above: hob deploy '/);
+  const file = await run(['deploy', path.join(dir, 'index.mjs')]);
+  assert.equal(file.code, 2);
+  assert.match(file.stderr, /is not a folder/);
+});
+
 test('deploy refuses before asking the server', async (t) => {
   const n = server.requests.length;
   const refused = async (dir, code, pattern) => {

@@ -52,7 +52,8 @@ export async function startServer() {
       s.upload = untar(q.body);
       s.archive = q.body;
       json(r, { app: m[1], digest: 'd'.repeat(64), files: Object.keys(s.upload).length, bytes: 1234,
-        functions: [{ name: 'hello', version: 3, is_new: true, url: `/fn/${m[1]}/hello/`, routes: [] },
+        functions: [{ name: 'hello', version: 3, is_new: true, url: `/fn/${m[1]}/hello/`,
+          routes: [{ host: 'shop.example', path: '/orders/:id', methods: ['GET', 'POST'] }, { host: null, path: '/all', methods: [] }] },
           { name: 'other', version: 1, is_new: false, url: `/fn/${m[1]}/other/`, routes: [] }], removed: [] }, 201);
     }],
     ['GET', /^\/v1\/functions$/, (q, r) => json(r, { functions })],
