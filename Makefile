@@ -153,11 +153,12 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hob $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/doc/hob
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin
 	cp -R --no-preserve=ownership runtimes $(DESTDIR)$(PREFIX)/lib/hob/
+	find $(DESTDIR)$(PREFIX)/lib/hob/runtimes -name __pycache__ -prune -exec rm -rf {} +
 	install -m 644 runtimes/c/hob.h $(DESTDIR)$(PREFIX)/include/hob.h
 	cp -R --no-preserve=ownership docs README.md $(DESTDIR)$(PREFIX)/share/doc/hob/
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile mk/*.mk | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile mk/*.mk | expand -t 24
 
 clean: ## remove what was built
 	rm -rf build

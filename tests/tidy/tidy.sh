@@ -70,6 +70,14 @@ bad=$(printf '%s\n' "$sources" | grep '\.h$' | grep -v '^tests/' | while read -r
 verdict "every header says first what it is" "$bad"
 bad=$(printf '%s\n' "$sources" | xargs -r grep -nE '\b(TODO|FIXME|XXX|HACK)\b')
 verdict "no unfinished work is left in comments" "$bad"
+# --- pages ---
+pages=$(git ls-files --cached --others --exclude-standard 'README.md' 'docs/*.md' 'examples/*.md')
+bad=$(for page in $pages; do grep -oE '\]\([^)#: ]+' "$page" | sed 's/^](//' | while read -r to; do
+    [ -e "$(dirname "$page")/$to" ] || echo "$page links to $to, which is not there"; done; done)
+verdict "every link of the docs leads somewhere" "$bad"
+bad=$(for page in docs/*.md; do grep -q "](${page#docs/})" docs/README.md || [ "$page" = docs/README.md ] || echo "docs/README.md does not name $page"; done)
+verdict "every page of the docs is named in their index" "$bad"
+
 bad=$(git ls-files | xargs -r grep -lIE '(^|[^a-z])/work/(main|steering|shared)' 2>/dev/null)
 verdict "no path of one machine is in the project" "$bad"
 echo "1..$n"
