@@ -132,7 +132,7 @@ void view_time(struct hob_jw *w, const char *key, int64_t utc_ms);
 typedef void (*probe_done_cb)(void *ctx,
                               char *const *versions); /* by index in runtimes; entries may be NULL */
 void log_streams_end(struct control *c);              /* log_stream.c: for draining */
-void trace_streams_end(struct control *c);            /* trace_stream.c: likewise */
+void trace_streams_end(struct control *c);            /* api/scale/trace_stream.c: likewise */
 struct probe *probe_new(struct control *c);
 void probe_free(struct probe *p); /* asserts that none runs */
 bool probe_is_running(const struct probe *p);
@@ -169,7 +169,7 @@ void handle_deploy(struct call *c); /* upload.c */
 void handle_logs(struct call *c);   /* log_stream.c */
 void handle_invoke(struct call *c); /* invoke.c */
 void handle_backup(struct call *c); /* backup.c */
-void handle_scale(struct call *c);  /* scale.c */
+void handle_scale(struct call *c);  /* api/scale/scale.c */
 void handle_top(struct call *c);
-void handle_trace(struct call *c);    /* trace_stream.c */
-void handle_simulate(struct call *c); /* simulation.c */
+void handle_trace(struct call *c);    /* api/scale/trace_stream.c */
+void handle_simulate(struct call *c); /* api/scale/simulation.c */
