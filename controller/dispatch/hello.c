@@ -114,6 +114,14 @@ static char **start_argv(const struct dispatcher *d, const struct function_confi
     return argv;
 }
 
+/* Servers (kind http) run their code from the start: none can be started before it is there. */
+static uint32_t pool_max(const struct instance *i, const struct runtime_info *rt)
+{
+    const struct function_config *f = i->pool->config;
+    bool can_wait = f->engine == ENGINE_SANDBOX && f->kind != FUNCTION_HTTP && !i->pool->has_lost_pooled;
+    return can_wait ? rt->pool_max : 0;
+}
+
 void hello_start(struct instance *i, const struct node_events *events)
 {
     const struct function_config *f = i->pool->config;
@@ -144,7 +152,7 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .tmp_bytes = HOB_MAX_TMP_BYTES,
                    .egress = f->egress,
                    .egress_n = f->egress_n,
-                   .pool_max = f->engine == ENGINE_SANDBOX && !i->pool->has_lost_pooled ? rt->pool_max : 0,
+                   .pool_max = pool_max(i, rt),
                    .stdin_fd = -1,
                },
                events, i);
