@@ -101,6 +101,29 @@ static void argv_gets_entry_memory_and_heap(void **state)
     runtimes_free(r);
 }
 
+static void a_server_starts_behind_the_proxy_of_hob_init(void **state)
+{
+    const struct home *h = *state;
+    struct hob_err err = {0};
+    put(h, "shell",
+        "{\"name\":\"shell\",\"title\":\"Shell\",\"needs\":[\"/bin/sh\"],\"install\":\"x\",\"argv\":[\"/bin/sh\"],"
+        "\"http_argv\":[\"/bin/sh\",\"/app/${entry}:${port}\"],\"entries\":[\"a.sh\"]}");
+    put_good(h, "plain");
+    struct runtimes *r = runtimes_load(h->dir, &err);
+    assert_non_null(r);
+    char entry[] = "a.sh";
+    struct function_config f = {.entry = entry, .memory_mb = 128, .kind = FUNCTION_HTTP, .port = 3000};
+    static const char *const want[] = {"--http", "3000", "--", "/bin/sh", "/app/a.sh:3000"};
+    char **argv = runtime_argv(runtimes_at(r, 1), &f);
+    assert_non_null(argv);
+    for (size_t i = 0; i < HOB_COUNT(want); i++)
+        assert_string_equal(argv[i], want[i]);
+    assert_null(argv[HOB_COUNT(want)]);
+    runtime_argv_free(argv);
+    assert_null(runtime_argv(runtimes_at(r, 0), &f)); /* "plain" has no way to start one */
+    runtimes_free(r);
+}
+
 static void a_missing_program_says_what_to_install(void **state)
 {
     const struct home *h = *state;
@@ -209,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_folder_with_a_runtime_json_is_a_runtime, make_home, drop_home),
         cmocka_unit_test_setup_teardown(argv_gets_entry_memory_and_heap, make_home, drop_home),
+        cmocka_unit_test_setup_teardown(a_server_starts_behind_the_proxy_of_hob_init, make_home, drop_home),
         cmocka_unit_test_setup_teardown(a_missing_program_says_what_to_install, make_home, drop_home),
         cmocka_unit_test_setup_teardown(an_unknown_runtime_suggests_the_nearest, make_home, drop_home),
         cmocka_unit_test_setup_teardown(bad_runtime_files_are_refused_with_the_key, make_home, drop_home),

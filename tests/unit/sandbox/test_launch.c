@@ -476,6 +476,23 @@ static void miscounted_strings_and_descriptors_are_refused(void **state)
         {1, 1, 5, 5, "a\0bc", "NAME=value", 3},
         {0xffffffff, 2, 2, 2, "a", "argc", 3},
         {1, 0, 0, 0, "", "strings_n", 3},
+        {1, 0, 7, 7, "--http", "--http: want", 3},
+        {4, 0, 17, 17,
+         "--http\0"
+         "1023\0--\0a",
+         "--http: want", 3},
+        {4, 0, 18, 18,
+         "--http\0"
+         "65536\0--\0a",
+         "--http: want", 3},
+        {4, 0, 17, 17,
+         "--http\0"
+         "8080\0-a\0a",
+         "--http: want", 3},
+        {3, 0, 15, 15,
+         "--http\0"
+         "8080\0--",
+         "--http: want", 3},
     };
     for (size_t i = 1; i < HOB_COUNT(bad); i++) {
         head.argc = bad[i].argc;
