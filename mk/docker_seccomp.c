@@ -14,12 +14,21 @@ static const uint32_t families[] = POLICY_SOCKET_FAMILIES, protocols[] = POLICY_
 static const uint32_t personalities[] = POLICY_PERSONALITIES;
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+enum { RLIMITS = 16 };
 #define Q "\\\""
 
 static void put_names(const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         printf("%s" Q "%s" Q, i ? "," : "", names[i]);
+}
+
+static void put_masked(const char *name, unsigned arg, unsigned value)
+{
+    printf(",{" Q "names" Q ":[" Q "%s" Q "]," Q "action" Q ":" Q "SCMP_ACT_ALLOW" Q "," Q "args" Q ":[{" Q
+           "index" Q ":%u," Q "value" Q ":4294967295," Q "valueTwo" Q ":%u," Q "op" Q ":" Q
+           "SCMP_CMP_MASKED_EQ" Q "}]}",
+           name, arg, value);
 }
 
 int main(void)
@@ -45,6 +54,15 @@ int main(void)
                    "args" Q ":[{" Q "index" Q ":0," Q "value" Q ":%u," Q "op" Q ":" Q "SCMP_CMP_EQ" Q "},{" Q
                    "index" Q ":2," Q "value" Q ":%u," Q "op" Q ":" Q "SCMP_CMP_EQ" Q "}]}",
                    families[f], protocols[p]);
+    /* Limits by number (their low half: that is what the kernel takes), all but the fixed one; reading any. */
+    for (unsigned r = 0; r < RLIMITS; r++) {
+        if (r == POLICY_RLIMIT_FIXED)
+            continue;
+        put_masked("setrlimit", 0, r);
+        put_masked("prlimit64", 1, r);
+    }
+    printf(",{" Q "names" Q ":[" Q "prlimit64" Q "]," Q "action" Q ":" Q "SCMP_ACT_ALLOW" Q "," Q "args" Q
+           ":[{" Q "index" Q ":2," Q "value" Q ":0," Q "op" Q ":" Q "SCMP_CMP_EQ" Q "}]}");
     printf("]}\";\n");
     return 0;
 }

@@ -170,6 +170,7 @@ static void on_committed(void *ctx, const struct hob_err *err)
     }
     (void)HOB_FAULT("deploy.committed"); /* nothing can fail here: for the sweep that kills */
     deploy_apply(dp, dp->deployer->o.catalog);
+    deploy_prepare(dp, dp->deployer->o.nodes);
     close_deploy(dp);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "controller/catalog_change.h"
 #include "controller/deploy/deploy_priv.h"
@@ -119,4 +120,21 @@ void deploy_apply(struct deploy *dp, struct catalog *c)
     HOB_ASSERT(app->id == row.id);
     for (size_t i = 0; i < dp->manifest->functions_n; i++)
         apply_function(dp, c, app, i);
+}
+
+static void on_prepared(void *ctx, struct hob_str json, const struct hob_err *err)
+{
+    (void)ctx;
+    (void)json;
+    if (err) /* no failure of the deploy: a start says it, too, and tries again */
+        hob_log(HOB_LOG_DEBUG, "deploy.image", "%s", err->msg);
+}
+
+void deploy_prepare(const struct deploy *dp, struct node_hub *nodes)
+{
+    for (size_t i = 0; i < dp->manifest->functions_n && nodes; i++) {
+        const struct function_config *f = &dp->manifest->functions[i];
+        if (f->engine == ENGINE_DOCKER && !f->image)
+            node_engine(nodes, "build", f->runtime, on_prepared, NULL);
+    }
 }

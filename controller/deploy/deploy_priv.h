@@ -64,3 +64,5 @@ HOB_MUST_USE enum hob_code deploy_read_manifest(struct deploy *dp, struct hob_er
 /* deploy_commit.c. */
 HOB_MUST_USE enum hob_code deploy_transaction(void *ctx, struct store_tx *tx, struct hob_err *err);
 void deploy_apply(struct deploy *dp, struct catalog *c);
+/* Has images that the functions need made ahead, so that no first caller waits for them. `nodes` may be NULL. */
+void deploy_prepare(const struct deploy *dp, struct node_hub *nodes);

@@ -96,7 +96,8 @@ static void put_limits(const struct container_spec *c, struct hob_jw *w)
     hob_jw_kint(w, "OomScoreAdj", OOM_SCORE);
     hob_jw_key(w, "Ulimits");
     hob_jw_array(w);
-    put_ulimit(w, "core", 0);
+    put_ulimit(w, "core",
+               1); /* and fixed there by the filter: for a core handler that is a pipe 0 would not do */
     put_ulimit(w, "msgqueue", 0);
     put_ulimit(w, "memlock", MEMLOCK_BYTES);
     put_ulimit(w, "sigpending", SIGPENDING);

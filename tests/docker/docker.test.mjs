@@ -127,13 +127,15 @@ def call(nr, *args):
 def handler(event, context):
     return {"ptrace": call(101, 0, 0, 0, 0), "mount": call(165, b"none", b"/tmp", b"tmpfs", 0, 0), "unshare": call(272, 0x10000000),
             "bpf": call(321, 0, 0, 0), "io_uring": call(425, 8, 0), "keyctl": call(250, 0, 0), "perf": call(298, 0, 0, 0, 0, 0),
-            "userfaultfd": call(323, 0), "netlink": call(41, 16, 3, 0), "vsock": call(41, 40, 1, 0), "raw": call(41, 2, 3, 1), "tcp": call(41, 2, 1, 0)}
+            "userfaultfd": call(323, 0), "netlink": call(41, 16, 3, 0), "vsock": call(41, 40, 1, 0), "raw": call(41, 2, 3, 1), "core": call(160, 4, (ctypes.c_ulong * 2)(0, 0)), "core high": call(160, ctypes.c_long(0x100000004), (ctypes.c_ulong * 2)(0, 0)),
+            "tcp": call(41, 2, 1, 0), "nofile": call(160, 7, (ctypes.c_ulong * 2)(512, 512))}
 `;
   await hob.deployOne("calls", "f", "main.py", py, { engine: "docker" });
   const told = await hob.api("POST", "/v1/apps/calls/functions/f/invoke", {});
   assert.equal(told.status, 200, told.text + JSON.stringify(await hob.logs("calls", "f")));
-  const { tcp, ...denied } = told.json;
+  const { tcp, nofile, ...denied } = told.json;
   assert.equal(tcp, "done");
+  assert.equal(nofile, "done");
   for (const [name, what] of Object.entries(denied)) assert.notEqual(what, "done", name);
 });
 

@@ -1,0 +1,120 @@
+// The docker engine beside its floor and beside the sandbox, in one run: what a bare client of the same Docker needs for
+// the same container (create, start, its first process's word), what Hob needs for a first answer, and warm answers.
+//   node bench/docker.mjs        (as root; starts a dockerd of its own)
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { Dockerd, unavailable } from '../tests/docker/dockerd.mjs';
+import { Daemon, HELLO, Load, project, request, tar, until } from '../tests/e2e/harness.mjs';
+
+if (unavailable) {
+  console.log(`docker: not measured: ${unavailable}`);
+  process.exit(0);
+}
+const rounds = Number(process.env.BENCH_ROUNDS ?? 3) * 5;
+const seconds = Number(process.env.BENCH_SECONDS ?? 3);
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+const docker = await Dockerd.start();
+const hob = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${docker.socket}` } });
+const deploy = async (app, functions) => {
+  const dir = project({ 'hob.json': { app, functions } });
+  fs.copyFileSync(program, path.join(dir, 'main'));
+  fs.chmodSync(path.join(dir, 'main'), 0o755);
+  const answer = await hob.api('POST', `/v1/apps/${app}/deploy`, tar(dir));
+  fs.rmSync(dir, { recursive: true });
+  if (answer.status !== 201) throw new Error(answer.text);
+};
+const native = (engine, config = {}) => ({ engine, entry: 'main', runtime: 'c', ...config });
+const first = async (app) => {
+  const began = performance.now();
+  const answer = await request(`${hob.url}/fn/${app}/f`);
+  if (answer.status !== 200) throw new Error(answer.text + JSON.stringify(await hob.logs(app, 'f')));
+  return performance.now() - began;
+};
+const instances = async () => (await docker.containers()).filter((c) => c.Labels['hob.role'] === 'instance');
+let program;
+try {
+  const { spawnSync } = await import('node:child_process');
+  const { ROOT } = await import('../tests/e2e/harness.mjs');
+  fs.writeFileSync(path.join(hob.dir, 'f.c'), '#define HOB_IMPLEMENTATION\n#include "hob.h"\nstatic int h(hob_call *c, void *a) { (void)a; return hob_write(c, "hello\\n", 6); }\nint main(void) { return hob_run(h, 0, 0); }\n');
+  spawnSync('gcc', ['-O2', '-static', '-I', path.join(ROOT, 'runtimes/c'), '-o', path.join(hob.dir, 'f'), path.join(hob.dir, 'f.c'), '-lpthread'], { stdio: 'inherit' });
+  program = path.join(hob.dir, 'f');
+  await until(async () => (await hob.api('GET', '/v1/engines')).json.engines.some((e) => e.name === 'docker' && e.state === 'up'), 'docker');
+  await hob.api('POST', '/v1/runtimes/c/image');
+  await hob.api('POST', '/v1/runtimes/node/image');
+
+  // The floor: the very description that Hob sends, copied from a container of its own, by a bare client.
+  await deploy('model', { f: native('docker') });
+  await first('model');
+  const model = (await docker.api('GET', `/containers/${(await instances())[0].Id}/json`)).json;
+  const socket = path.join(docker.dir, 'word.sock');
+  const bare = [];
+  let heard;
+  const server = net.createServer((c) => heard(c)).listen(socket);
+  await until(() => fs.existsSync(socket), 'our socket');
+  fs.chmodSync(socket, 0o666);
+  // hob-init speaks SOCK_SEQPACKET, which Node cannot: the word of the bare container's first process is its first byte
+  const word = spawnSync('gcc', ['-O2', '-static', '-o', path.join(hob.dir, 'word'), '-x', 'c', '-'], { input:
+    '#include <sys/socket.h>\n#include <sys/un.h>\n#include <unistd.h>\nint main(void){struct sockaddr_un a={AF_UNIX,"/hob/runner.sock"};int s=socket(AF_UNIX,SOCK_STREAM,0);char c=1;if(connect(s,(void*)&a,sizeof a))return 1;(void)!write(s,&c,1);(void)!read(s,&c,1);return 0;}' });
+  if (word.status !== 0) throw new Error(word.stderr.toString());
+  fs.chmodSync(path.join(hob.dir, 'word'), 0o755);
+  for (let i = 0; i < rounds; i++) {
+    const mounts = model.HostConfig.Mounts.filter((m) => m.Target !== '/hob/init' && m.Target !== '/hob/runner.sock');
+    const body = { Image: model.Image, User: model.Config.User, Entrypoint: ['/hob/init'], Cmd: [], WorkingDir: '/app', Env: [],
+      Healthcheck: { Test: ['NONE'] }, HostConfig: { ...model.HostConfig, Mounts: [...mounts,
+        { Type: 'bind', Source: path.join(hob.dir, 'word'), Target: '/hob/init', ReadOnly: true },
+        { Type: 'bind', Source: socket, Target: '/hob/runner.sock', ReadOnly: true }] } };
+    const said = new Promise((done) => (heard = (c) => { c.on('data', () => done(c)); c.on('error', () => {}); }));
+    const began = performance.now();
+    const made = await docker.api('POST', '/containers/create', body);
+    if (made.status !== 201) throw new Error(made.text);
+    const started = docker.api('POST', `/containers/${made.json.Id}/start`);
+    const connection = await said;
+    bare.push(performance.now() - began);
+    await started;
+    connection.destroy();
+  }
+  server.close();
+
+  // Hob: the first answer of a function that never ran, its app's network there (a second function's start made it).
+  const cold = [], ahead = [], sandbox = [];
+  for (let i = 0; i < rounds; i++) {
+    await deploy(`cold${i}`, { warm: native('docker', { memory_mb: 32 }), f: native('docker') });
+    await request(`${hob.url}/fn/cold${i}/warm`);
+    await new Promise((done) => setTimeout(done, 400));
+    cold.push(await first(`cold${i}`));
+    // the next instance of the same version finds a container made ahead
+    await new Promise((done) => setTimeout(done, 500));
+    const began = performance.now();
+    const two = await Promise.all([request(`${hob.url}/fn/cold${i}/f`), request(`${hob.url}/fn/cold${i}/f`)]);
+    if (two.some((a) => a.status !== 200)) throw new Error(two[0].text + two[1].text);
+    ahead.push(performance.now() - began);
+    await deploy(`sand${i}`, { f: native('sandbox') });
+    sandbox.push(await first(`sand${i}`));
+    await hob.api('DELETE', `/v1/apps/cold${i}`);
+    await hob.api('DELETE', `/v1/apps/sand${i}`);
+  }
+
+  // Warm answers through one instance of each engine, alternating.
+  const rate = { docker: [], sandbox: [] };
+  for (const engine of ['docker', 'sandbox']) {
+    await hob.deployOne(`rate-${engine}`, 'f', 'index.mjs', HELLO, { engine, concurrency: 16, scale: { max: 1 } });
+    await first(`rate-${engine}`);
+  }
+  for (let r = 0; r < 3; r++)
+    for (const engine of ['docker', 'sandbox']) {
+      const load = new Load(`${hob.url}/fn/rate-${engine}/f`, { clients: 16 });
+      await new Promise((done) => setTimeout(done, seconds * 1000));
+      rate[engine].push((await load.stop()).ok / seconds);
+    }
+  const ms = (x) => `${x.toFixed(1)} ms`;
+  console.log('| docker engine | median | goal |\n| --- | --- | --- |');
+  console.log(`| the same container by a bare API client, to its first word | ${ms(median(bare))} | the floor |`);
+  console.log(`| first answer of a function that never ran, through the gateway | ${ms(median(cold))} | ≤ 1.3 × floor: ${(median(cold) / median(bare)).toFixed(2)} |`);
+  console.log(`| two answers at once, one by a container made ahead | ${ms(median(ahead))} | ≤ 15 ms |`);
+  console.log(`| the same function in a fresh sandbox | ${ms(median(sandbox))} | |`);
+  console.log(`| warm answers a second, 16 clients: docker / sandbox | ${Math.round(median(rate.docker))} / ${Math.round(median(rate.sandbox))} | ≥ 90 %: ${Math.round((100 * median(rate.docker)) / median(rate.sandbox))} % |`);
+} finally {
+  await hob.close();
+  await docker.close();
+}
