@@ -61,7 +61,35 @@ async function importFile(file) {
       }
     }
   }
-  return import(pathToFileURL(file).href);
+  try {
+    return await import(pathToFileURL(file).href);
+  } catch (error) {
+    if (error instanceof SyntaxError && !error.stack.includes(pathToFileURL(root).href)) await locate(error, file);
+    throw error;
+  }
+}
+
+/**
+ * Node keeps the place of a syntax error in an ES module to itself. `node --check` tells it and evaluates nothing; it
+ * looks at one file, so what that one imports is checked behind it, as far as CHECKS_MAX goes.
+ */
+const CHECKS_MAX = 12;
+async function locate(error, entry) {
+  const { spawnSync } = await import('node:child_process');
+  const files = [entry];
+  for (let i = 0; i < files.length && i < CHECKS_MAX; i++) {
+    const { status, stderr } = spawnSync(process.execPath, ['--check', files[i]], { encoding: 'utf8', timeout: 2000 });
+    const place = status === 1 && /^.*:(\d+)\n[^]*?(?=\n\w*Error: )/.exec(stderr);
+    if (place) {
+      error.message += ` (${path.relative(root, files[i])}, line ${place[1]})`;
+      error.stack = `${place[0]}\n${error.stack}`;
+      return;
+    }
+    for (const [, to] of readFileSync(files[i], 'utf8').matchAll(/\b(?:from|import)\s*['"](\.{1,2}\/[^'"]+)['"]/g)) {
+      const next = path.resolve(path.dirname(files[i]), to);
+      if (isFile(next) && !files.includes(next)) files.push(next);
+    }
+  }
 }
 function isNamespace(value) {
   return Object.prototype.toString.call(value) === '[object Module]';
@@ -128,7 +156,7 @@ function detect(module, entry) {
   if (hasListened) {
     throw new InitError(
       'Runtime.KindUnsupported',
-      `${entry} starts a server with listen(): functions of kind http are not supported yet; export default { fetch } or exports.handler`,
+      `${entry} starts a server with listen(): say "kind": "http" and its "port" in hob.json, or export default { fetch } or exports.handler`,
     );
   }
   if (typeof main === 'function' && main.length <= 2 && !main.prototype?.constructor?.toString?.().startsWith('class')) {
@@ -157,7 +185,7 @@ export async function load(hello) {
   const handler = hello.get('handler');
   const kind = hello.get('kind');
   if (kind && !['fetch', 'lambda', 'auto'].includes(kind)) {
-    throw new InitError('Runtime.KindUnsupported', `kind '${kind}' is not supported yet by the node runtime: use fetch or lambda`);
+    throw new InitError('Runtime.KindUnsupported', `kind '${kind}' is not known to the node runtime: use fetch or lambda`);
   }
   if (handler) return byHandler(handler, entry);
   const file = path.resolve(root, entry);

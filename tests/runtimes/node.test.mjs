@@ -628,13 +628,26 @@ test('code that cannot be loaded gives INIT_ERROR with type, message and stack, 
   assert.match((await error({ files: { 'i.mjs': `import 'nowhere'` } })).errorMessage, /nowhere/);
   assert.match((await error({ handler: 'i.nope', files: { 'i.mjs': 'export const a = 1' } })).errorMessage, /'i\.nope' is not exported; exports seen: a/);
   assert.equal((await error({ handler: '../i.x', files: {} })).errorType, 'Runtime.MalformedHandlerName');
-  assert.match((await error({ files: { 'i.mjs': `import http from 'node:http'; http.createServer(() => {}).listen(0)` } })).errorMessage, /kind http are not supported yet/);
-  assert.match((await error({ kind: 'http', files: { 'i.mjs': '' } })).errorMessage, /kind 'http' is not supported yet/);
+  assert.match((await error({ files: { 'i.mjs': `import http from 'node:http'; http.createServer(() => {}).listen(0)` } })).errorMessage, /say "kind": "http"/);
+  assert.match((await error({ kind: 'http', files: { 'i.mjs': '' } })).errorMessage, /kind 'http' is not known/);
   const exit = await initError({ runtime: 'node', entry: 'i.mjs', files: { 'i.mjs': 'process.exit(3)' } });
   assert.equal(exit.exit.code, 3);
   if (!process.features.typescript) {
     assert.match((await error({ entry: 'i.ts', files: { 'i.ts': 'export const handler = async (e: unknown) => e' } })).errorMessage, /strips types from version 22\.18/);
   }
+});
+
+test('a syntax error in an ES module says file and line, in what it imports too', async () => {
+  const error = (files) => initError({ runtime: 'node', entry: 'i.mjs', files });
+  const own = await error({ 'i.mjs': 'export const a = 1;\nlet x = = 3;\n' });
+  assert.equal(own.errorType, 'SyntaxError');
+  assert.equal(own.errorMessage, "Unexpected token '=' (i.mjs, line 2)");
+  assert.match(own.stackTrace, /i\.mjs:2\nlet x = = 3;\n +\^/);
+  const imported = await error({ 'i.mjs': `import { b } from './lib/b.mjs';\nimport './c.mjs';`, 'lib/b.mjs': 'export const b = 1;', 'c.mjs': '\n\nexport default {' });
+  assert.match(imported.errorMessage, /\(c\.mjs, line \d\)$/);
+  const parsed = await error({ 'i.mjs': `JSON.parse('{')` });
+  assert.doesNotMatch(parsed.errorMessage, /line \d+\)$/); // thrown by code that ran: the stack has the place
+  assert.match(parsed.stackTrace, /i\.mjs:1/);
 });
 
 test('TypeScript runs where Node.js strips types', { skip: !process.features.typescript }, () =>
