@@ -1,0 +1,23 @@
+<?php // The corpus: ordinary work of PHP programs.
+set_error_handler(function ($n, $text) { fwrite(STDERR, "$text\n"); exit(1); });
+$d = sys_get_temp_dir() . "/corpus-" . getmypid();
+mkdir($d);
+file_put_contents("$d/a", "hello", LOCK_EX);
+copy("$d/a", "$d/b") or exit(1);
+rename("$d/b", "$d/c");
+symlink("c", "$d/s");
+touch("$d/a", 1, 2);
+chmod("$d/a", 0600);
+file_get_contents("$d/a") === "hello" or exit(1);
+$f = fopen("$d/a", "r+"); ftruncate($f, 2); fseek($f, 0); fwrite($f, "x"); fstat($f); fclose($f);
+count(scandir($d)) === 5 or exit(1);
+$server = stream_socket_server("tcp://127.0.0.1:0");
+$client = stream_socket_client("tcp://" . stream_socket_get_name($server, false));
+$peer = stream_socket_accept($server);
+fwrite($client, "x"); fread($peer, 1) === "x" or exit(1);
+$r = [$peer]; $w = $e = null; stream_select($r, $w, $e, 0);
+shell_exec("echo a") === "a\n" or exit(1);
+$p = proc_open(["/bin/cat"], [["pipe", "r"], ["pipe", "w"]], $pipes); fwrite($pipes[0], "c"); fclose($pipes[0]);
+stream_get_contents($pipes[1]) === "c" or exit(1); proc_close($p);
+random_bytes(4); usleep(1000); getmypid(); gethostname(); sys_getloadavg(); getrusage(); hrtime(); password_hash("a", PASSWORD_DEFAULT);
+array_map("unlink", glob("$d/*")); rmdir($d);
