@@ -21,7 +21,7 @@ static const char *runtime_of_entry(const char *entry)
         const char *extension, *runtime;
     } table[] = {
         {".mjs", "node"}, {".js", "node"},   {".cjs", "node"}, {".ts", "node"},
-        {".mts", "node"}, {".py", "python"}, {".php", "php"},  {".lua", "lua"},
+        {".mts", "node"}, {".py", "python"}, {".php", "php"},
     };
     const char *slash = strrchr(entry, '/');
     const char *dot = strrchr(slash ? slash : entry, '.');

@@ -75,7 +75,7 @@ const struct key_table route_keys = KEYS(route_array);
 static const struct key function_array[] = {
     {.name = "runtime", .type = KEY_STRING, .min = 1, .max = 64, .check = check_name, .shape = NAME_SHAPE, FIELD(function_config, runtime),
      .example = "\"node\"", .help = "What runs the code (`hob doctor` lists them). Without it: told from the entry's extension: "
-     ".mjs .js .cjs .ts .mts node, .py python, .php php, .lua lua, none c."},
+     ".mjs .js .cjs .ts .mts node, .py python, .php php, none c."},
     {.name = "entry", .type = KEY_STRING, .min = 1, .max = HOB_MAX_PATH_BYTES, .check = check_entry, FIELD(function_config, entry),
      .example = "\"src/checkout.mjs\"", .help = "The file to load, below the folder of hob.json. Needed here or in `defaults`."},
     {.name = "handler", .type = KEY_STRING, .min = 1, .max = 256, .check = check_text, FIELD(function_config, handler),

@@ -133,7 +133,6 @@ static void check_runtimes(struct report *r)
     } table[] = {{"node", "/usr/bin/node", "nodejs"},
                  {"python", "/usr/bin/python3", "python3"},
                  {"c", "/usr/bin/cc", "gcc libc6-dev"},
-                 {"lua", "/usr/bin/lua5.4", "lua5.4"},
                  {"php", "/usr/bin/php", "php-cli"}};
     for (size_t i = 0; i < HOB_COUNT(table); i++) {
         char name[40], text[120];

@@ -119,9 +119,8 @@ static void the_runtime_is_told_from_the_entry(void **state)
     (void)state;
     static const struct {
         const char *entry, *runtime;
-    } cases[] = {{"a.mjs", "node"}, {"a.js", "node"},   {"a.cjs", "node"}, {"a.ts", "node"},
-                 {"a.mts", "node"}, {"a.py", "python"}, {"a.php", "php"},  {"a.lua", "lua"},
-                 {"bin/a", "c"},    {"dir.js/a", "c"}};
+    } cases[] = {{"a.mjs", "node"},  {"a.js", "node"}, {"a.cjs", "node"}, {"a.ts", "node"}, {"a.mts", "node"},
+                 {"a.py", "python"}, {"a.php", "php"}, {"bin/a", "c"},    {"dir.js/a", "c"}};
     for (size_t i = 0; i < HOB_COUNT(cases); i++) {
         hob_auto_free char *text =
             hob_asprintf("{\"app\":\"s\",\"functions\":{\"a\":{\"entry\":\"%s\"}}}", cases[i].entry);
