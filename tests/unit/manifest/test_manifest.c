@@ -223,14 +223,12 @@ static void egress_is_judged_entry_by_entry(void **state)
 static void keys_of_later_are_not_supported_yet(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"bindings", "async", "on", "cron", "image"};
+    static const char *const keys[] = {"bindings", "async", "on", "cron", "gpu"};
     for (size_t i = 0; i < HOB_COUNT(keys); i++) {
         hob_auto_free char *key = hob_asprintf("\"%s\":1", keys[i]);
         hob_auto_free char *message = hob_asprintf("functions.checkout.%s is not supported yet", keys[i]);
         refuse_function(key, HOB_E_UNSUPPORTED, message);
     }
-    refuse_function("\"engine\":\"docker\"", HOB_E_UNSUPPORTED,
-                    "functions.checkout.engine \"docker\" is not supported yet");
     refuse_function("\"kind\":\"lambda\"", HOB_E_UNSUPPORTED,
                     "functions.checkout.kind \"lambda\" is not supported yet");
     refuse_function("\"routes\":[{\"path\":\"/a\",\"auth\":\"user\"}]", HOB_E_UNSUPPORTED,
@@ -239,6 +237,21 @@ static void keys_of_later_are_not_supported_yet(void **state)
                     "functions.checkout.scale.target is not supported yet");
     refuse("{\"app\":\"s\",\"public\":\"p\",\"functions\":{\"a\":{\"entry\":\"a.py\"}}}", NULL,
            HOB_E_UNSUPPORTED, "public is not supported yet");
+}
+
+static void an_image_needs_docker_and_stands_for_runtime_and_entry(void **state)
+{
+    (void)state;
+#define IMAGE(text) "{\"app\":\"s\",\"functions\":{\"a\":{\"image\":\"shop/a:3\"" text "}}}"
+    hob_auto_manifest struct manifest *m = parse(IMAGE(",\"engine\":\"docker\""), NULL);
+    assert_string_equal(m->functions[0].image, "shop/a:3");
+    assert_string_equal(m->functions[0].runtime, "image");
+    refuse(IMAGE(""), NULL, HOB_E_INVALID, "functions.a.image: needs \"engine\": \"docker\"");
+    refuse(IMAGE(",\"engine\":\"docker\",\"entry\":\"a.py\""), NULL, HOB_E_INVALID,
+           "an image brings its own program; leave it out");
+    refuse(IMAGE(",\"engine\":\"docker\",\"runtime\":\"python\""), NULL, HOB_E_INVALID, "leave it out");
+    refuse_function("\"engine\":\"docker\",\"image\":\"-x y\"", HOB_E_INVALID, "is no image");
+#undef IMAGE
 }
 
 static void windows_are_judged_kept_and_copied(void **state)
@@ -598,7 +611,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
     hob_auto_free char *b = config_text(&m->functions[1]);
     assert_string_equal(
         b,
-        "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"kind\":\"auto\",\"port\":8080,\"memory_mb\":128,\"timeout_ms\":10000,"
+        "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"engine\":\"sandbox\",\"kind\":\"auto\",\"port\":8080,\"memory_mb\":128,\"timeout_ms\":10000,"
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
         "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"keep_s\":0,\"windows\":[]},"
         "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"egress\":[],"
@@ -672,6 +685,7 @@ int main(void)
         cmocka_unit_test(a_port_is_1024_to_65535_and_of_a_server),
         cmocka_unit_test(egress_is_judged_entry_by_entry),
         cmocka_unit_test(keys_of_later_are_not_supported_yet),
+        cmocka_unit_test(an_image_needs_docker_and_stands_for_runtime_and_entry),
         cmocka_unit_test(windows_are_judged_kept_and_copied),
         cmocka_unit_test(numbers_are_bounded_at_plus_and_minus_one),
         cmocka_unit_test(wrong_types_say_path_value_and_what_is_right),
