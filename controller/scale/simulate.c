@@ -278,8 +278,10 @@ static void conclude(struct sim *s)
 {
     struct sim_result *r = s->r;
     for (unsigned i = 0; i < s->o.max; i++)
-        if (s->instances[i].is_live)
+        if (s->instances[i].is_live) {
             r->instance_s += (double)(s->now_us - s->instances[i].asked_us) / 1e6;
+            r->left++;
+        }
     r->requests = s->n;
     if (s->waits_n == 0)
         return;

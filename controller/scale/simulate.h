@@ -22,6 +22,7 @@ struct sim_result {
     uint64_t starts;
     double instance_s, busy_s;
     uint64_t wait_p50_us, wait_p99_us, wait_max_us;
+    unsigned left; /* instances that are still there half an hour after the last answer */
     unsigned peak,
         reversals; /* most instances at once; times their number turned from growing to shrinking and back */
     uint64_t zero_us; /* when the last instance went, counted from the last answer */
