@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { after, before, test } from "node:test";
-import { Daemon, HELLO, Load, isRoot, until } from "./harness.mjs";
+import { Daemon, HELLO, Load, isRoot, processes, until } from "./harness.mjs";
 
 const UID = 65534;
 let hob, skip = false;
@@ -52,10 +52,13 @@ test("bombs die with their instance, the neighbour answers", { skip, timeout: 12
   await hob.deployOne("neighbour", "f", "index.mjs", HELLO);
   await hob.call("/fn/neighbour/f");
   const load = new Load(`${hob.url}/fn/neighbour/f`, { clients: 2, pause: 5 });
-  await hob.deployOne("bomb", "f", "main.py", "import os\ndef handler(event, context):\n    while True:\n        try:\n            os.fork()\n        except OSError:\n            pass\n",
-    { runtime: "python", timeout_ms: 700 });
+  // all instances share one uid here, and with it one bound of processes: four hundred are enough to see that they all go
+  await hob.deployOne("bomb", "f", "main.py", "import os, time\ndef handler(event, context):\n    for i in range(400):\n        try:\n            if os.fork() == 0:\n                while True:\n                    time.sleep(1)\n        except OSError:\n            break\n    while True:\n        pass\n",
+    { runtime: "python", timeout_ms: 1500 });
+  const before = processes().size;
   const bomb = await hob.call("/fn/bomb/f", { timeout: 30000 });
   assert.ok([502, 504].includes(bomb.status), bomb.text);
+  await until(() => processes().size < before + 100, "the bomb to be gone", 15000);
   await hob.deployOne("spin", "f", "index.mjs", "export default { fetch() { for (;;); } };", { timeout_ms: 700 });
   assert.equal((await hob.call("/fn/spin/f")).json.reason, "function_timeout");
   await hob.deployOne("fills", "f", "index.mjs", `import fs from "node:fs";
