@@ -30,6 +30,12 @@ static const char usage[] =
 #ifdef __SANITIZE_ADDRESS__
 /* The leak checker would trace us, which no sandbox allows: the unpacker's leaks are looked for by its unit test. */
 static bool is_unpacker;
+/* Nor may it touch its limit of core dumps there (sandbox/seccomp_policy.h). */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "disable_coredump=0";
+}
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
