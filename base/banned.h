@@ -1,5 +1,5 @@
 /* Functions that Hob never calls: they overflow, leak descriptors, are not thread-safe or start a shell.
- * Included last by every .c file through hob.h; a use fails to compile. */
+ * Included last by .c files; a use fails to compile. */
 #pragma once
 
 #include <stdio.h>

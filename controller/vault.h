@@ -17,7 +17,7 @@ typedef void (*vault_each_cb)(void *ctx, const char *name, int64_t updated_ms);
 void vault_each(struct vault *v, struct hob_str app, vault_each_cb cb, void *ctx); /* by name */
 size_t vault_count(struct vault *v, struct hob_str app);
 
-/* For controller/admin.c: seal, remember in memory what the store has taken, forget. */
+/* For controller/admin/: seal, remember in memory what the store has taken, forget. */
 HOB_MUST_USE enum hob_code vault_seal(struct vault *v, const char *app, const char *name,
                                       struct hob_str value, struct hob_buf *ret_sealed);
 void vault_put(struct vault *v, const char *app, const char *name, struct hob_str sealed, int64_t updated_ms);

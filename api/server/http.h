@@ -1,5 +1,5 @@
 /* The HTTP/1.1 server: connections, framing, guards, time-outs, back-pressure. It knows no routes.
- * Follows RFC 9110 and RFC 9112; every line of the trigger checklist is judged in tests/unit/api/ and tests/e2e/raw.
+ * Follows RFC 9110 and RFC 9112; every line of the trigger checklist is judged in tests/unit/api/ and tests/raw/.
  * Lives on the loop's thread. One exchange = one request and its one answer; exchanges of a connection are answered
  * in order, so only the first unanswered one is handed to the handler (pipelined ones wait, with a bound).
  *
