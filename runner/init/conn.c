@@ -168,7 +168,7 @@ static void attach(struct proxy *p, struct conn *c, struct exchange *x)
 
 static void fail_refused(struct proxy *p, struct exchange *x, int errnum)
 {
-    exchange_fail(p, x, "Runtime.ConnectionRefused",
+    exchange_lose(p, x, "Runtime.ConnectionRefused",
                   errnum == ECONNREFUSED ? "nothing listens on the function's port any more"
                                          : "the function's port could not be connected to");
 }
@@ -243,12 +243,12 @@ static void finish(struct proxy *p, struct conn *c)
     exchange_end(p, x);
 }
 
-static void fail(struct proxy *p, struct conn *c, const char *type, const char *message)
+static void refuse(struct proxy *p, struct conn *c)
 {
     struct exchange *x = c->x;
     conn_close(p, c, true);
     x->conn = NULL;
-    exchange_fail(p, x, type, message);
+    exchange_fail(p, x, "Runtime.BadAnswer", c->answer.problem);
 }
 
 /* The program closed a connection that was kept, just when it was used again: no byte of an answer came. */
@@ -270,7 +270,10 @@ static void judge_end_of_input(struct proxy *p, struct conn *c)
         return;
     answer_end_of_input(&c->answer);
     if (c->answer.state == ANSWER_BAD) {
-        fail(p, c, "Runtime.BadAnswer", c->answer.problem);
+        struct exchange *x = c->x;
+        conn_close(p, c, true);
+        x->conn = NULL;
+        exchange_lose(p, x, "Runtime.BadAnswer", c->answer.problem);
         return;
     }
     hob_buf_clear(&p->body);
@@ -290,7 +293,7 @@ void conn_take(struct proxy *p, struct conn *c)
         used = answer_take(&c->answer, hob_buf_str(&c->in), &p->body, exchange_window(p, x));
         hob_buf_consume(&c->in, used);
         if (c->answer.state == ANSWER_BAD) {
-            fail(p, c, "Runtime.BadAnswer", c->answer.problem);
+            refuse(p, c);
             return;
         }
         exchange_pass(p, x, &c->answer);

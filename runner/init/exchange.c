@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "runner/init/proxy_priv.h"
 
@@ -138,6 +139,7 @@ void exchange_end(struct proxy *p, struct exchange *x)
     proxy_send(p, (struct hob_frame){.type = HOB_FRAME_DONE, .stream = x->stream}, HOB_STR(""));
     body_taken(p, x->uncredited);
     hob_list_remove(&x->blocked);
+    hob_list_remove(&x->lost);
     *place_of(p, x->stream) = x->next;
     if (x->request.cap > REQUEST_KEPT_BYTES)
         hob_buf_done(&x->request);
@@ -160,6 +162,28 @@ void exchange_fail(struct proxy *p, struct exchange *x, const char *type, const 
     HOB_ASSERT(hob_pairs_end(&w, NULL) == HOB_OK);
     proxy_send(p, (struct hob_frame){.type = HOB_FRAME_ERROR, .stream = x->stream}, hob_buf_str(&text));
     exchange_end(p, x);
+}
+
+void exchange_lose(struct proxy *p, struct exchange *x, const char *type, const char *message)
+{
+    HOB_ASSERT(!x->conn);
+    x->lost_type = type;
+    x->lost_message = message;
+    x->lost_ms = hob_now_ms() + LOST_MS;
+    hob_buf_clear(&x->request); /* what comes of it goes nowhere, but is credited */
+    x->sent = 0;
+    hob_list_push_back(&p->lost, &x->lost);
+}
+
+void exchange_fail_lost(struct proxy *p, uint64_t now_ms)
+{
+    struct hob_node *first;
+    while ((first = hob_list_first(&p->lost)) != NULL) {
+        struct exchange *x = HOB_CONTAINER_OF(first, struct exchange, lost);
+        if (now_ms < x->lost_ms)
+            return;
+        exchange_fail(p, x, x->lost_type, x->lost_message);
+    }
 }
 
 /* ---- what hobd says ---- */
@@ -204,7 +228,8 @@ void exchange_body(struct proxy *p, const struct hob_frame *f, struct hob_str pa
     }
     x->uncredited += (uint32_t)data.n;
     x->has_request_end = is_end;
-    if (x->conn->is_broken) { /* an early answer may still come; the rest of the request goes nowhere */
+    if (!x->conn ||
+        x->conn->is_broken) { /* an early answer may still come; the rest of the request goes nowhere */
         exchange_sent(p, x);
         return;
     }
@@ -219,7 +244,8 @@ void exchange_cancel(struct proxy *p, uint32_t stream)
     struct exchange *x = *place_of(p, stream);
     if (!x)
         return;
-    conn_close(p, x->conn, true);
+    if (x->conn)
+        conn_close(p, x->conn, true);
     x->conn = NULL;
     exchange_end(p, x);
 }

@@ -311,10 +311,13 @@ static int wait_ms(const struct proxy *p)
 {
     if (p->state == PROXY_STARTING)
         return PROBE_MS;
-    if (!p->kill_ms)
+    uint64_t now = hob_now_ms(), until = p->kill_ms ? p->kill_ms : UINT64_MAX;
+    struct hob_node *lost = hob_list_first(&p->lost);
+    if (lost && HOB_CONTAINER_OF(lost, struct exchange, lost)->lost_ms < until)
+        until = HOB_CONTAINER_OF(lost, struct exchange, lost)->lost_ms;
+    if (until == UINT64_MAX)
         return -1;
-    uint64_t now = hob_now_ms();
-    return now < p->kill_ms ? (int)(p->kill_ms - now) : 0;
+    return now < until ? (int)(until - now) : 0;
 }
 
 static void turn(struct proxy *p)
@@ -327,6 +330,8 @@ static void turn(struct proxy *p)
     }
     if (p->state == PROXY_STARTING && !p->has_exited)
         try_port(p);
+    if (!p->has_exited && !hob_list_is_empty(&p->lost))
+        exchange_fail_lost(p, hob_now_ms());
     if (p->kill_ms && hob_now_ms() >= p->kill_ms && p->program > 0)
         (void)kill(p->program, SIGKILL);
     write_channel(p);
@@ -341,7 +346,7 @@ static void read_leftovers(struct proxy *p)
             struct conn *c = x->conn;
             size_t before = SIZE_MAX;
             next = x->next;
-            while (c->x == x && !c->is_connecting && !c->has_end && !hob_node_is_linked(&x->blocked) &&
+            while (c && c->x == x && !c->is_connecting && !c->has_end && !hob_node_is_linked(&x->blocked) &&
                    c->in.n + p->out.n != before) {
                 before = c->in.n + p->out.n;
                 x->may_repeat = false; /* there is nobody to ask again */
@@ -373,6 +378,7 @@ static bool proxy_init(struct proxy *p, char **argv, uint16_t port)
     hob_list_init(&p->idle);
     hob_list_init(&p->graves);
     hob_list_init(&p->blocked);
+    hob_list_init(&p->lost);
     p->epoll = epoll_create1(EPOLL_CLOEXEC);
     p->signals = (struct source){.ready = on_signal, .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
     p->channel =

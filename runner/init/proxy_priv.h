@@ -15,6 +15,7 @@ enum {
     CONN_IN_MAX = 2 * 65536,   /* what a connection may have read and not passed on */
     OUT_PAUSE_BYTES = 1 << 20, /* waiting for hobd: no answers are taken beyond */
     EXCHANGE_BUCKETS = 256,
+    LOST_MS = 20,
 };
 
 enum proxy_state { PROXY_WAITING, PROXY_STARTING, PROXY_READY, PROXY_DRAINING, PROXY_ENDING };
@@ -42,6 +43,10 @@ struct conn {
 struct exchange {
     struct exchange *next;   /* in its bucket, or spare */
     struct hob_node blocked; /* has bytes for hobd, but no credit */
+    struct hob_node
+        lost; /* in lost: its connection is gone, and soon it is known whether the program is, too */
+    const char *lost_type, *lost_message;
+    uint64_t lost_ms;
     uint32_t stream, window, uncredited;
     struct conn *conn;
     struct hob_buf request;
@@ -64,7 +69,7 @@ struct proxy {
     uint32_t window, uncredited;
     unsigned slots, exchanges_n, idle_n;
     struct exchange *exchanges[EXCHANGE_BUCKETS], *spare;
-    struct hob_list idle, graves, blocked;
+    struct hob_list idle, graves, blocked, lost;
 };
 
 /* proxy.c */
@@ -88,6 +93,11 @@ void exchange_pass(struct proxy *p, struct exchange *x, const struct answer *a);
 /* Both free it; its connection is the caller's business and has been let go. */
 void exchange_end(struct proxy *p, struct exchange *x);
 void exchange_fail(struct proxy *p, struct exchange *x, const char *type, const char *message);
+
+/* The same, unless the program's own end comes within LOST_MS: then hobd says that it crashed, and sends it nothing
+ * more in the meantime. */
+void exchange_lose(struct proxy *p, struct exchange *x, const char *type, const char *message);
+void exchange_fail_lost(struct proxy *p, uint64_t now_ms);
 
 /* conn.c: connections to the program */
 void conn_give(struct proxy *p, struct exchange *x); /* finds one and sends what there is */
