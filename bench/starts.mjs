@@ -32,7 +32,7 @@ const platform = (hob) => [hob.p.pid, ...pidsWith(hob.home).filter((p) => p !== 
 function group(hob, controller) {
   const id = createHash('sha256').update(fs.realpathSync(hob.home)).digest('hex').slice(0, 12);
   try {
-    return execFileSync('find', ['-H', `/sys/fs/cgroup/${controller}`, '-maxdepth', '6', '-type', 'd', '-name', `hob-${id}*`], { encoding: 'utf8' }).split('\n')[0] || null;
+    return execFileSync('find', ['-H', `/sys/fs/cgroup/${controller}`, '-maxdepth', '6', '-type', 'd', '-name', `hob-*${id}`], { encoding: 'utf8' }).split('\n')[0] || null;
   } catch {
     return null;
   }

@@ -24,7 +24,7 @@
 #include "daemon/home.h"
 #include "daemon/privileges.h"
 
-enum { FREEZE_MS = 100, MEMORY_MB_MAX = 64 * 1024 * 1024, FREEZE_MS_MAX = 3600000 };
+enum { FILES_WANTED = 100000, FREEZE_MS = 100, MEMORY_MB_MAX = 64 * 1024 * 1024, FREEZE_MS_MAX = 3600000 };
 enum { DRAIN_MS = 10000, RUNNER_WAIT_MS = 10000, RUNNER_POLL_MS = 2, CHILD_GRACE_MS = 5000, PATHS = 8 };
 
 enum daemon_state { D_OPENING, D_STARTING, D_READY, D_DRAINING, D_CLOSING };
@@ -167,6 +167,19 @@ static void on_child_lost(void *ctx, struct child *c)
 
 /* --- OPENING ------------------------------------------------------------------------------------------------------ */
 
+/* For ten thousand instances (the runner, which inherits it, takes six each while they start) root asks for more than
+ * the usual hard limit. What cannot be raised is reported by doctor. */
+static void raise_files(void)
+{
+    struct rlimit files, more = {FILES_WANTED, FILES_WANTED};
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    if (files.rlim_max < FILES_WANTED && setrlimit(RLIMIT_NOFILE, &more) == 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 /* Everything that needs the rights we started with; afterwards they are gone. */
 static enum hob_code open_privileged(struct daemon *d, struct hob_err *err)
 {
@@ -181,11 +194,7 @@ static enum hob_code open_privileged(struct daemon *d, struct hob_err *err)
     d->runner_program = open_program(d, "hob-runner", err);
     if (d->runner_program < 0)
         return err->code;
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files); /* what cannot be raised is reported by doctor */
-    }
+    raise_files();
     return start_launcher(d, err);
 }
 
