@@ -125,6 +125,8 @@ HOB_MUST_USE enum hob_code control_query_parse(const struct control_query *queri
 void view_function(struct call *c, const struct function *f, bool is_complete);
 void view_routes(struct hob_jw *w, const struct route_config *routes, size_t n);
 void view_env(struct hob_jw *w, const struct function_config *f); /* the object */
+/* "aliases" and its list. */
+void view_aliases(struct hob_jw *w, const struct function *f);
 void view_instances(struct call *c, struct hob_str app, struct hob_str function);
 void view_time(struct hob_jw *w, const char *key, int64_t utc_ms);
 

@@ -175,15 +175,7 @@ void handle_aliases(struct call *c)
         return;
     struct hob_jw *w = call_start(c);
     hob_jw_object(w);
-    hob_jw_key(w, "aliases");
-    hob_jw_array(w);
-    for (const struct alias *a = f->aliases; a; a = a->next) {
-        hob_jw_object(w);
-        hob_jw_kcstr(w, "alias", a->name);
-        hob_jw_kint(w, "version", a->version->number);
-        hob_jw_object_end(w);
-    }
-    hob_jw_array_end(w);
+    view_aliases(w, f);
     hob_jw_object_end(w);
     call_finish(c);
 }

@@ -46,6 +46,19 @@ static const char *state_of(const struct version_view *v)
     return v->starting ? "starting" : "idle";
 }
 
+void view_aliases(struct hob_jw *w, const struct function *f)
+{
+    hob_jw_key(w, "aliases");
+    hob_jw_array(w);
+    for (const struct alias *a = f->aliases; a; a = a->next) {
+        hob_jw_object(w);
+        hob_jw_kcstr(w, "alias", a->name);
+        hob_jw_kint(w, "version", a->version->number);
+        hob_jw_object_end(w);
+    }
+    hob_jw_array_end(w);
+}
+
 static void view_details(struct call *c, const struct function *f, const struct function_config *config,
                          const struct version_view *view)
 {
@@ -61,15 +74,7 @@ static void view_details(struct call *c, const struct function *f, const struct 
     hob_jw_array_end(w);
     hob_jw_key(w, "instance_list");
     view_instances(c, hob_str(f->app->name), hob_str(f->name));
-    hob_jw_key(w, "aliases");
-    hob_jw_array(w);
-    for (const struct alias *a = f->aliases; a; a = a->next) {
-        hob_jw_object(w);
-        hob_jw_kcstr(w, "alias", a->name);
-        hob_jw_kint(w, "version", a->version->number);
-        hob_jw_object_end(w);
-    }
-    hob_jw_array_end(w);
+    view_aliases(w, f);
     hob_jw_key(w, "crash");
     if (!view->is_failing) {
         hob_jw_null(w);
