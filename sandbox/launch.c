@@ -25,7 +25,7 @@
 #include "base/fdmsg.h"
 #include "base/mem.h"
 #include "sandbox/caps.h"
-#include "sandbox/egress.h"
+#include "sandbox/notify/egress.h"
 #include "sandbox/landlock.h"
 #include "sandbox/rlimits.h"
 #include "sandbox/seccomp.h"

@@ -4,10 +4,10 @@
 #include <linux/filter.h>
 
 /* Restricts the calling process, which has no_new_privs. 0, or -1 with errno. System calls only.
- * *ret_listener (NULL: not wanted): where denied calls will wait for an answer (sandbox/denied.h), close-on-exec,
+ * *ret_listener (NULL: not wanted): where denied calls will wait for an answer (sandbox/notify/denied.h), close-on-exec,
  * owned; -1 when the kernel gives none: then it answers ENOSYS itself. */
 int seccomp_restrict(int *ret_listener);
-/* The variant whose connect() waits for an answer (sandbox/egress.h); without a listener it fails. */
+/* The variant whose connect() waits for an answer (sandbox/notify/egress.h); without a listener it fails. */
 int seccomp_restrict_egress(int *ret_listener);
 /* The name of a system call, or NULL. */
 const char *seccomp_name(int number);

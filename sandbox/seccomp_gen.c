@@ -2,9 +2,9 @@
  *
  *   number range tree   system call numbers with the same treatment are merged into ranges, found by binary
  *                       search: the kernel runs the filter for every number at load, so depth is what costs
- *   variants            plain; egress: connect() waits for an answer (sandbox/egress.h), and since one filter has one
+ *   variants            plain; egress: connect() waits for an answer (sandbox/notify/egress.h), and since one filter has one
  *                       listener, calls that are not listed are answered ENOSYS without being told
- *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/denied.h), or a check of arguments
+ *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/notify/denied.h), or a check of arguments
  *
  * Arguments are judged by their low 32 bits: that is all the kernel takes of these calls' arguments, but for one pointer. */
 #include <errno.h>

@@ -27,10 +27,11 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "sandbox/denied.h"
-#include "sandbox/egress.h"
+#include "sandbox/conn.h"
 #include "sandbox/launch.h"
 #include "sandbox/launcher.h"
+#include "sandbox/notify/denied.h"
+#include "sandbox/notify/egress.h"
 #include "sandbox/request.h"
 
 #include "base/banned.h"
@@ -43,22 +44,8 @@ enum {
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
     END_MS = 5000, /* at most, from SIGTERM */
-    ANSWER_FDS_MAX = 3,
 };
 
-struct conn {
-    struct hob_node in_all;
-    struct hob_list answers; /* struct answer, unsent */
-    int fd;
-    bool is_blocked; /* answers wait; requests are not read */
-    uint64_t serial;
-};
-struct answer {
-    struct hob_node in_conn;
-    struct hob_launch_reply reply;
-    int fds[ANSWER_FDS_MAX]; /* to pass along, owned */
-    size_t fds_n;
-};
 struct sandbox_key {
     uint64_t conn, id;
 };
@@ -103,67 +90,10 @@ struct server {
     _Alignas(8) char message[HOB_FDMSG_BYTES_MAX];
 };
 
-/* --- answers --------------------------------------------------------------------------------------------------- */
-static void watch(struct server *s, int fd, uint32_t events, void *what, int op)
+static void watch(struct server *s, int fd, void *what)
 {
-    struct epoll_event e = {.events = events, .data.ptr = what};
-    HOB_ASSERT(epoll_ctl(s->epoll, op, fd, &e) == 0);
-}
-
-static void answer_free(struct answer *a)
-{
-    hob_list_remove(&a->in_conn);
-    for (size_t i = 0; i < a->fds_n; i++)
-        (void)close(a->fds[i]);
-    free(a);
-}
-
-/* Sends what waits. False: the peer is gone. */
-static bool conn_flush(struct server *s, struct conn *c)
-{
-    struct hob_node *first;
-    while ((first = hob_list_first(&c->answers))) {
-        struct answer *a = HOB_CONTAINER_OF(first, struct answer, in_conn);
-        int sent = hob_fdmsg_send(c->fd, hob_str_n(&a->reply, sizeof a->reply), a->fds, a->fds_n);
-        if (sent < 0)
-            return false;
-        if (sent == 0)
-            break;
-        answer_free(a);
-    }
-    bool is_blocked = !hob_list_is_empty(&c->answers);
-    if (is_blocked != c->is_blocked)
-        watch(s, c->fd, is_blocked ? EPOLLOUT : EPOLLIN, c, EPOLL_CTL_MOD);
-    c->is_blocked = is_blocked;
-    return true;
-}
-
-/* Takes the descriptors. What cannot be sent now waits; a peer that is gone is noticed by its connection's event. */
-static void conn_answer_fds(struct server *s, struct conn *c, const struct hob_launch_reply *reply,
-                            const int *fds, size_t fds_n)
-{
-    struct answer *a = hob_new(struct answer);
-    a->reply = *reply;
-    a->reply.magic = HOB_LAUNCH_MAGIC;
-    a->fds_n = fds_n;
-    for (size_t i = 0; i < fds_n; i++)
-        a->fds[i] = fds[i];
-    hob_list_push_back(&c->answers, &a->in_conn);
-    if (!conn_flush(s, c))
-        (void)shutdown(c->fd, SHUT_RDWR);
-}
-
-static void conn_answer(struct server *s, struct conn *c, const struct hob_launch_reply *reply)
-{
-    conn_answer_fds(s, c, reply, NULL, 0);
-}
-
-static void conn_fail(struct server *s, struct conn *c, uint64_t id, const struct hob_err *err)
-{
-    struct hob_launch_reply reply = {
-        .answer = HOB_LAUNCH_FAILED, .id = id, .errnum = err->errnum ? err->errnum : EINVAL};
-    (void)snprintf(reply.text, sizeof reply.text, "%s", err->msg);
-    conn_answer(s, c, &reply);
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = what};
+    HOB_ASSERT(epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) == 0);
 }
 
 /* --- sandboxes --------------------------------------------------------------------------------------------------- */
@@ -258,7 +188,7 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     s->live--;
     set_remove_later(s, b->set);
     if (b->conn)
-        conn_answer(s, b->conn, &reply);
+        conn_answer(b->conn, &reply);
     hob_close_p(&b->mnt);
     denied_free(b->denied);
     egress_free(b->egress);
@@ -312,7 +242,7 @@ static void on_denied(struct server *s)
         .answer = HOB_LAUNCH_DENIED, .id = b->key.id, .nth = e.nth, .is_last = e.is_last};
     (void)snprintf(reply.text, sizeof reply.text, "%s", e.name);
     if (b->conn)
-        conn_answer(s, b->conn, &reply);
+        conn_answer(b->conn, &reply);
 }
 
 static void on_connect(struct server *s)
@@ -328,7 +258,7 @@ static void on_connect(struct server *s)
                                      .fd = call.fd};
     memcpy(reply.text, call.address, call.address_n);
     if (b->conn)
-        conn_answer_fds(s, b->conn, &reply, &call.socket, 1);
+        conn_answer_fds(b->conn, &reply, &call.socket, 1);
     else
         (void)close(call.socket); /* it is about to be killed */
 }
@@ -338,14 +268,14 @@ static void say_launched(struct server *s, struct conn *c, struct sandbox *b, co
 {
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = b->key.id};
     walls_text(s->l, &launched->walls, &launched->limits, reply.text, sizeof reply.text);
-    int fds[ANSWER_FDS_MAX] = {launched->pidfd, -1, launched->dns};
+    int fds[CONN_FDS_MAX] = {launched->pidfd, -1, launched->dns};
     if (b->egress)
         fds[1] = fcntl(egress_listener(b->egress), F_DUPFD_CLOEXEC, 10);
     if (launched->dns >= 0 && fds[1] < 0) { /* short of descriptors: nobody could answer it */
         sandbox_signal(s, b, SIGKILL);
         hob_close_p(&fds[2]);
     }
-    conn_answer_fds(s, c, &reply, fds, fds[1] >= 0 ? ANSWER_FDS_MAX : 1);
+    conn_answer_fds(c, &reply, fds, fds[1] >= 0 ? CONN_FDS_MAX : 1);
 }
 
 static void do_launch(struct server *s, struct conn *c, const struct request *r, int fds[4])
@@ -355,19 +285,19 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
     uint64_t id = r->head->id;
     if (sandbox_find(s, c, id)) {
         (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is in use on this connection", (unsigned long long)id);
-        conn_fail(s, c, id, &err);
+        conn_fail(c, id, &err);
         return;
     }
     if (s->free_n == 0) {
         (void)hob_fail(&err, HOB_E_BUSY, "%d sandboxes are live, no more fit", LAUNCHER_SANDBOXES_MAX);
-        conn_fail(s, c, id, &err);
+        conn_fail(c, id, &err);
         return;
     }
     unsigned uid = slot_uid(s, s->free_slots[s->free_n - 1]);
     if (launch(s->l, r, fds, uid, &launched, &err) != HOB_OK) {
         if (launched.set)
             set_remove_later(s, launched.set);
-        conn_fail(s, c, id, &err);
+        conn_fail(c, id, &err);
         return;
     }
     struct sandbox *b = sandbox_add(s, c, id, &launched);
@@ -411,7 +341,7 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
         (void)hob_fail(&err, HOB_E_NOT_FOUND, "id %llu is not live on this connection",
                        (unsigned long long)head->id);
         err.errnum = ESRCH;
-        conn_fail(s, c, head->id, &err);
+        conn_fail(c, head->id, &err);
         return;
     }
     bool is_freeze = head->op == HOB_LAUNCH_FREEZE;
@@ -421,18 +351,18 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
         do_stop(s, b, head->grace_ms);
     else if (head->op == HOB_LAUNCH_ASSIGN) {
         if (do_assign(s, b, head, &err) != HOB_OK) {
-            conn_fail(s, c, head->id, &err);
+            conn_fail(c, head->id, &err);
             return;
         }
         b->walls.has_code = true;
         walls_text(s->l, &b->walls, &b->limits, reply.text, sizeof reply.text);
     } else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
         (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
-        conn_fail(s, c, head->id, &err);
+        conn_fail(c, head->id, &err);
         return;
     } else
         b->is_frozen = is_freeze;
-    conn_answer(s, c, &reply);
+    conn_answer(c, &reply);
 }
 
 static void do_request(struct server *s, struct conn *c, size_t n, int *fds, size_t fds_n)
@@ -442,13 +372,13 @@ static void do_request(struct server *s, struct conn *c, size_t n, int *fds, siz
     const struct hob_launch_request *head = (const void *)s->message;
     if (request_judge(s->message, n, &r, &err) != HOB_OK ||
         request_judge_fds(&r, fds, fds_n, &err) != HOB_OK) {
-        conn_fail(s, c, n >= sizeof *head ? head->id : 0, &err);
+        conn_fail(c, n >= sizeof *head ? head->id : 0, &err);
     } else if (head->op == HOB_LAUNCH_LAUNCH) {
         do_launch(s, c, &r, fds);
     } else if (head->op == HOB_LAUNCH_PROBE) {
         struct hob_launch_reply reply = {.answer = HOB_LAUNCH_PROBED, .id = head->id};
         probe_report(s->l, reply.text, sizeof reply.text);
-        conn_answer(s, c, &reply);
+        conn_answer(c, &reply);
     } else {
         do_known(s, c, head);
     }
@@ -465,12 +395,8 @@ static void conn_close(struct server *s, struct conn *c)
         b->conn = NULL;
         sandbox_signal(s, b, SIGKILL);
     }
-    HOB_LIST_EACH(&c->answers, node, after)
-    answer_free(HOB_CONTAINER_OF(node, struct answer, in_conn));
-    hob_list_remove(&c->in_all);
-    (void)close(c->fd);
+    conn_free(c);
     s->conns_n--;
-    free(c);
 }
 
 static void on_listener(struct server *s)
@@ -484,18 +410,14 @@ static void on_listener(struct server *s)
         (void)close(fd);
         return;
     }
-    struct conn *c = hob_new(struct conn);
-    c->fd = fd;
-    c->serial = ++s->serial;
-    hob_list_init(&c->answers);
+    struct conn *c = conn_new(s->epoll, fd, ++s->serial);
     hob_list_push_back(&s->conns, &c->in_all);
     s->conns_n++;
-    watch(s, fd, EPOLLIN, c, EPOLL_CTL_ADD);
 }
 
 static void on_conn(struct server *s, struct conn *c, uint32_t events)
 {
-    if ((events & EPOLLOUT) && !conn_flush(s, c)) {
+    if ((events & EPOLLOUT) && !conn_flush(c)) {
         conn_close(s, c);
         return;
     }
@@ -510,7 +432,7 @@ static void on_conn(struct server *s, struct conn *c, uint32_t events)
         struct hob_err err = {0};
         (void)hob_fail(&err, HOB_E_TOO_LARGE, "a message of more than %d bytes or 4 descriptors",
                        HOB_FDMSG_BYTES_MAX);
-        conn_fail(s, c, 0, &err);
+        conn_fail(c, 0, &err);
     } else if (n == 0 || (n < 0 && errno != EAGAIN))
         conn_close(s, c);
     for (size_t i = 0; i < fds_n; i++)
@@ -623,12 +545,12 @@ static void open_server(struct server *s, int listener)
     s->denials = epoll_create1(EPOLL_CLOEXEC);
     s->connects = epoll_create1(EPOLL_CLOEXEC);
     HOB_ASSERT(s->epoll >= 0 && s->signals >= 0 && s->denials >= 0 && s->connects >= 0);
-    watch(s, s->denials, EPOLLIN, &s->denials, EPOLL_CTL_ADD);
-    watch(s, s->connects, EPOLLIN, &s->connects, EPOLL_CTL_ADD);
-    watch(s, listener, EPOLLIN, &s->listener, EPOLL_CTL_ADD);
-    watch(s, s->signals, EPOLLIN, &s->signals, EPOLL_CTL_ADD);
+    watch(s, s->denials, &s->denials);
+    watch(s, s->connects, &s->connects);
+    watch(s, listener, &s->listener);
+    watch(s, s->signals, &s->signals);
     if (cgroup_oom_fd(&s->l->cgroups) >= 0)
-        watch(s, cgroup_oom_fd(&s->l->cgroups), EPOLLIN, &s->oom_noise, EPOLL_CTL_ADD);
+        watch(s, cgroup_oom_fd(&s->l->cgroups), &s->oom_noise);
     hob_list_init(&s->conns);
     hob_list_init(&s->stopping);
     hob_list_init(&s->busy);

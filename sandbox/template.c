@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -21,7 +22,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "sandbox/launcher.h"
-#include "sandbox/trust.h"
 
 #include "base/banned.h"
 
@@ -321,6 +321,52 @@ bool template_name_is_valid(const char *runtime)
 {
     size_t n = strnlen(runtime, TEMPLATE_NAME_MAX);
     return n >= 1 && n < TEMPLATE_NAME_MAX && strspn(runtime, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+/* --- what root must own ---------------------------------------------------------------------------------------
+ * A runtime's folder and its rootfs file say what of the host a sandbox sees, so whoever may write them, or a folder
+ * above them, could show it anything: the uid that is served must not. An ordinary user's launcher can show no more
+ * than that user. */
+static bool may_change(const struct launcher_options *o, const struct stat *st, bool is_above)
+{
+    bool is_sticky = is_above && (st->st_mode & S_ISVTX); /* as /tmp: not what is another's */
+    if (st->st_uid == o->uid)
+        return true;
+    if (S_ISLNK(st->st_mode) || is_sticky)
+        return false;
+    return (st->st_mode & S_IWOTH) || ((st->st_mode & S_IWGRP) && st->st_gid == o->gid);
+}
+
+/* `path` and all above it; cuts it on the way. */
+static bool walk(const struct launcher_options *o, char *path)
+{
+    struct stat st;
+    for (bool is_above = false;; is_above = true) {
+        if (lstat(path[0] ? path : "/", &st) == 0 && may_change(o, &st, is_above))
+            return false;
+        char *slash = strrchr(path, '/');
+        if (!slash || !path[0])
+            return true;
+        *slash = '\0';
+    }
+}
+
+/* HOB_E_FORBIDDEN when `path` or a folder above it, as written or as resolved, may be changed by the served uid or its
+ * group, or by everybody. A path that is not there is judged by what is. */
+static enum hob_code trust_path(const struct launcher_options *o, const char *path, struct hob_err *err)
+{
+    char at[PATH_MAX];
+    if (geteuid() != 0 || o->uid == 0)
+        return HOB_OK;
+    (void)snprintf(at, sizeof at, "%s", path);
+    bool is_trusted = walk(o, at);
+    if (is_trusted && realpath(path, at))
+        is_trusted = walk(o, at);
+    if (is_trusted)
+        return HOB_OK;
+    return hob_fail(err, HOB_E_FORBIDDEN,
+                    "uid %u, which is served here, may change '%.150s'; give it to root", o->uid,
+                    at[0] ? at : "/");
 }
 
 static int template_build(struct launcher *l, const char *runtime, struct hob_err *err)

@@ -1,4 +1,4 @@
-#include "sandbox/denied.h"
+#include "sandbox/notify/denied.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>

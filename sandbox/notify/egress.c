@@ -1,4 +1,4 @@
-#include "sandbox/egress.h"
+#include "sandbox/notify/egress.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
