@@ -80,10 +80,10 @@ void dispatcher_each_denied(const struct dispatcher *d, denied_call_cb cb, void 
 
 void isolation_done(struct dispatcher *d)
 {
-    struct denied_call *c, *next;
-    HASH_ITER(hh, d->denied, c, next)
-    {
-        HASH_DEL(d->denied, c);
+    struct denied_call *c = d->denied, *next;
+    HASH_CLEAR(hh, d->denied); /* the table; the elements stay linked */
+    for (; c; c = next) {
+        next = c->hh.next;
         free(c);
     }
 }
