@@ -27,6 +27,7 @@ struct node_memory {                /* whether one more instance fits: memory.c 
     uint64_t looked_us, free_mb;    /* what the system says is available */
     bool is_full;                   /* a start waits for memory */
     uint64_t full_us;               /* since then */
+    uint64_t evict_again_us; /* one is being let go for it: the next not before, unless that one is gone */
 };
 
 struct dispatcher {

@@ -201,9 +201,11 @@ void invocation_fail(struct invocation *i, const struct hob_err *err, const stru
                      unsigned retry_s)
 {
     HOB_ASSERT(i->state == INVOCATION_QUEUED || i->state == INVOCATION_REFUSED);
+    struct pool *p = i->pool;
     leave_queue(i);
     tell_failure(i, err, f, retry_s);
     recycle(i);
+    pool_quiet(p);
 }
 
 void invocation_refused(struct invocation *i)
@@ -548,8 +550,11 @@ void invocation_cancel(struct invocation *i, enum hob_cancel_reason why)
         cancel_running(i, why);
         return;
     }
+    struct pool *p = i->pool;
     leave_queue(i);
     recycle(i);
+    pool_quiet(p);
+    pool_mark(p); /* a start that only it needed is needed no more */
 }
 
 const struct invocation_times *invocation_times(const struct invocation *i)

@@ -73,6 +73,8 @@ bool memory_has_room(struct dispatcher *d, uint32_t memory_mb, uint64_t now_us)
 void memory_make_room(struct dispatcher *d, uint64_t now_us)
 {
     struct instance *longest = NULL;
+    if (now_us < d->memory.evict_again_us)
+        return;
     HOB_LIST_EACH(&d->pools, n, tmp)
     {
         struct pool *p = HOB_CONTAINER_OF(n, struct pool, in_pools);
@@ -83,6 +85,8 @@ void memory_make_room(struct dispatcher *d, uint64_t now_us)
             (!longest || i->idle_us < longest->idle_us))
             longest = i;
     }
-    if (longest)
-        instance_event(longest, INSTANCE_DRAIN);
+    if (!longest)
+        return;
+    d->memory.evict_again_us = now_us + HOB_MAX_STOP_GRACE_MS * 1000u;
+    instance_event(longest, INSTANCE_DRAIN);
 }

@@ -75,6 +75,19 @@ struct scaler_view pool_scaler_view(struct pool *p, uint64_t now_us)
     };
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t window_edge_us(const struct pool *p, uint64_t now_us)
+{
+    if (p->windows.n == 0 || p->windows_until_ms == INT64_MAX)
+        return UINT64_MAX;
+    int64_t left_ms = p->windows_until_ms - utc_ms(p->d, now_us);
+    return now_us + (left_ms > 0 ? (uint64_t)left_ms * 1000u : 0) + 1000u;
+}
+
 /* ---- starting ---- */
 
 /* What is wanted replaces what was wanted before: a start that waits for its turn and is no longer needed never comes. */
@@ -89,7 +102,7 @@ void pool_scale(struct pool *p)
     if (made.starts > p->entry.wanted)
         decisions_started(&p->decisions, &p->scaler, &v, &made);
     starts_want(&p->d->starts, &p->entry, made.starts, scaler_cold95_us(&p->scaler), now);
-    dispatcher_wake(p->d, &p->wake, made.ask_again_us);
+    dispatcher_wake(p->d, &p->wake, earlier(made.ask_again_us, window_edge_us(p, now)));
 }
 
 void pool_start_one(struct pool *p)
@@ -109,6 +122,7 @@ void pool_buried(struct pool *p)
 {
     HOB_ASSERT(p->d->memory.promised_mb >= p->config->memory_mb);
     p->d->memory.promised_mb -= p->config->memory_mb;
+    p->d->memory.evict_again_us = 0;
     dispatcher_grant_soon(p->d);
 }
 
@@ -129,6 +143,8 @@ void dispatcher_grant_starts(struct dispatcher *d)
     struct starts_entry *e;
     uint64_t now = dispatcher_now(d), again;
     d->grant_at_us = UINT64_MAX;
+    if (hob_list_is_empty(&d->starts.ring))
+        d->memory.is_full = false; /* nobody waits for memory any more */
     while ((e = starts_next(&d->starts, now, &again)) != NULL) {
         struct pool *p = HOB_CONTAINER_OF(e, struct pool, entry);
         if (!memory_has_room(d, p->config->memory_mb, now)) {
@@ -222,19 +238,6 @@ void pool_let_go(struct pool *p, uint64_t now_us)
 }
 
 /* ---- time ---- */
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t window_edge_us(const struct pool *p, uint64_t now_us)
-{
-    if (p->windows.n == 0 || p->windows_until_ms == INT64_MAX)
-        return UINT64_MAX;
-    int64_t left_ms = p->windows_until_ms - utc_ms(p->d, now_us);
-    return now_us + (left_ms > 0 ? (uint64_t)left_ms * 1000u : 0) + 1000u;
-}
 
 static uint64_t oldest_age_us(const struct pool *p)
 {
