@@ -300,6 +300,7 @@ export class Daemon {
 
   /** Stops and removes the home. For after(). */
   async close(options) {
+    for (const load of Load.running) load.isOn = false; // of a test that failed
     try {
       await this.stop(options);
     } finally {
@@ -327,12 +328,15 @@ export function instances(pid) {
 
 /** Keeps `clients` asking without a pause until stop(); counts what came. */
 export class Load {
+  static running = new Set();
+
   constructor(url, { clients = 8, options = {}, check = (answer) => answer.status === 200, pause = 0 } = {}) {
     this.counts = { ok: 0, bad: 0 };
     this.failures = [];
     this.times = [];
     this.agent = new http.Agent({ keepAlive: true, maxSockets: clients });
     this.isOn = true;
+    Load.running.add(this);
     this.workers = Array.from({ length: clients }, async () => {
       while (this.isOn) {
         const began = performance.now();
@@ -361,6 +365,7 @@ export class Load {
 
   async stop() {
     this.isOn = false;
+    Load.running.delete(this);
     await Promise.all(this.workers);
     this.agent.destroy();
     return this.counts;
