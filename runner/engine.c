@@ -12,6 +12,14 @@
 
 enum { EXIT_SIGNAL_BASE = 128, SIGNALS_MAX = 64, EXIT_CANNOT_START = 127, EXIT_KILLED = 9 };
 
+void engine_spec_close(const struct engine_spec *spec)
+{
+    int fds[] = {spec->channel_fd, spec->stdout_fd, spec->stderr_fd, spec->stdin_fd};
+    for (size_t i = 0; i < HOB_COUNT(fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+}
+
 static void describe_signal(struct engine_exit *e, uint32_t memory_mb)
 {
     const char *name = sigabbrev_np(e->signal);

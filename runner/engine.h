@@ -79,6 +79,8 @@ struct engine {
 /* The sandbox engine: hob-launcher at `launcher_path`. Returns owned; dials by itself and again when it is lost. */
 struct engine *engine_sandbox_new(uv_loop_t *loop, const char *launcher_path,
                                   const struct engine_events *events, void *ctx);
+/* Closes the descriptors of a spec that came to nothing. */
+void engine_spec_close(const struct engine_spec *spec);
 /* What a launcher's errno means for whoever asked. */
 enum hob_code engine_code_of(int errnum);
 /* The process that a pidfd names, in this process's pid namespace; 0: it is gone. */

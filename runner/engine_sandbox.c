@@ -306,7 +306,6 @@ static unsigned take_op(struct engine_run *r)
     return op;
 }
 
-/* What it takes of the descriptors is -1 then. */
 static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, int fds[FDS_MAX])
 {
     if (a->answer == HOB_LAUNCH_PROBED) {
@@ -344,8 +343,7 @@ static void engine_take(struct sandbox *e, struct hob_str msg, const int *fds, s
         memcpy(&a, msg.at, sizeof a);
     bool is_good = is_whole && a.magic == HOB_LAUNCH_MAGIC;
     int own[FDS_MAX] = {-1, -1, -1, -1};
-    for (size_t i = 0; i < fds_n; i++)
-        own[i] = fds[i];
+    memcpy(own, fds, fds_n * sizeof fds[0]);
     if (is_good) {
         a.text[sizeof a.text - 1] = '\0';
         is_good = engine_answer(e, &a, own);
@@ -460,14 +458,6 @@ static bool send_launch(struct sandbox *e, const struct engine_run *r, const str
     return true;
 }
 
-static void close_spec(const struct engine_spec *spec)
-{
-    int fds[] = {spec->channel_fd, spec->stdout_fd, spec->stderr_fd, spec->stdin_fd};
-    for (size_t i = 0; i < HOB_COUNT(fds); i++)
-        if (fds[i] >= 0)
-            (void)close(fds[i]);
-}
-
 static struct engine_run *sandbox_start(struct engine *base, const struct engine_spec *spec,
                                         const struct engine_listener *l, void *ctx)
 {
@@ -485,7 +475,7 @@ static struct engine_run *sandbox_start(struct engine *base, const struct engine
         return r;
     }
     r->state = RUN_REFUSED;
-    close_spec(spec);
+    engine_spec_close(spec);
     hob_list_push_back(&e->refused, &r->node);
     (void)uv_timer_start(&e->refuse, on_refuse, 0, 0);
     return r;
