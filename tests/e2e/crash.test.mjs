@@ -59,7 +59,7 @@ test("hob-init killed: the instance is gone as a whole", async () => {
   const before = runtimePids();
   assert.ok(before.length);
   instances(hob.pid).forEach((i) => kill9(i.init));
-  await until(() => before.every((pid) => (processes().get(pid)?.state ?? "Z") === "Z"), "every process of it to end", 5000);
+  await until(() => before.every((pid) => (processes().get(pid)?.state ?? "Z") === "Z"), "every process of it to end", 15000);
   await until(alive, "an answer", 15000);
 });
 
@@ -74,7 +74,7 @@ test("the runner killed under load: hobd starts another, instances are not left 
   await until(alive, "an answer", 15000);
   await load.stop();
   assert.deepEqual(load.failures, []);
-  await until(() => old.every((pid) => !runtimePids().includes(pid)), "the old instances to be gone", 5000);
+  await until(() => old.every((pid) => !runtimePids().includes(pid)), "the old instances to be gone", 15000);
 });
 
 test("the runner killed again and again", { timeout: 60000 }, async () => {
@@ -120,9 +120,9 @@ test("hobd killed under load: children follow, a restart sweeps and serves", { t
       const q = processes().get(pid);
       return q && q.started === p.started && q.state !== "Z";
     }).map(([pid, p]) => `${pid} ${p.command || p.name}`);
-    await until(() => living().length === 0, "the children to follow", 8000).catch(() => assert.deepEqual(living(), []));
+    await until(() => living().length === 0, "the children to follow", 15000).catch(() => assert.deepEqual(living(), []));
     const left = () => hob.leftovers(tree).filter((l) => !l.startsWith("file") && !l.startsWith("folder"));
-    await until(() => left().length === 0, "nothing left of it", 5000).catch(() => assert.deepEqual(left(), []));
+    await until(() => left().length === 0, "nothing left of it", 15000).catch(() => assert.deepEqual(left(), []));
     await hob.launch();
   }
   assert.ok(await alive());

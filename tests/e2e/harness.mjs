@@ -293,7 +293,7 @@ export class Daemon {
     if (isClean) {
       assert.equal(signal, null, `hobd was ended by ${signal}\n${this.stderr.slice(-3000)}`);
       assert.equal(code, 0, `hobd's exit code\n${this.stderr.slice(-3000)}`);
-      await until(() => this.leftovers(tree).length === 0, "nothing left behind", 5000)
+      await until(() => this.leftovers(tree).length === 0, "nothing left behind", 15000)
         .catch(() => assert.deepEqual(this.leftovers(tree), []));
     }
   }

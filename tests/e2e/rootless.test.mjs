@@ -76,7 +76,7 @@ test("the doctor says what is not to be had without root", { skip }, async () =>
 test("kill -9 leaves nothing behind", { skip, timeout: 120000 }, async () => {
   const tree = await hob.kill9();
   const left = () => hob.leftovers(tree).filter((l) => !/^(file|folder)/.test(l));
-  await until(() => left().length === 0, "nothing left", 8000).catch(() => assert.deepEqual(left(), []));
+  await until(() => left().length === 0, "nothing left", 15000).catch(() => assert.deepEqual(left(), []));
   await hob.launch();
   assert.equal((await hob.call("/fn/app/f")).text, "hello");
 });
