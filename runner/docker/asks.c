@@ -37,9 +37,10 @@ static void tell_image(struct docker_ask *q, const struct image *i)
     char text[TEXT_BYTES_MAX];
     struct hob_str name = hob_str(q->image), prefix = {"runtime:", 8};
     const char *shown = hob_str_starts(name, prefix) ? q->image + prefix.n : q->image;
-    int n = snprintf(
-        text, sizeof text, "{\"runtime\":\"%.300s\",\"image\":\"%s\",\"built\":%s,\"took_ms\":%llu}", shown,
-        i->found.id, i->was_built && i->since_ms >= q->since_ms ? "true" : "false", (unsigned long long)(hob_now_ms() - q->since_ms));
+    int n =
+        snprintf(text, sizeof text, "{\"runtime\":\"%.300s\",\"image\":\"%s\",\"built\":%s,\"took_ms\":%llu}",
+                 shown, i->found.id, i->was_built && i->since_ms >= q->since_ms ? "true" : "false",
+                 (unsigned long long)(hob_now_ms() - q->since_ms));
     tell(q, hob_str_n(text, (size_t)n), NULL);
 }
 

@@ -147,11 +147,33 @@ void run_freeze(struct engine_run *r);
 void run_thaw(struct engine_run *r);
 void run_stats(struct engine_run *r);
 unsigned runs_count(const struct docker *e);
-/* Containers kept for others: idle spares and holders without use go. */
-void spares_trim(struct docker *e, uint64_t idle_ms);
-void holders_free_all(struct docker *e);
-void spares_free_all(struct docker *e);
+bool runs_use_app(const struct docker *e, const char *app);
+/* Those of the app that wait. */
+void runs_fail_app(struct docker *e, const char *app, const struct hob_err *err);
 
+/* --- keep.c: containers kept for others ---------------------------------------------------------------------------- */
+
+struct holder { /* of an app's network namespace: empty but for a loopback */
+    UT_hash_handle hh;
+    struct docker *e;
+    char app[65];
+    struct box *box;
+    bool is_ready;
+    uint64_t used_ms;
+};
+
+/* The app's holder when it is ready. NULL with err->code HOB_OK: not yet, runs are kicked then. */
+struct holder *holder_get(struct docker *e, const char *app, const char *image_id, struct hob_err *err);
+void holder_drop(struct docker *e, const char *app);
+/* A spare for `key`, ready or on its way, or NULL; *ret_n spares there are in all. */
+struct box *spare_find(struct docker *e, const char *key, unsigned *ret_n);
+void spare_make(struct docker *e, const struct container_spec *c, const char *key);
+/* A crun that cannot work here: true once, and runc it is from now on. */
+bool fall_back_to_runc(struct docker *e, const struct hob_err *err);
+/* Spares that idle longer go, and holders without use in twice that time. */
+void spares_trim(struct docker *e, uint64_t idle_ms);
+void spares_free_all(struct docker *e);
+void holders_free_all(struct docker *e);
 /* A box with its container on the way; NULL with err. */
 struct box *box_make(struct docker *e, const struct box_events *events, void *ctx,
                      const struct container_spec *c, struct hob_err *err);
