@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { spawn, execFileSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { benchBin, buildC, load, median, rounds, rssKiB, root, startHob, stopAll, table, cpu, pidsWith, start, bin, sleep } from './lib.mjs';
 
 const cores = os.cpus().length;
@@ -31,11 +31,8 @@ const platform = (hob) => [hob.p.pid, ...pidsWith(hob.home).filter((p) => p !== 
 /** The folder of all its sandboxes' groups below a controller (v1), or null. */
 function group(hob, controller) {
   const id = createHash('sha256').update(fs.realpathSync(hob.home)).digest('hex').slice(0, 12);
-  try {
-    return execFileSync('find', ['-H', `/sys/fs/cgroup/${controller}`, '-maxdepth', '6', '-type', 'd', '-name', `hob-*${id}`], { encoding: 'utf8' }).split('\n')[0] || null;
-  } catch {
-    return null;
-  }
+  const found = spawnSync('find', ['-H', `/sys/fs/cgroup/${controller}`, '-maxdepth', '6', '-name', 'i[0-9]*', '-prune', '-o', '-name', `hob-*${id}`, '-print'], { encoding: 'utf8' });
+  return found.stdout.split('\n')[0] || null;
 }
 const read = (dir, file) => (dir ? Number(fs.readFileSync(path.join(dir, file), 'latin1')) : NaN);
 const all = (list, key) => median(list.map((x) => x[key]));
@@ -145,8 +142,8 @@ async function density(runtime, count) {
     failed += load('each', hob.address, `/fn/many${i}/f%d`, Math.min(200, count - i), 0).errors;
   }
   await sleep(1000);
-  const listed = JSON.parse(hob.hob('ps', '--json'));
-  const frozen = (listed.instances ?? listed).filter((i) => i.state === 'frozen').length;
+  const metrics = await (await fetch(`${hob.url}/metrics`, { headers: { authorization: `Bearer ${hob.token}` } })).text();
+  const frozen = Number(/^hob_instances\{state="frozen"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
   const each = (read(memory, 'memory.usage_in_bytes') - before) / count;
   const own = ((rssKiB(hob.p.pid) - rss) * 1024) / count;
   await hob.done();
