@@ -48,7 +48,7 @@ static void silence_takes_the_last_one_away_and_nothing_brings_it_back(void **st
     assert_int_equal(fakes_n, 1);
 }
 
-/* A2, live. Seen to fail with instance_is_idle() true for busy ones. */
+/* A2, live. */
 static void one_at_work_is_never_drained_for_scaling(void **state)
 {
     (void)state;
@@ -101,6 +101,7 @@ static void recycle_counts_and_ages(void **state)
     bench_config.recycle_invocations = 0;
 }
 
+/* A2 again. Seen to fail with instance_is_idle() true for busy ones. */
 static void an_old_one_goes_when_it_is_idle_and_not_before(void **state)
 {
     (void)state;
