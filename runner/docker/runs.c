@@ -15,6 +15,7 @@
 #include "base/banned.h"
 
 enum {
+    LAST_WORD_MS = 50,
     KILL_PATIENCE_MS = 2000, /* from 'K' to the end, before Docker is asked to remove it */
     THAW_TRIES_MAX = 40,
     THAW_RETRY_MS = 25,
@@ -433,7 +434,8 @@ void run_stop(struct engine_run *r, uint32_t grace_ms)
     if (r->is_killed || (!is_first && grace_ms >= r->grace_ms))
         return;
     r->grace_ms = grace_ms;
-    (void)uv_timer_start(&r->timer, on_timer, grace_ms, 0);
+    /* One that ends by itself closes its channel first, which makes hobd stop it: its status shall be heard still. */
+    (void)uv_timer_start(&r->timer, on_timer, grace_ms > LAST_WORD_MS ? grace_ms : LAST_WORD_MS, 0);
 }
 
 void run_freeze(struct engine_run *r)
