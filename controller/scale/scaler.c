@@ -240,7 +240,7 @@ uint64_t scaler_idle_us(const struct scaler *s, const struct scaler_view *v)
 
 uint64_t scaler_keep_us(const struct scaler *s, const struct scaler_view *v, const char **ret_why)
 {
-    const char *ignored, **why = ret_why ? ret_why : &ignored;
+    const char *ignored = NULL, **why = ret_why ? ret_why : &ignored;
     *why = "hob.json says how long (scale.keep_s)";
     if (v->keep_us)
         return v->keep_us;
