@@ -87,6 +87,6 @@ void memory_make_room(struct dispatcher *d, uint64_t now_us)
     }
     if (!longest)
         return;
-    d->memory.evict_again_us = now_us + HOB_MAX_STOP_GRACE_MS * 1000u;
+    d->memory.evict_again_us = now_us + (uint64_t)HOB_MAX_STOP_GRACE_MS * 1000u;
     instance_event(longest, INSTANCE_DRAIN);
 }

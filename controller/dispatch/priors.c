@@ -40,7 +40,7 @@ void priors_free(struct dispatcher *d)
     struct runtime_prior *r, *tmp;
     HASH_ITER(hh, d->priors, r, tmp)
     {
-        HASH_DEL(d->priors, r);
+        HASH_DEL(d->priors, r); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
         free(r->name);
         free(r);
     }

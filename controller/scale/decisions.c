@@ -71,11 +71,11 @@ static struct span_text span(uint64_t us)
     struct span_text t;
     if (us < 1000)
         (void)snprintf(t.at, sizeof t.at, "%u us", (unsigned)us);
-    else if (us < 10 * 1000)
+    else if (us < 10000)
         (void)snprintf(t.at, sizeof t.at, "%.1f ms", (double)us / 1e3);
-    else if (us < 1000 * 1000)
+    else if (us < 1000000)
         (void)snprintf(t.at, sizeof t.at, "%.0f ms", (double)us / 1e3);
-    else if (us < 10 * 1000 * 1000)
+    else if (us < 10000000)
         (void)snprintf(t.at, sizeof t.at, "%.1f s", (double)us / 1e6);
     else if (us < 600ull * 1000 * 1000)
         (void)snprintf(t.at, sizeof t.at, "%.0f s", (double)us / 1e6);

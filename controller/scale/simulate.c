@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-enum { PATIENCE_US = 5 * 1000 * 1000, MAX_DEFAULT = 100, SETTLE_MAX_US = 30 * 60 * 1000 * 1000ll };
+enum { PATIENCE_US = 5 * 1000 * 1000, MAX_DEFAULT = 100, SETTLE_MAX_US = 30ll * 60 * 1000 * 1000 };
 
 struct sim_instance {
     struct hob_node in_free; /* with a free slot, most recently used first */
@@ -187,7 +187,7 @@ static uint64_t let_go(struct sim *s)
         struct scaler_view v = view(s);
         uint64_t expiry = i->idle_us + scaler_expiry_us(&s->scaler, &v);
         if (!scaler_expires(&s->scaler, &v, s->now_us - i->idle_us))
-            return expiry > s->now_us ? expiry : s->now_us + SCALER_TICK_US * 10;
+            return expiry > s->now_us ? expiry : s->now_us + SCALER_RECENT_US;
         stop_one(s, i);
     }
     return UINT64_MAX;
