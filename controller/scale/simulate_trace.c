@@ -30,7 +30,7 @@ static void trace_done(struct trace *t)
     struct function *f, *tmp;
     HASH_ITER(hh, t->functions, f, tmp)
     {
-        HASH_DEL(t->functions, f);
+        HASH_DEL(t->functions, f); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
         free(f->name);
         free(f);
     }
