@@ -100,7 +100,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_SRC))
 define unit_rule # room
 $(B)/tests/$(1)/test_%: tests/unit/$(1)/test_%.c $(wildcard tests/unit/*.h) $(call libs,$(1)) $(B)/lib/libllhttp.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) -Itests/unit $$(filter-out -Wstack-usage=%,$$(CFLAGS)) $$(LINK) -o $$@ $$< -Wl,--start-group $(call libs,$(1)) $(B)/lib/libllhttp.a -Wl,--end-group $$(LDLIBS) -lcmocka
+	$$(CC) $$(CPPFLAGS) -Itests/unit $$(filter-out -Wstack-usage=%,$$(CFLAGS)) -MMD -MP -MF $$@.d $$(LINK) -o $$@ $$< -Wl,--start-group $(call libs,$(1)) $(B)/lib/libllhttp.a -Wl,--end-group $$(LDLIBS) -lcmocka
 .PHONY: unit-$(1)
 unit-$(1): $$(filter $(B)/tests/$(1)/%,$(UNIT_BIN))
 	@for t in $$^; do timeout -k 5 120 $$$$t || exit 1; done
@@ -163,4 +163,4 @@ help: ## this list
 clean: ## remove what was built
 	rm -rf build
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/tests -name '*.d' 2>/dev/null)
