@@ -107,9 +107,46 @@ static void run_hand(struct engine_run *r)
     r->listener.launched(r->ctx, r->box->pid, hob_now_us() - r->asked_us);
 }
 
+enum { NETWORK_BYTES = 16 + DOCKER_ID_CHARS };
+
+/* Two servers on one loopback would fight for their port: each gets its own. */
+static bool is_server(const struct engine_run *r)
+{
+    return strcmp(r->strings, "--http") == 0;
+}
+
+static struct container_spec run_container(const struct engine_run *r, const struct image *i,
+                                           const struct holder *h, char network[NETWORK_BYTES])
+{
+    bool is_own = strncmp(r->image, "runtime:", 8) != 0;
+    (void)snprintf(network, NETWORK_BYTES, "%s%s", h ? "container:" : "none", h ? h->box->id : "");
+    return (struct container_spec){.image_id = i->found.id,
+                                   .app = r->app,
+                                   .role = "instance",
+                                   .image = is_own ? &i->found : NULL,
+                                   .spec = &r->spec,
+                                   .network = network};
+}
+
+/* The next of its like is made when this one is there: beside it, it would slow it down. */
+static void run_make_spare(const struct engine_run *r)
+{
+    char network[NETWORK_BYTES], key[65];
+    struct image *i;
+    struct holder *h;
+    HASH_FIND_STR(r->e->images, r->image, i);
+    HASH_FIND_STR(r->e->holders, r->app, h);
+    if (!i || i->state != IMAGE_READY || (!is_server(r) && (!h || !h->is_ready)))
+        return;
+    struct container_spec c = run_container(r, i, is_server(r) ? NULL : h, network);
+    container_key(&c, key);
+    spare_make(r->e, &c, key);
+}
+
 static void on_box_ready(void *ctx)
 {
     run_hand(ctx);
+    run_make_spare(ctx);
 }
 
 static bool is_holder_gone(const struct hob_err *err)
@@ -202,8 +239,7 @@ static void run_take_box(struct engine_run *r, const struct container_spec *c)
     r->box = b;
     r->state = RUN_MAKING;
     if (b->state == BOX_READY)
-        run_hand(r);
-    spare_make(r->e, c, key);
+        on_box_ready(r);
 }
 
 static void run_step(struct engine_run *r)
@@ -225,23 +261,16 @@ static void run_step(struct engine_run *r)
         run_fail(r, &err);
         return;
     }
-    bool is_server = strcmp(r->strings, "--http") == 0; /* two on one loopback would fight for their port */
-    struct holder *h = is_server ? NULL : holder_get(e, r->app, i->found.id, &err);
+    struct holder *h = is_server(r) ? NULL : holder_get(e, r->app, i->found.id, &err);
     if (err.code != HOB_OK) {
         run_fail(r, &err);
         return;
     }
-    if (!h && !is_server)
+    if (!h && !is_server(r))
         return;
-    char network[16 + DOCKER_ID_CHARS];
-    (void)snprintf(network, sizeof network, "%s%s", h ? "container:" : "none", h ? h->box->id : "");
-    bool is_own = strncmp(r->image, "runtime:", 8) != 0;
-    run_take_box(r, &(struct container_spec){.image_id = i->found.id,
-                                             .app = r->app,
-                                             .role = "instance",
-                                             .image = is_own ? &i->found : NULL,
-                                             .spec = &r->spec,
-                                             .network = network});
+    char network[NETWORK_BYTES];
+    struct container_spec c = run_container(r, i, h, network);
+    run_take_box(r, &c);
 }
 
 void runs_step(struct docker *e)
