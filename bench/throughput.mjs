@@ -36,11 +36,10 @@ hob.hob('deploy', path.join(root, 'bench/apps/node'));
 hob.hob('deploy', cDir);
 const fnUrl = (f) => `${hob.url}/fn/${f}`;
 async function hobPeer(name, fn) {
-  const before = new Set(pidsWith('/hob/init'));
   await answers(fnUrl(fn));
   await sleep(200);
-  const inits = pidsWith('/hob/init').filter((pid) => !before.has(pid));
-  const kids = inits.flatMap((pid) => { try { return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number); } catch { return []; } });
+  // Every instance's processes: those of other functions and of prepared runtimes rest meanwhile and add nothing.
+  const kids = pidsWith('/hob/init').flatMap((pid) => { try { return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number); } catch { return []; } });
   peers.push({ name, url: fnUrl(fn), groups: { gateway: [hob.p.pid], instance: kids.filter(Boolean) } });
 }
 await hobPeer('hob fetch', 'bench-node/fetch');
