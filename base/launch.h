@@ -89,6 +89,6 @@ struct hob_launch_reply {
     uint32_t nth, is_last; /* DENIED */
     uint64_t call;         /* CONNECT */
     uint32_t address_n;
-    int32_t fd; /* CONNECT: the descriptor that connect() was given */
+    int32_t fd;      /* CONNECT: the descriptor that connect() was given */
     char text[1024]; /* FAILED: what, why and what would be right; PROBED: the report; LAUNCHED: the walls */
 };

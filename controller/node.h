@@ -26,13 +26,14 @@ struct node_events {
     void (*log_line)(void *ctx, bool is_stderr, struct hob_str text, uint64_t dropped);
     /* The account of its isolation, "name: what" lines, once or never; a denied system call, the nth of its name. */
     void (*walls)(void *ctx, struct hob_str text);
-    void (*note)(void *ctx, struct hob_str text); /* for the function's log: what was refused to it, and why */
+    void (*note)(void *ctx,
+                 struct hob_str text); /* for the function's log: what was refused to it, and why */
     void (*denied)(void *ctx, struct hob_str call, uint64_t nth, bool is_last);
 };
 struct node_start_spec {
     uint64_t instance;                             /* hob_id64() */
     const char *app, *function, *runtime, *digest; /* digest "" for none */
-    const char *engine, *image; /* NULL: "sandbox", none */
+    const char *engine, *image;                    /* NULL: "sandbox", none */
     uint32_t version;
     const char *const *argv; /* NULL-ended */
     const char *const *env;  /* NULL-ended "NAME=value", platform variables only */

@@ -15,7 +15,7 @@ struct runtime_info {
     char **entries;      /* NULL-ended: tried in order when hob.json names none */
     char **version_argv; /* NULL-ended, or NULL */
     uint32_t pids_min;   /* threads that the runtime itself needs */
-    uint32_t pool_max;   /* processes that a node may start ahead, at most; 0: the runtime has no use for it */
+    uint32_t pool_max; /* processes that a node may start ahead, at most; 0: the runtime has no use for it */
 };
 struct runtimes;
 HOB_MUST_USE struct runtimes *runtimes_load(const char *dir, struct hob_err *err);

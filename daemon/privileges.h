@@ -8,7 +8,8 @@
 struct identity {
     uid_t uid;
     gid_t gid;
-    gid_t docker; /* the group "docker", when `user` was made a member: whoever may speak to Docker is root in truth; else 0 */
+    gid_t
+        docker; /* the group "docker", when `user` was made a member: whoever may speak to Docker is root in truth; else 0 */
     bool is_root; /* started as root: uid and gid are still to be taken on */
 };
 

@@ -3,9 +3,9 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "manifest/cron.h"
 #include "base/egress.h"
 #include "base/limits.h"
+#include "manifest/cron.h"
 
 #include "base/banned.h"
 

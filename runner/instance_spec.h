@@ -11,7 +11,7 @@ struct instance_spec {
     char runtime[32], digest[65], app[65], image[256];
     bool wants_logs;
     struct policy *policy; /* with egress: what it may connect to, owned; else NULL */
-    uint32_t pool_max; /* stems to keep of its like, at most; 0: none */
+    uint32_t pool_max;     /* stems to keep of its like, at most; 0: none */
 };
 /* HOB_E_INVALID or HOB_E_TOO_LARGE; on failure nothing is owned. */
 HOB_MUST_USE enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,

@@ -25,8 +25,8 @@
 #include "base/fdmsg.h"
 #include "base/mem.h"
 #include "sandbox/caps.h"
-#include "sandbox/notify/egress.h"
 #include "sandbox/landlock.h"
+#include "sandbox/notify/egress.h"
 #include "sandbox/rlimits.h"
 #include "sandbox/seccomp.h"
 

@@ -146,11 +146,11 @@ void handle_limits(struct call *c);
 void handle_manifest_schema(struct call *c);
 void handle_openapi(struct call *c);
 void handle_runtimes(struct call *c);
-void handle_doctor(struct call *c); /* doctor.c */
+void handle_doctor(struct call *c);  /* doctor.c */
 void handle_engines(struct call *c); /* engines.c */
 void handle_engine_test(struct call *c);
 void handle_runtime_build(struct call *c);
-void handle_apps(struct call *c);   /* functions.c */
+void handle_apps(struct call *c); /* functions.c */
 void handle_app_remove(struct call *c);
 void handle_functions(struct call *c);
 void handle_function(struct call *c);

@@ -40,7 +40,8 @@ struct http_request {
     const char *remote;      /* address of the peer, text */
     uint16_t remote_port;
     bool is_http10, is_head;
-    bool wants_websocket; /* asks to speak another protocol from here on; ignored unless the handler refuses it */
+    bool
+        wants_websocket; /* asks to speak another protocol from here on; ignored unless the handler refuses it */
     uint64_t received_us; /* monotonic: when the head was complete */
 };
 

@@ -18,9 +18,9 @@ bool wire_is_local(const struct wire_target *t);
 /* Is the socket of our own network namespace? Errors count as yes: nothing is done with such a one. */
 bool wire_is_ours(int sock);
 
-struct wire_options { /* what a caller set before connect(), as far as it is carried over */
-    int flags;        /* as of F_GETFL */
-    int values[8];    /* one for each row of the table; 0: not set */
+struct wire_options {           /* what a caller set before connect(), as far as it is carried over */
+    int flags;                  /* as of F_GETFL */
+    int values[8];              /* one for each row of the table; 0: not set */
     struct timeval timeouts[2]; /* SO_RCVTIMEO, SO_SNDTIMEO */
 };
 void wire_options_read(int sock, struct wire_options *ret_options);

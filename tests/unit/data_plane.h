@@ -239,7 +239,8 @@ static int bench_up(void **state)
     bench_version.function = bench_version2.function = &bench_function;
     HOB_ASSERT((uv_loop_init(&bench_loop)) == (0));
     HOB_ASSERT((uv_async_init(&bench_loop, &bench_alive, on_alive)) == (0));
-    bench = dispatcher_start(&(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock, .freeze_ms = 100});
+    bench = dispatcher_start(
+        &(struct dispatcher_options){.loop = &bench_loop, .clock = &bench_clock, .freeze_ms = 100});
     return 0;
 }
 

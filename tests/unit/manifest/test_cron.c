@@ -4,8 +4,8 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "manifest/cron.h"
 #include "base/str.h"
+#include "manifest/cron.h"
 
 static int64_t at(int year, int month, int day, int hour, int minute)
 {
