@@ -142,7 +142,7 @@ const char *hob_nearest(const char *word, const char *const *names, size_t names
         }
     }
     for (size_t i = 0; !best && strlen(word) >= 3 && i < names_n; i++)
-        if (strncmp(names[i], word, strlen(word)) == 0)
+        if (names[i] && strncmp(names[i], word, strlen(word)) == 0)
             best = names[i];
     return best;
 }

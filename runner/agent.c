@@ -127,7 +127,7 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
     else if (!engine)
         (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "engine_unknown", "engine '%.*s': this node has '%s'",
                               (int)(engine_name.n < 40 ? engine_name.n : 40), engine_name.at,
-                              a->engine->name);
+                              a->engine ? a->engine->name : "none");
     else
         i = instance_start(&o, pairs, hob_steal_fd(&stdin_own), &err);
     if (!i) {

@@ -59,7 +59,7 @@ static bool digest_is_valid(const char digest[65])
 static bool http_port_is_valid(const struct request *r, uint32_t *ret_port)
 {
     uint64_t port;
-    bool is_whole = r->head->argc > 3 && strcmp(r->argv[4], "--") == 0;
+    bool is_whole = r->head->argc > 3 && r->argv[4] && strcmp(r->argv[4], "--") == 0;
     if (!is_whole || !hob_str_u64(hob_str(r->argv[3]), &port) || port < 1024 || port > UINT16_MAX)
         return false;
     *ret_port = (uint32_t)port;
@@ -106,7 +106,7 @@ static enum hob_code judge_strings(const char *at, struct request *r, struct hob
     r->argv[argc] = NULL;
     r->env[envc] = NULL;
     r->http_port = 0;
-    if (strcmp(r->argv[2], "--http") == 0 && !http_port_is_valid(r, &r->http_port))
+    if (r->argv[2] && strcmp(r->argv[2], "--http") == 0 && !http_port_is_valid(r, &r->http_port))
         return hob_fail(err, HOB_E_INVALID, "--http: want a port from 1024 to 65535, '--' and a program");
     size_t ours = 0; /* ours first, those given already left out */
     for (size_t i = 0; i < REQUEST_ENV_BASE; i++)

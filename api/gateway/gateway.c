@@ -194,6 +194,7 @@ static void begin(struct call *c, struct version *v, struct hob_str target, uint
 {
     struct gateway *g = c->g;
     const struct http_request *r = http_request(c->x);
+    HOB_ASSERT(v);
     c->version = v->number;
     http_listen(c->x, &exchange_listener, c);
     c->inv = invocation_start(g->o.dispatcher,
@@ -276,7 +277,7 @@ void gateway_handle(struct gateway *g, struct http_exchange *x)
         return;
     }
     if (is_fn_path(r->path)) {
-        struct fn_target t;
+        struct fn_target t = {0};
         if (find_by_path(g, r, &t, &err) == HOB_OK)
             begin_http(c, &t);
         else

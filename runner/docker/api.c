@@ -94,7 +94,7 @@ static enum hob_code code_of_status(long status)
 static void fail_status(const struct docker_answer *a, struct hob_err *err)
 {
     const char *said = json_string_value(json_object_get(a->json, "message"));
-    char text[SHOWN_BYTES + 1];
+    char text[SHOWN_BYTES + 1] = "";
     size_t n = said ? strnlen(said, SHOWN_BYTES) : a->body.n < SHOWN_BYTES ? a->body.n : SHOWN_BYTES;
     for (size_t i = 0; i < n; i++) {
         char c = said ? said[i] : a->body.at[i];
@@ -148,7 +148,11 @@ static void call_end(struct docker_call *c)
     if (c->result != CURLE_OK || c->is_too_large) {
         fail_transport(c, &err);
     } else {
-        bool is_bad = has_json(a.body) && !(a.json = json = hob_json_parse(a.body, "Docker's answer", &err));
+        bool is_json = has_json(a.body);
+        if (is_json)
+            json = hob_json_parse(a.body, "Docker's answer", &err);
+        bool is_bad = is_json && !json;
+        a.json = json;
         if (!is_bad && status >= 400)
             fail_status(&a, &err);
     }
@@ -201,6 +205,7 @@ static void note_ends(struct docker_api *a)
 
 static struct docker_call *next_to_tell(struct docker_api *a)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): call_free takes the call off this list first */
     HOB_LIST_EACH(&a->calls, node, tmp)
     {
         struct docker_call *c = HOB_CONTAINER_OF(node, struct docker_call, node);

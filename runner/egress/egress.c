@@ -294,11 +294,13 @@ static void call_judge(struct egress *e, struct egress_call *given)
         return;
     }
     memcpy(&family, given->address.at, sizeof family);
+    /* one answer each, in the order in which they are judged */
     if (domain != AF_INET && domain != AF_INET6)
         answer(e, given->id, EACCES);
     else if (wire_is_ours(given->socket)) /* one that we gave; it stays connected to whom it is */
         answer(e, given->id, family == AF_UNSPEC ? EACCES : EISCONN);
     else if (type != SOCK_STREAM || family == AF_UNSPEC)
+        /* NOLINTNEXTLINE(bugprone-branch-clone): judged in this order */
         connect_own(e, given, domain, &target);
     else if ((errnum = wire_target_read(given->address.at, given->address.n, domain, &target)) != 0)
         answer(e, given->id, errnum);

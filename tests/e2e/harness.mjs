@@ -16,6 +16,11 @@ export const isRoot = process.getuid() === 0;
 
 const sanitizers = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^[A-Z]+SAN_OPTIONS$/.test(name)));
 
+/* Why an ordinary user cannot run this build (a folder above it is closed to others), or false. For tests that need one. */
+export const closedToUsers = (uid) => {
+  const tried = isRoot ? spawnSync(path.join(BIN, "hobd"), ["--version"], { uid, gid: uid }) : {};
+  return tried.error ? `an ordinary user cannot reach ${BIN}: ${tried.error.code}` : false;
+};
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Calls `check` until it returns something true; throws with `what` when it never does. */

@@ -339,11 +339,25 @@ static void a_client_that_never_reads_holds_up_only_itself(void **state)
     fixture_remove(&f);
 }
 
+/* A build below a folder that others may not pass through. */
+static bool is_closed_to(uid_t uid)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(setgid(uid) < 0 || setuid(uid) < 0 || access(BUILD_DIR "/bin/hob-launcher", X_OK) < 0);
+    return pid < 0 || waitpid(pid, &status, 0) != pid || status != 0;
+}
+
 static void rootless_gives_the_same_walls_but_cgroups(void **state)
 {
     (void)state;
     struct fixture f;
     int status;
+    if (is_closed_to(1234)) {
+        print_message("SKIPPED: an ordinary user cannot reach " BUILD_DIR "\n");
+        skip();
+    }
     fixture_make(&f, BUILD_DIR "/tests/sandbox/tiny_init");
     f.uid = 1234;
     assert_int_equal(chown(f.dir, f.uid, f.uid), 0);
