@@ -41,10 +41,9 @@ static inline void hob_list_remove(struct hob_node *n)
 {
     if (!n->next)
         return;
-    /* NOLINTBEGIN(clang-analyzer-unix.Malloc): the analyzer loses track of neighbours in intrusive lists */
-    n->prev->next = n->next;
-    n->next->prev = n->prev;
-    /* NOLINTEND(clang-analyzer-unix.Malloc) */
+    /* the analyzer loses track of neighbours in intrusive lists */
+    n->prev->next = n->next; /* NOLINT(clang-analyzer-unix.Malloc) */
+    n->next->prev = n->prev; /* NOLINT(clang-analyzer-unix.Malloc) */
     n->next = n->prev = NULL;
 }
 /* First node, or NULL. */
