@@ -12,6 +12,9 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 export const BIN = path.resolve(ROOT, process.env.HOB_BIN ?? path.join(process.env.B ?? "build", "bin"));
+/* Those of an installed copy stand beside its programs. */
+const INSTALLED = path.resolve(BIN, "../lib/hob/runtimes");
+export const RUNTIMES = fs.existsSync(INSTALLED) ? INSTALLED : path.join(ROOT, "runtimes");
 export const isRoot = process.getuid() === 0;
 
 const sanitizers = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^[A-Z]+SAN_OPTIONS$/.test(name)));
@@ -177,7 +180,7 @@ export class Daemon {
   /** Starts (again) in the same home. */
   async launch() {
     const args = ["--home", this.home, "--listen", `127.0.0.1:${this.options.port ?? 0}`,
-      "--runtimes", this.options.runtimes ?? path.join(ROOT, "runtimes")];
+      "--runtimes", this.options.runtimes ?? RUNTIMES];
     this.stderr = "";
     this.stdout = "";
     this.exit = undefined;

@@ -61,7 +61,7 @@ test("H12 a new instance has stdin, stdout, stderr and the channel, nothing else
 
 test("H12 randomness differs between instances of every runtime", { timeout: 60000 }, async () => {
   const sources = {
-    node: ["index.mjs", `export default { fetch: () => Response.json([Math.random(), crypto.randomUUID(), process.hrtime.bigint() % 7n + ""]) };`],
+    node: ["index.mjs", `import crypto from "node:crypto";\nexport default { fetch: () => Response.json([Math.random(), crypto.randomUUID(), process.hrtime.bigint() % 7n + ""]) };`],
     python: ["main.py", "import random, uuid, os\ndef handler(event, context):\n    return [random.random(), str(uuid.uuid4()), os.urandom(8).hex()]\n"],
     php: ["index.php", "<?php\nreturn function ($event, $context) { return [mt_rand(), bin2hex(random_bytes(8)), lcg_value()]; };\n"],
   };
