@@ -41,14 +41,14 @@ static inline void hob_list_remove(struct hob_node *n)
 {
     if (!n->next)
         return;
-    /* the analyzer loses track of neighbours in intrusive lists */
-    n->prev->next = n->next; /* NOLINT(clang-analyzer-unix.Malloc) */
-    n->next->prev = n->prev; /* NOLINT(clang-analyzer-unix.Malloc) */
+    n->prev->next = n->next;
+    n->next->prev = n->prev;
     n->next = n->prev = NULL;
 }
 /* First node, or NULL. */
 static inline struct hob_node *hob_list_first(const struct hob_list *l)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not see that who is freed has left the list */
     return hob_list_is_empty(l) ? NULL : l->head.next;
 }
 /* Safe against removal of the current node. */
