@@ -82,7 +82,6 @@ void invocation_body(struct invocation *i, struct hob_str data, bool is_end,
 void invocation_consumed(struct invocation *i, size_t n); /* the client took n answer bytes */
 void invocation_cancel(struct invocation *i, enum hob_cancel_reason why);
 const struct invocation_times *invocation_times(const struct invocation *i); /* valid in every event */
-uint32_t invocation_version(const struct invocation *i);
 
 /* What people ask about. */
 struct instance_view {

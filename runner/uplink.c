@@ -133,11 +133,6 @@ struct uplink *uplink_start(uv_loop_t *loop, const char *path, uint64_t patience
     return u;
 }
 
-bool uplink_is_up(const struct uplink *u)
-{
-    return u->state == UPLINK_UP;
-}
-
 struct hob_pairs_writer *uplink_begin(struct uplink *u, uint32_t type)
 {
     hob_buf_clear(&u->out);

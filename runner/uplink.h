@@ -20,7 +20,6 @@ struct uplink_events {
 /* Dials `path` until `patience_ms` are over. */
 struct uplink *uplink_start(uv_loop_t *loop, const char *path, uint64_t patience_ms,
                             const struct uplink_events *events, void *ctx);
-bool uplink_is_up(const struct uplink *u);
 /* A message is built by uplink_begin, hob_pairs_add..., uplink_send; one at a time. Not up: it goes nowhere. */
 struct hob_pairs_writer *uplink_begin(struct uplink *u, uint32_t type);
 void uplink_send(struct uplink *u, const int *fds, size_t fds_n); /* takes the descriptors */

@@ -561,8 +561,3 @@ const struct invocation_times *invocation_times(const struct invocation *i)
 {
     return &i->times;
 }
-
-uint32_t invocation_version(const struct invocation *i)
-{
-    return i->pool->version->number;
-}
