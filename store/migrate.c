@@ -31,6 +31,8 @@ const struct migration migrations[] = {
      "CREATE TABLE secrets (app_id BIGINT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, name TEXT NOT NULL,"
      " sealed " SQL_BYTES " NOT NULL, updated_ms BIGINT NOT NULL, PRIMARY KEY (app_id, name));"
      "CREATE TABLE tokens (name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, created_ms BIGINT NOT NULL);"},
+    {"CREATE TABLE learned (version_id BIGINT PRIMARY KEY REFERENCES versions (id) ON DELETE CASCADE,"
+     " saved_ms BIGINT NOT NULL, state " SQL_BYTES " NOT NULL);"},
 };
 const size_t migrations_n = HOB_COUNT(migrations);
 

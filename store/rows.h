@@ -1,5 +1,5 @@
 /* The rows that Hob remembers and the verbs on them, one file a table: apps.c, functions.c, versions.c, aliases.c,
- * secrets.c, tokens.c, code.c, meta.c. Called inside the work functions of store/store.h only (hence on the store's
+ * secrets.c, tokens.c, code.c, learned.c, meta.c. Called inside the work functions of store/store.h only (hence on the store's
  * threads). Strings given to callbacks are borrowed until the callback returns. Verbs that name one row fail with
  * HOB_E_NOT_FOUND when it is not there, inserting what exists fails with HOB_E_CONFLICT. */
 #pragma once
@@ -111,6 +111,20 @@ HOB_MUST_USE enum hob_code store_code_put(struct store_tx *tx, const struct code
                                           struct hob_err *err);
 /* Forgets digests that no version refers to. */
 HOB_MUST_USE enum hob_code store_code_prune(struct store_tx *tx, struct hob_err *err);
+
+/* --- learned: what the autoscaler knows about a version, opaque here --- */
+struct learned_row {
+    int64_t version_id, saved_ms;
+    struct hob_str state;
+};
+/* A version that is not there any more is passed over. */
+HOB_MUST_USE enum hob_code store_learned_put(struct store_tx *tx, const struct learned_row *row,
+                                             struct hob_err *err);
+typedef enum hob_code (*learned_row_cb)(void *ctx, const struct learned_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_learned_each(struct store_tx *tx, learned_row_cb cb, void *ctx,
+                                              struct hob_err *err); /* by version */
+/* Forgets what was saved before. */
+HOB_MUST_USE enum hob_code store_learned_prune(struct store_tx *tx, int64_t before_ms, struct hob_err *err);
 
 /* --- meta: small facts by name --- */
 HOB_MUST_USE enum hob_code store_meta_put(struct store_tx *tx, const char *name, const char *value,

@@ -288,6 +288,55 @@ static void a_secrets_bytes_come_back_whole(void **state)
     assert_int_equal(counts_of(f).secrets, 1);
 }
 
+static enum hob_code put_learned(void *ctx, struct store_tx *tx, struct hob_err *err)
+{
+    (void)ctx;
+    for (int64_t version = 1; version <= 2; version++) /* there are three, and no tenth */
+        STEP(store_learned_put(tx, &(struct learned_row){version, 10 * version, HOB_STR("a\0b")}, err));
+    STEP(store_learned_put(tx, &(struct learned_row){1, 30, HOB_STR("c\0d")}, err));
+    return store_learned_put(tx, &(struct learned_row){10, 10, HOB_STR("x")}, err);
+}
+
+static enum hob_code on_learned(void *ctx, const struct learned_row *row, struct hob_err *err)
+{
+    bool is_first = row->version_id == 1;
+    *(unsigned *)ctx |= 1u << row->version_id;
+    CHECK(row->saved_ms == (is_first ? 30 : 20));
+    CHECK(hob_str_eq(row->state, is_first ? HOB_STR("c\0d") : HOB_STR("a\0b")));
+    return HOB_OK;
+}
+
+static enum hob_code list_learned(void *ctx, struct store_tx *tx, struct hob_err *err)
+{
+    return store_learned_each(tx, on_learned, ctx, err);
+}
+
+static enum hob_code prune_learned(void *ctx, struct store_tx *tx, struct hob_err *err)
+{
+    (void)ctx;
+    return store_learned_prune(tx, 21, err);
+}
+
+static unsigned learned_of(struct fixture *f)
+{
+    struct hob_err err;
+    unsigned versions = 0;
+    assert_ok(store_read_now(f->store, list_learned, &versions, &err));
+    return versions;
+}
+
+static void what_was_learned_is_replaced_and_leaves_with_its_version(void **state)
+{
+    struct fixture *f = *state;
+    write_ok(f, seed);
+    write_ok(f, put_learned);
+    assert_int_equal(learned_of(f), 1u << 1 | 1u << 2);
+    write_ok(f, prune_learned);
+    assert_int_equal(learned_of(f), 1u << 1);
+    write_ok(f, remove_app);
+    assert_int_equal(learned_of(f), 0);
+}
+
 static enum hob_code write_in_a_read(void *ctx, struct store_tx *tx, struct hob_err *err)
 {
     (void)ctx;
@@ -310,6 +359,7 @@ int main(void)
         TEST(what_is_not_there_is_said_so),
         TEST(a_token_is_there_once),
         TEST(a_secrets_bytes_come_back_whole),
+        TEST(what_was_learned_is_replaced_and_leaves_with_its_version),
         TEST(a_read_cannot_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
