@@ -8,7 +8,7 @@ MUSL_CC ?= musl-gcc
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
-ROOMS := base manifest store controller api runner sandbox cli
+ROOMS := base manifest store bindings controller api runner sandbox cli
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wformat=2 -Wundef -Wvla -Wcast-qual \
         -Wcast-align=strict -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
@@ -30,7 +30,7 @@ endif
 # C_INCLUDES: Debian ships llhttp as sources to be compiled in (package node-llhttp)
 CPPFLAGS += -D_GNU_SOURCE -I. -isystem /usr/share/include -isystem /usr/share/include/llhttp -DHOB_VERSION='"$(VERSION)"' $(EXTRA_CPPFLAGS)
 CFLAGS   := -std=gnu11 $(HARD) $(WARN) $(EXTRA_CFLAGS)
-LDLIBS   := -luv -ljansson -lsqlite3 -lsodium -lcurl -larchive -lpthread -lm
+LDLIBS   := -luv -ljansson -lsqlite3 -lsodium -lcurl -larchive -lpcre2-8 -lcjose -lcrypt -lcrypto -lpthread -lm
 
 # --- rooms -------------------------------------------------------------------------------------------------------
 # Mains live beside their room but not in its library; runner/init is a program of its own (static, musl).
@@ -46,8 +46,9 @@ INIT_SRC    := $(wildcard runner/init/*.c)
 BELOW_base       :=
 BELOW_manifest   := base
 BELOW_store      := base
-BELOW_controller := manifest store base
-BELOW_api        := controller manifest store base
+BELOW_bindings   := store base
+BELOW_controller := bindings manifest store base
+BELOW_api        := controller bindings manifest store base
 BELOW_runner     := base
 BELOW_sandbox    := base
 BELOW_cli        := manifest base

@@ -58,6 +58,7 @@ static void fill(struct hob_err *err, enum hob_code code, const char *reason, co
         return;
     err->code = code;
     err->errnum = 0;
+    err->detail = 0;
     err->reason = reason;
     (void)vsnprintf(err->msg, sizeof err->msg, fmt, ap);
 }
@@ -79,6 +80,22 @@ enum hob_code hob_fail_reason(struct hob_err *err, enum hob_code code, const cha
     fill(err, code, reason, fmt, ap);
     va_end(ap);
     return code;
+}
+
+enum hob_code hob_fail_parse(struct hob_err *err, enum hob_code code, int parse_code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fill(err, code, NULL, fmt, ap);
+    va_end(ap);
+    if (err)
+        err->detail = parse_code;
+    return code;
+}
+
+int hob_err_parse_code(const struct hob_err *err)
+{
+    return err->detail ? err->detail : hob_code_info(err->code)->parse_code;
 }
 
 static enum hob_code code_of_errno(int errnum)

@@ -29,6 +29,7 @@ enum hob_code {
 struct hob_err {
     enum hob_code code;
     int errnum;         /* the errno behind it, or 0 */
+    int detail;         /* the number that Parse gives it, when the table's is too coarse; 0: the table's */
     const char *reason; /* static snake_case slug, finer than the code ("queue_full"); NULL: the code's own */
     char msg[240];
 };
@@ -48,6 +49,11 @@ HOB_COLD HOB_PRINTF(3, 4) enum hob_code
 /* The same with a reason slug (a string literal). */
 HOB_COLD HOB_PRINTF(4, 5) enum hob_code
     hob_fail_reason(struct hob_err *err, enum hob_code code, const char *reason, const char *fmt, ...);
+/* The same with the number that a Parse client is told. */
+HOB_COLD HOB_PRINTF(4, 5) enum hob_code
+    hob_fail_parse(struct hob_err *err, enum hob_code code, int parse_code, const char *fmt, ...);
+/* The number a Parse client is told. */
+int hob_err_parse_code(const struct hob_err *err);
 /* The same from an errno: appends its text. ENOSPC and EDQUOT become HOB_E_NO_SPACE. */
 HOB_COLD HOB_PRINTF(3, 4) enum hob_code hob_fail_errno(struct hob_err *err, int errnum, const char *fmt, ...);
 /* Puts "context: " before the message; returns err->code. */

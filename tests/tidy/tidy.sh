@@ -15,16 +15,17 @@ allowed() {
     base) echo base ;;
     manifest) echo "manifest base" ;;
     store) echo "store base" ;;
-    controller) echo "controller manifest store base" ;;
-    api) echo "api controller manifest store base" ;;
+    bindings) echo "bindings store base" ;;
+    controller) echo "controller bindings manifest store base" ;;
+    api) echo "api controller bindings manifest store base" ;;
     runner) echo "runner base" ;;
     sandbox) echo "sandbox base" ;;
     cli) echo "cli manifest base" ;;
-    daemon) echo "daemon api controller manifest store base" ;;
+    daemon) echo "daemon api controller bindings manifest store base" ;;
     esac
 }
 bad=""
-for room in base manifest store controller api runner sandbox cli daemon; do
+for room in base manifest store bindings controller api runner sandbox cli daemon; do
     may=$(allowed $room)
     for hit in $(printf '%s\n' "$sources" | grep "^$room/" | xargs -r grep -Ho '^#include "[a-z]*/' | sed 's/:#include "/:/; s,/$,,'); do
         to=${hit##*:}
@@ -34,7 +35,7 @@ for room in base manifest store controller api runner sandbox cli daemon; do
 done
 verdict "includes go one way between the rooms" "$bad"
 
-bad=$(printf '%s\n' "$sources" | grep -E '^(base|manifest|controller|api|runner|sandbox|cli|daemon)/' | xargs -r grep -l 'sqlite3\.h' )
+bad=$(printf '%s\n' "$sources" | grep -E '^(base|manifest|bindings|controller|api|runner|sandbox|cli|daemon)/' | xargs -r grep -l 'sqlite3\.h' )
 verdict "SQLite is included only in store/" "$bad"
 bad=$(printf '%s\n' "$sources" | grep -E '/[a-z_0-9]*_priv\.h$' | while read -r h; do
     room=${h%%/*}; grep -l "$h" $(printf '%s\n' "$sources" | grep -v "^$room/" | grep -v '^tests/') /dev/null; done)

@@ -1,0 +1,68 @@
+/* The backend of the apps, behind one door for everybody who asks: the Parse-compatible HTTP face, the parts of a batch,
+ * the bindings of functions (env.data, env.auth, ...) and cloud code. A request is a method, a path below the mount of
+ * the Parse API ("/classes/Order/xWMyZ4YEGZ") and a JSON object; the answer is a status and a JSON text, as the Parse
+ * REST protocol has them.
+ * Keys have been judged by the face (role); session tokens are judged here. Owner: the daemon. Loop's thread. */
+#pragma once
+
+#include "base/json.h"
+#include "bindings/apps.h"
+#include "store/appdb.h"
+
+struct backend;
+
+/* What the daemon wires, since this room stands below the controller. */
+struct backend_wires {
+    /* Runs a function of the app with a Parse webhook payload (JSON text). `done` once, never from inside, with the JSON
+     * text that the function answered, or the error. */
+    void (*run)(void *ctx, const char *app, const char *function, struct hob_str payload, uint32_t timeout_ms,
+                void (*done)(void *done_ctx, const struct hob_err *err, struct hob_str answer),
+                void *done_ctx);
+    /* Appends a secret of the app to *out (mail passwords, client secrets of providers). */
+    enum hob_code (*secret)(void *ctx, const char *app, const char *name, struct hob_buf *out,
+                            struct hob_err *err);
+    void *ctx;
+};
+struct backend_options {
+    uv_loop_t *loop;
+    struct store *store;
+    struct appdbs *dbs;
+    struct backend_apps *apps;
+    const char *files_dir; /* HOME/files */
+    const char *key_path;  /* HOME/master.key: keys for JWTs are derived or sealed with it */
+    struct backend_wires wires;
+};
+HOB_MUST_USE struct backend *backend_start(const struct backend_options *o, struct hob_err *err);
+/* Refuses new calls (503), finishes what is under way within grace_ms; then `closed`. */
+void backend_close(struct backend *b, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
+
+enum backend_role { BACKEND_CLIENT, BACKEND_MASTER, BACKEND_READ_ONLY_MASTER, BACKEND_MAINTENANCE };
+
+struct backend_request {
+    const char *app; /* name, not the application id */
+    struct hob_str method, path;
+    json_t *params; /* an object or NULL; borrowed, a reference is taken; changed by nobody meanwhile */
+    enum backend_role role;
+    struct hob_str session_token; /* empty: none */
+    struct hob_str user_id;       /* acting as that user without a token (a binding's caller); empty: none */
+    struct hob_str installation_id, remote, request_id;
+    const json_t *context, *headers; /* for cloud code; may be NULL */
+    struct hob_str mount_url;        /* "http://127.0.0.1:7070/parse": Location, file URLs */
+    unsigned depth;                  /* of calls made by cloud code made by calls ...; bounded */
+};
+struct backend_header {
+    const char *name, *value;
+};
+struct backend_answer {
+    int status;
+    struct hob_str json;                  /* borrowed until the callback returns; empty: no body */
+    const struct backend_header *headers; /* Location, X-Parse-Job-Status-Id, ... */
+    size_t headers_n;
+};
+typedef void (*backend_answer_cb)(void *ctx, const struct backend_answer *a);
+/* Exactly one answer, never from inside the call. All strings of the request are copied. */
+struct backend_call;
+struct backend_call *backend_ask(struct backend *b, const struct backend_request *r, backend_answer_cb done,
+                                 void *ctx);
+/* Nobody waits for the answer any more: `done` will not come. A write that is under way may still happen. */
+void backend_forget(struct backend_call *c);
