@@ -1,6 +1,7 @@
 /* Inside of the backend: one call from its route to its answer, and the table of routes. Each file of handlers has a
  * table; backend.c joins them. Two kinds of handlers: `work` does everything in one job of the app's database (blocking,
- * on a thread of the pool); `start` is a flow on the loop, made of such jobs, triggers, hashing, mail, ... */
+ * on a thread of the pool); `start` is a flow on the loop, made of such jobs, triggers, hashing, mail, ...
+ * (Verbs are ask_...: call_... is the control API's.) */
 #pragma once
 
 #include "base/mem.h"
@@ -13,7 +14,7 @@ struct identity {
     enum backend_role role;
     struct hob_str user_id, session_id; /* empty: nobody is logged in */
     struct hob_str session_token;
-    json_t *user; /* the _User row as its owner sees it; NULL until call_need_user */
+    json_t *user; /* the _User row as its owner sees it; NULL until ask_need_user */
     /* "*", the user's id, "role:NAME" with nested roles: filled before a handler runs; empty for master */
     struct hob_str *subjects;
     size_t subjects_n;
@@ -25,7 +26,7 @@ identity_is_master(const struct identity *i) /* reads everything; writes: role M
 }
 
 /* The app's settings as a job may read them: taken on the loop, released with the call. */
-struct call_settings;
+struct ask_settings;
 
 struct backend_call {
     struct backend *backend;
@@ -33,7 +34,7 @@ struct backend_call {
     struct backend_request request; /* strings in the arena */
     struct hob_arena arena;
     struct identity who;
-    struct call_settings *settings;
+    struct ask_settings *settings;
     struct hob_str params[4]; /* of the path, in order: "/classes/:class/:id" */
     int64_t now_ms;
     /* the answer */
@@ -51,22 +52,22 @@ struct backend_call {
     bool is_forgotten;
 };
 
-bool call_bool(const struct backend_call *c,
-               enum backend_setting which); /* any thread, while the call lives */
-int64_t call_int(const struct backend_call *c, enum backend_setting which);
-const char *call_text(const struct backend_call *c, enum backend_setting which);
-const json_t *call_json(const struct backend_call *c, enum backend_setting which);
+bool ask_bool(const struct backend_call *c,
+              enum backend_setting which); /* any thread, while the call lives */
+int64_t ask_int(const struct backend_call *c, enum backend_setting which);
+const char *ask_text(const struct backend_call *c, enum backend_setting which);
+const json_t *ask_json(const struct backend_call *c, enum backend_setting which);
 
 /* --- for flows (loop) --- */
 /* Runs `work` in a job; when it worked `next` is called on the loop, else the call fails with its error. */
-typedef enum hob_code (*call_work_cb)(struct backend_call *c, struct data_tx *tx, struct hob_err *err);
-void call_read(struct backend_call *c, call_work_cb work, void (*next)(struct backend_call *c));
-void call_write(struct backend_call *c, call_work_cb work, void (*next)(struct backend_call *c));
+typedef enum hob_code (*ask_work_cb)(struct backend_call *c, struct data_tx *tx, struct hob_err *err);
+void ask_read(struct backend_call *c, ask_work_cb work, void (*next)(struct backend_call *c));
+void ask_write(struct backend_call *c, ask_work_cb work, void (*next)(struct backend_call *c));
 /* Ends the call with what is in c->out (empty: {}) and c->status. */
-void call_finish(struct backend_call *c);
-void call_fail(struct backend_call *c); /* with c->err */
+void ask_finish(struct backend_call *c);
+void ask_fail(struct backend_call *c); /* with c->err */
 /* A header of the answer; the value is copied into the arena. */
-void call_header(struct backend_call *c, const char *name, struct hob_str value);
+void ask_header(struct backend_call *c, const char *name, struct hob_str value);
 
 enum route_kind { ROUTE_READ, ROUTE_WRITE, ROUTE_FLOW };
 enum route_need {
@@ -79,7 +80,7 @@ struct backend_route {
     const char *method, *pattern;
     enum route_kind kind;
     enum route_need need;
-    call_work_cb work;
+    ask_work_cb work;
     void (*start)(struct backend_call *c);
 };
 /* The tables, each ends with a zero row. */
