@@ -1,23 +1,16 @@
 #include "controller/vault.h"
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/fs.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/seal.h"
 #include "store/rows.h"
 
-enum {
-    KEY_BYTES = crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-    NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
-    TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES,
-    NAME_CHARS_MAX = 128,
-};
+enum { NAME_CHARS_MAX = 128 };
 
 struct secret {
     char *label; /* "app/name": neither can have a '/' */
@@ -29,37 +22,9 @@ struct secret {
 };
 
 struct vault {
-    unsigned char *key; /* in guarded memory: not swapped, not in a core dump */
+    struct hob_seal *seal;
     struct secret *secrets;
 };
-
-/* --- the key --- */
-
-static enum hob_code make_key(struct vault *v, const char *path, struct hob_err *err)
-{
-    randombytes_buf(v->key, KEY_BYTES);
-    return hob_write_file(path, hob_str_n(v->key, KEY_BYTES), 0600, err);
-}
-
-static enum hob_code read_key(struct vault *v, const char *path, struct hob_err *err)
-{
-    hob_auto_buf struct hob_buf b;
-    hob_buf_init(&b, KEY_BYTES);
-    if (access(path, F_OK) < 0 && errno == ENOENT)
-        return v->secrets
-                   ? hob_fail(err, HOB_E_UNAVAILABLE,
-                              "%s is missing, and the store has secrets sealed with it: put the key back",
-                              path)
-                   : make_key(v, path, err);
-    enum hob_code rc = hob_read_file(path, &b, err);
-    if (rc == HOB_OK && b.n == KEY_BYTES)
-        memcpy(v->key, hob_buf_data(&b), KEY_BYTES);
-    else if (rc == HOB_OK || rc == HOB_E_TOO_LARGE)
-        rc = hob_fail(err, HOB_E_INVALID, "%s is not a key: it must have exactly %d bytes", path, KEY_BYTES);
-    if (b.mem)
-        sodium_memzero(b.mem, b.cap);
-    return rc;
-}
 
 /* --- the secrets --- */
 
@@ -113,38 +78,13 @@ enum hob_code vault_seal(struct vault *v, const char *app, const char *name, str
                          struct hob_buf *ret_sealed)
 {
     hob_auto_free char *label = hob_asprintf("%s/%s", app, name);
-    unsigned char *out = (unsigned char *)hob_buf_room(ret_sealed, NONCE_BYTES + value.n + TAG_BYTES);
-    unsigned long long sealed_n = 0;
-    if (!out)
-        return HOB_E_TOO_LARGE;
-    randombytes_buf(out, NONCE_BYTES); /* 192 bits: random nonces never meet */
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(
-        out + NONCE_BYTES, &sealed_n, (const unsigned char *)value.at, value.n, (const unsigned char *)label,
-        strlen(label), NULL, out, v->key);
-    hob_buf_grew(ret_sealed, NONCE_BYTES + (size_t)sealed_n);
-    return HOB_OK;
+    return hob_seal_shut(v->seal, label, value, ret_sealed);
 }
 
-/* Decrypts into *out. */
 static enum hob_code open_secret(const struct vault *v, const struct secret *s, struct hob_buf *out,
                                  struct hob_err *err)
 {
-    const unsigned char *sealed = (const unsigned char *)s->sealed;
-    if (s->sealed_n < NONCE_BYTES + TAG_BYTES)
-        return hob_fail(err, HOB_E_INTERNAL, "secret '%s' is damaged in the store: set it again", s->label);
-    size_t plain_n = s->sealed_n - NONCE_BYTES - TAG_BYTES;
-    unsigned char *to = (unsigned char *)hob_buf_room(out, plain_n);
-    if (!to)
-        return hob_fail(err, HOB_E_TOO_LARGE, "secret '%s' does not fit in %zu bytes", s->label, out->max);
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(to, NULL, NULL, sealed + NONCE_BYTES,
-                                                   s->sealed_n - NONCE_BYTES, (const unsigned char *)s->label,
-                                                   strlen(s->label), sealed, v->key) != 0)
-        return hob_fail(
-            err, HOB_E_INTERNAL,
-            "secret '%s' does not open with this master.key: put the right key back, or set it again",
-            s->label);
-    hob_buf_grew(out, plain_n);
-    return HOB_OK;
+    return hob_seal_open(v->seal, s->label, hob_str_n(s->sealed, s->sealed_n), out, err);
 }
 
 enum hob_code vault_get(struct vault *v, const char *app, const char *name, struct hob_buf *out,
@@ -232,15 +172,10 @@ static enum hob_code check_key(struct vault *v, struct hob_err *err)
 
 struct vault *vault_open(struct store *s, const char *key_path, struct hob_err *err)
 {
-    HOB_ASSERT(sodium_init() >= 0);
     struct vault *v = hob_new(struct vault);
-    v->key = sodium_malloc(KEY_BYTES);
-    HOB_ASSERT(v->key);
-    if (store_read_now(s, load, v, err) == HOB_OK && read_key(v, key_path, err) == HOB_OK &&
-        check_key(v, err) == HOB_OK) {
-        (void)sodium_mprotect_readonly(v->key);
+    if (store_read_now(s, load, v, err) == HOB_OK && (v->seal = hob_seal_load(key_path, !v->secrets, err)) &&
+        check_key(v, err) == HOB_OK)
         return v;
-    }
     vault_free(v);
     return NULL;
 }
@@ -252,6 +187,6 @@ void vault_free(struct vault *v)
         return;
     HASH_ITER(hh, v->secrets, s, tmp)
     drop(v, s);
-    sodium_free(v->key);
+    hob_seal_free(v->seal);
     free(v);
 }
