@@ -44,7 +44,8 @@ struct backend_call {
     size_t headers_n;
     struct hob_err err;
     /* the flow */
-    void *state; /* of the handler's own */
+    void *state;                 /* of the handler's own */
+    struct session_notes *notes; /* what the cache of sessions must forget (bindings/auth/session.h) */
     enum hob_code (*work)(struct backend_call *c, struct data_tx *tx, struct hob_err *err);
     void (*next)(struct backend_call *c);
     backend_answer_cb done;
