@@ -7,7 +7,7 @@
  *   oom        v1 tells that some group ran out of memory: find it, end all of it
  *   timers     grace periods of STOP, cgroups that are still busy, shelves to fill
  *
- * A sandbox:  LIVE -> (STOP) STOPPING -> (grace over) killed -> reaped: EXITED is sent, its groups are removed
+ * A sandbox:  LIVE -> (STOP) STOPPING -> (grace over) killed, and again until it is -> reaped: EXITED is sent, its groups are removed
  * when they can be. A connection's end kills what it launched. */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,8 @@ enum {
     OOM_SCANS = 4,    /* the kernel tells before it counts the kill: look again */
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
-    END_MS = 5000, /* at most, from SIGTERM */
+    END_MS = 5000,       /* at most, from SIGTERM */
+    KILL_AGAIN_MS = 500, /* what is not gone so long after it was killed */
 };
 
 struct sandbox_key {
@@ -62,7 +63,7 @@ struct sandbox {
     struct walls walls;
     struct denied *denied; /* NULL: not seen */
     struct egress *egress; /* NULL: none */
-    bool is_frozen;
+    bool is_frozen, is_killed;
     UT_hash_handle by_key, by_pid;
 };
 struct busy_set { /* to be removed */
@@ -130,12 +131,28 @@ static void remove_busy(struct server *s, unsigned most)
     }
 }
 
-/* A frozen process of v1 dies only when thawed. */
-static void sandbox_signal(struct server *s, struct sandbox *b, int signal)
+/* A frozen process of v1 takes a signal only when thawed. */
+static void sandbox_thaw(struct server *s, struct sandbox *b)
 {
-    if (b->is_frozen && cgroup_freeze(&s->l->cgroups, b->set, false) == 0)
+    if (cgroup_freeze(&s->l->cgroups, b->set, false) == 0)
         b->is_frozen = false;
-    (void)kill(b->pid, signal); /* not reaped yet, so the pid is still its own */
+}
+
+static void sandbox_stop(struct server *s, struct sandbox *b, uint64_t kill_at_ms)
+{
+    b->kill_at_ms = kill_at_ms;
+    if (!hob_node_is_linked(&b->in_stopping))
+        hob_list_push_back(&s->stopping, &b->in_stopping);
+}
+
+/* Final: it is frozen no more, and killed until it is gone. */
+static void sandbox_kill(struct server *s, struct sandbox *b)
+{
+    if (b->is_frozen || b->is_killed)
+        sandbox_thaw(s, b);
+    b->is_killed = true;
+    (void)kill(b->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
+    sandbox_stop(s, b, hob_now_ms() + KILL_AGAIN_MS);
 }
 
 static struct sandbox *sandbox_add(struct server *s, struct conn *c, uint64_t id,
@@ -217,7 +234,7 @@ static void oom_scan(struct server *s)
         struct hob_launch_usage usage;
         cgroup_usage(&s->l->cgroups, b->set, &usage);
         if (usage.oom_kills)
-            sandbox_signal(s, b, SIGKILL);
+            sandbox_kill(s, b);
     }
 }
 
@@ -272,7 +289,7 @@ static void say_launched(struct server *s, struct conn *c, struct sandbox *b, co
     if (b->egress)
         fds[1] = fcntl(egress_listener(b->egress), F_DUPFD_CLOEXEC, 10);
     if (launched->dns >= 0 && fds[1] < 0) { /* short of descriptors: nobody could answer it */
-        sandbox_signal(s, b, SIGKILL);
+        sandbox_kill(s, b);
         hob_close_p(&fds[2]);
     }
     conn_answer_fds(c, &reply, fds, fds[1] >= 0 ? CONN_FDS_MAX : 1);
@@ -307,13 +324,18 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
 static void do_stop(struct server *s, struct sandbox *b, uint32_t grace_ms)
 {
     uint64_t kill_at_ms = hob_now_ms() + grace_ms;
-    sandbox_signal(s, b, grace_ms ? SIGTERM : SIGKILL);
-    if (hob_node_is_linked(&b->in_stopping)) /* a second STOP may only shorten the grace */
-        b->kill_at_ms = b->kill_at_ms < kill_at_ms ? b->kill_at_ms : kill_at_ms;
-    else if (grace_ms) {
-        b->kill_at_ms = kill_at_ms;
-        hob_list_push_back(&s->stopping, &b->in_stopping);
+    if (b->is_killed)
+        return;
+    if (grace_ms == 0) {
+        sandbox_kill(s, b);
+        return;
     }
+    if (b->is_frozen)
+        sandbox_thaw(s, b);
+    (void)kill(b->pid, SIGTERM);
+    /* a second STOP may only shorten the grace */
+    bool is_second = hob_node_is_linked(&b->in_stopping);
+    sandbox_stop(s, b, is_second && b->kill_at_ms < kill_at_ms ? b->kill_at_ms : kill_at_ms);
 }
 
 /* Once, and a second try after a failure neither: what the first one did is not undone. */
@@ -356,6 +378,11 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
         }
         b->walls.has_code = true;
         walls_text(s->l, &b->walls, &b->limits, reply.text, sizeof reply.text);
+    } else if (is_freeze && b->is_killed) { /* on v1 it would live on, frozen */
+        (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is being killed", (unsigned long long)head->id);
+        err.errnum = ESRCH;
+        conn_fail(c, head->id, &err);
+        return;
     } else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
         (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
         conn_fail(c, head->id, &err);
@@ -393,7 +420,7 @@ static void conn_close(struct server *s, struct conn *c)
         if (b->conn != c)
             continue;
         b->conn = NULL;
-        sandbox_signal(s, b, SIGKILL);
+        sandbox_kill(s, b);
     }
     conn_free(c);
     s->conns_n--;
@@ -446,7 +473,7 @@ static void end_begin(struct server *s)
     s->is_ending = true;
     s->end_at_ms = hob_now_ms() + END_MS;
     HASH_ITER(by_key, s->by_key, b, next)
-    sandbox_signal(s, b, SIGKILL);
+    sandbox_kill(s, b);
 }
 
 static void on_signals(struct server *s)
@@ -458,7 +485,7 @@ static void on_signals(struct server *s)
     reap(s);
 }
 
-/* Kills what has had its grace. Returns when the next one is due, in ms from now; -1: none. */
+/* Kills what has had its grace, and what should be gone and is not. Returns when the next one is due, in ms from now; -1: none. */
 static int64_t deadlines(struct server *s)
 {
     int64_t due = -1;
@@ -466,10 +493,9 @@ static int64_t deadlines(struct server *s)
     HOB_LIST_EACH(&s->stopping, node, next)
     {
         struct sandbox *b = HOB_CONTAINER_OF(node, struct sandbox, in_stopping);
-        if (b->kill_at_ms <= now) {
-            hob_list_remove(node);
-            sandbox_signal(s, b, SIGKILL);
-        } else if (due < 0 || (int64_t)(b->kill_at_ms - now) < due)
+        if (b->kill_at_ms <= now)
+            sandbox_kill(s, b);
+        if (due < 0 || (int64_t)(b->kill_at_ms - now) < due)
             due = (int64_t)(b->kill_at_ms - now);
     }
     return due;

@@ -116,6 +116,36 @@ static void five_hundred_cycles_leave_nothing_behind(void **state)
     fixture_remove(&f);
 }
 
+/* On v1 a frozen process does not die of SIGKILL, and its pid 1 waits for it. */
+static void what_is_being_killed_cannot_be_frozen(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_make(&f, BUILD_DIR "/bin/hob-init");
+    fixture_start(&f);
+    int sock = dial(&f);
+    for (uint64_t id = 1; id <= 50; id++) {
+        struct hob_launch_request ask_for[] = {
+            {.magic = HOB_LAUNCH_MAGIC, .op = HOB_LAUNCH_STOP, .id = id},
+            {.magic = HOB_LAUNCH_MAGIC, .op = HOB_LAUNCH_FREEZE, .id = id},
+        };
+        char word[5];
+        struct instance in = launch_probe(sock, plain_request(id), WORDS("hello"));
+        assert_int_equal(read(in.channel, word, 5), 5);
+        for (size_t i = 0; i < HOB_COUNT(ask_for); i++) /* both before pid 1 can be gone */
+            send_all(sock, &ask_for[i], sizeof ask_for[i], NULL, 0);
+        struct hob_launch_reply reply;
+        do
+            reply = next_reply(sock, NULL);
+        while (reply.answer != HOB_LAUNCH_EXITED);
+        assert_int_equal(reply.id, id);
+        instance_done(&in);
+    }
+    (void)close(sock);
+    assert_int_equal(fixture_stop(&f), 0);
+    fixture_remove(&f);
+}
+
 static void a_burst_of_instances_lives_side_by_side(void **state)
 {
     (void)state;
@@ -489,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(five_hundred_cycles_leave_nothing_behind),
+        cmocka_unit_test(what_is_being_killed_cannot_be_frozen),
         cmocka_unit_test(a_burst_of_instances_lives_side_by_side),
         cmocka_unit_test(a_killed_worker_takes_its_sandboxes_along_and_comes_again),
         cmocka_unit_test(leftovers_of_a_killed_launcher_are_swept_at_the_next_start),
