@@ -26,13 +26,13 @@ export const closedToUsers = (uid) => {
 };
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Calls `check` until it returns something true; throws with `what` when it never does. */
+/** Calls `check` until it returns something true; throws with `what` (a text, or a function that makes it) when it never does. */
 export async function until(check, what, ms = 10000) {
   const end = Date.now() + ms;
   for (;;) {
     const value = await check();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`waited ${ms} ms in vain for: ${what}`);
+    if (Date.now() > end) throw new Error(`waited ${ms} ms in vain for: ${typeof what === "function" ? what() : what}`);
     await sleep(20);
   }
 }

@@ -29,7 +29,7 @@ static void forks(FILE *out, const char *argument)
     while (n < 4096) {
         made[n] = fork();
         if (made[n] == 0) {
-            prctl(PR_SET_NAME, "hostile-fork");
+            prctl(PR_SET_NAME, MARK "-fork");
             for (;;)
                 pause();
         }
@@ -50,7 +50,7 @@ static void forks(FILE *out, const char *argument)
 static void fork_bomb(FILE *out, const char *argument)
 {
     (void)out, (void)argument;
-    prctl(PR_SET_NAME, "hostile-bomb");
+    prctl(PR_SET_NAME, MARK "-bomb");
     for (;;)
         if (fork() < 0)
             (void)fork();
@@ -294,7 +294,7 @@ static void immortal(FILE *out, const char *argument)
     if (fork() == 0) {
         setsid();
         if (fork() == 0) {
-            prctl(PR_SET_NAME, "hostile-daemon");
+            prctl(PR_SET_NAME, MARK "-daemon");
             for (;;) {
                 struct timespec tick = {.tv_nsec = 10000000};
                 nanosleep(&tick, NULL);
@@ -314,7 +314,7 @@ static void daemonise(FILE *out, const char *argument)
     (void)argument;
     if (fork() == 0) {
         setsid();
-        prctl(PR_SET_NAME, "hostile-daemon");
+        prctl(PR_SET_NAME, MARK "-daemon");
         for (int sig = 1; sig < 65; sig++)
             signal(sig, SIG_IGN);
         for (;;)

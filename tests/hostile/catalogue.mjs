@@ -1,5 +1,6 @@
 // The catalogue: every attack with what is expected of it. `id` is the attack's number in docs/security.md.
 //   fn       attacker: /NAME of main.c, 5 s; short: the same, 1.2 s; raw: /NAME of frames.c, 1.5 s
+//   leaves   how the processes that it leaves are named: they were seen, and afterwards none is there
 //   expect   clean: it answers, and found no hole; with a function, that judges its "name=value" facts, too
 //            ends: the call fails with one of these reasons
 //            one: exactly one answer, with one of these statuses (or a broken-off one), and the connection stays in step
@@ -35,7 +36,7 @@ export const escapes = [
 export const abuses = [
   { id: "H01", attack: "forks", title: "forks until it may not", expect: clean((f) => all(between(f, "made", 100, 256), between(f, "errno", EAGAIN, EAGAIN))) },
   { id: "H01", attack: "threads", title: "threads until it may not", replaced: true, expect: clean((f) => between(f, "made", 100, 256)) },
-  { id: "H01", attack: "fork-bomb", fn: "short", title: "a fork bomb that never ends", expect: ends("function_timeout", "function_crashed", "out_of_memory") },
+  { id: "H01", attack: "fork-bomb", fn: "short", leaves: "bomb", title: "a fork bomb that never ends", expect: ends("function_timeout", "function_crashed", "out_of_memory") },
   { id: "H02", attack: "memory", title: "memory without end", expect: ends("out_of_memory") },
   { id: "H02", attack: "memory?child", title: "memory without end in a child", expect: ends("out_of_memory") },
   { id: "H26", attack: "memfd", title: "memory in files that have no name", expect: ends("out_of_memory") },
@@ -45,7 +46,7 @@ export const abuses = [
   { id: "H16", attack: "log-flood", title: "8 MiB of log with forged lines", expect: clean((f) => between(f, "flooded", 1, 1)) },
   { id: "H14", attack: "cpu", fn: "short", title: "six threads that compute for ever", expect: ends("function_timeout") },
   { id: "H27", attack: "kernel-memory", title: "pipes, sockets, inotify, timers, locks, epoll, maps", expect: ends("function_crashed", "out_of_memory") },
-  { id: "H13", attack: "immortal", fn: "short", title: "ignores every signal, and its daemon forks for ever", expect: ends("function_timeout") },
+  { id: "H13", attack: "immortal", fn: "short", leaves: "daemon", title: "ignores every signal, and its daemon forks for ever", expect: ends("function_timeout") },
 ];
 
 const broken = [200, 502, 504];

@@ -5,7 +5,7 @@ import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import { request } from "../e2e/harness.mjs";
 import { abuses, escapes, frames } from "./catalogue.mjs";
-import { Daemon, Neighbour, attempt, deployAttackers, named, sleep, until } from "./world.mjs";
+import { Daemon, Neighbour, attempt, deployAttackers, extinct, sleep, survivors, until } from "./world.mjs";
 
 let hob, listener;
 before(async () => {
@@ -13,6 +13,19 @@ before(async () => {
   await deployAttackers(hob);
 });
 after(() => hob.close());
+
+/* The attack was seen at work, not only answered for: a machine that is slow beyond reason gets more than one try. */
+async function attemptSeen(row) {
+  for (let tries = 0, isSeen = false; !isSeen; tries++) {
+    assert.ok(tries < 5, `${row.attack} was never seen at work`);
+    const answer = attempt(hob, row);
+    let isOver = false;
+    answer.catch(() => {}).then(() => (isOver = true));
+    isSeen = await until(() => (survivors(row.leaves).length ? "seen" : isOver && "over"), "the attack at work", 40000) === "seen";
+    await answer;
+    await extinct(hob);
+  }
+}
 
 const phase = (what, body) => describe(what, () => {
   let neighbour;
@@ -46,20 +59,16 @@ phase("escapes", () => {
 
 phase("abuse", () => {
   for (const row of abuses)
-    test(`${row.id} ${row.title}`, { timeout: 40000 }, async () => {
-      await attempt(hob, row);
-      if (row.attack === "immortal" || row.attack === "fork-bomb")
-        await until(() => named("hostile-").length === 0, `no process of it: ${named("hostile-")}`, 5000);
-    });
+    test(`${row.id} ${row.title}`, { timeout: 90000 }, () => (row.leaves ? attemptSeen(row) : attempt(hob, row)));
   test("H01 the limit that was met is named in the function's log", async () => {
     await until(async () => (await hob.logs("hostile", "short")).some((l) => l.stream === "platform" && /could not be started: at most 256/.test(l.text)),
       "the processes that could not be started", 8000);
   });
-  test("H13 a daemon that an answered call has left goes with its instance", { timeout: 30000 }, async () => {
+  test("H13 a daemon that an answered call has left goes with its instance", { timeout: 60000 }, async () => {
     assert.equal((await hob.call("/fn/hostile/short/daemonise")).status, 200);
-    assert.equal(named("hostile-daemon").length, 1);
-    await hob.call("/fn/hostile/short/cpu");
-    await until(() => named("hostile-daemon").length === 0, "the daemon to be gone", 5000);
+    await until(() => survivors("daemon").length === 1, "the daemon that it leaves");
+    assert.equal((await hob.call("/fn/hostile/short/cpu")).status, 504);
+    await extinct(hob, "daemon");
   });
   test("H16 a forged line is the function's own", async () => {
     const lines = await hob.logs("hostile", "attacker");
@@ -93,5 +102,5 @@ test("after all that the daemon is as it was", async () => {
   const doctor = (await hob.api("GET", "/v1/doctor")).json;
   assert.ok(doctor.ok, JSON.stringify(doctor.checks.filter((c) => c.status === "fail")));
   assert.ok(hob.rss() < 192 << 20, `${hob.rss() >> 20} MiB`);
-  assert.deepEqual(named("hostile-"), []);
+  await extinct(hob);
 });

@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { isRoot } from "../e2e/harness.mjs";
 import { abuses, escapes } from "./catalogue.mjs";
 import { closedToUsers } from "../e2e/harness.mjs";
-import { Daemon, Neighbour, attempt, deployAttackers, named, until } from "./world.mjs";
+import { Daemon, Neighbour, attempt, deployAttackers, extinct } from "./world.mjs";
 
 const UID = 65534;
 const setting = (name) => (fs.existsSync(name) ? Number(fs.readFileSync(name, "utf8")) : 1);
@@ -41,14 +41,14 @@ test("H01 a fork bomb meets a limit and the machine lives", { skip, timeout: 600
   assert.match(answer.text, /errno=11/);
   const bomb = await hob.call("/fn/hostile/short/fork-bomb", { timeout: 30000 });
   assert.ok([502, 504].includes(bomb.status), bomb.text);
-  await until(() => named("hostile-").length === 0, "the bomb to be gone", 20000);
+  await extinct(hob);
 });
 
 const held = ["descriptors", "disk", "inodes", "immortal"];
 for (const row of abuses.filter(({ attack }) => held.includes(attack)))
   test(`${row.id} ${row.title}`, { skip, timeout: 60000 }, async () => {
     await attempt(hob, row);
-    await until(() => named("hostile-").length === 0, "no process of it", 10000);
+    await extinct(hob);
   });
 
 test("the doctor says which walls are missing", { skip }, async () => {

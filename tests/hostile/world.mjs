@@ -1,20 +1,24 @@
 // What the hostile suites share: the attackers built and deployed, a neighbour that is asked all the while.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { Daemon, HELLO, Load, ROOT, processes, project, sleep, tar, until } from "../e2e/harness.mjs";
+import { Daemon, HELLO, Load, ROOT, descendants, processes, project, sleep, tar, until } from "../e2e/harness.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
+
+/** Begins the name of every process that an attack leaves behind: another run on the same machine has another one. */
+const MARK = `h${randomBytes(3).toString("hex")}`;
 
 function compile(output, sources) {
   const has = (program) => spawnSync(program, ["--version"]).status === 0;
   const multiarch = spawnSync("cc", ["-print-multiarch"], { encoding: "utf8" }).stdout.trim();
   const compiler = has("musl-gcc") ? ["musl-gcc", "-idirafter", "/usr/include", "-idirafter", `/usr/include/${multiarch}`] : ["cc"];
-  const done = spawnSync(compiler[0], [...compiler.slice(1), "-static", "-O1", "-Wall", "-Wextra", "-I", path.join(ROOT, "runtimes/c"),
+  const done = spawnSync(compiler[0], [...compiler.slice(1), "-static", "-O1", "-Wall", "-Wextra", `-DMARK="${MARK}"`, "-I", path.join(ROOT, "runtimes/c"),
     "-o", output, ...sources.map((name) => path.join(here, name)), "-lpthread"], { encoding: "utf8" });
   assert.equal(done.status, 0, done.stderr);
 }
@@ -159,9 +163,21 @@ async function judgeOne(hob, where, row) {
   return got;
 }
 
-/** Processes with that name (prctl), anywhere on the machine, younger than this test. */
-export function named(name) {
-  return [...processes()].filter(([, p]) => p.name.startsWith(name) && p.state !== "Z").map(([pid, p]) => `${pid} ${p.name}`);
+/** What this run's attacks have left and that is alive: "pid name", anywhere on the machine. `kind`: "daemon", "fork", "bomb". */
+export function survivors(kind = "") {
+  return [...processes()].filter(([, p]) => p.name.startsWith(`${MARK}-${kind}`) && p.state !== "Z").map(([pid, p]) => `${pid} ${p.name}`);
+}
+
+/** Waits until nothing of it lives; tells which instance it was otherwise. */
+export function extinct(hob, kind, ms = 30000) {
+  const tell = () => survivors(kind).map((text) => {
+    const pid = Number(text.split(" ")[0]);
+    const facts = ["status", "cgroup", "stat"].map((file) => {
+      try { return fs.readFileSync(`/proc/${pid}/${file}`, "utf8").replaceAll("\n", " | "); } catch { return "gone meanwhile"; }
+    });
+    return `${text}, ${descendants(hob.pid).has(pid) ? "below" : "NOT below"} hobd ${hob.pid}: ${facts.join("; ")}`;
+  }).join("\n") + `\n${hob.stderr.slice(-3000)}`;
+  return until(() => survivors(kind).length === 0, () => `no process left by an attack:\n${tell()}`, ms);
 }
 
 export { Daemon, sleep, until, os };
