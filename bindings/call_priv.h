@@ -51,6 +51,8 @@ struct backend_call {
     backend_answer_cb done;
     void *done_ctx;
     bool is_forgotten;
+    struct call_defer *defers; /* ask_defer */
+    struct batch *batch;       /* the call is a part of one: its first write waits for the others' */
 };
 
 bool ask_bool(const struct backend_call *c,
@@ -69,6 +71,14 @@ void ask_finish(struct backend_call *c);
 void ask_fail(struct backend_call *c); /* with c->err */
 /* A header of the answer; the value is copied into the arena. */
 void ask_header(struct backend_call *c, const char *name, struct hob_str value);
+/* Runs fn(p) on the loop when the call is freed: how handlers own what lives as long as the call. */
+void ask_defer(struct backend_call *c, void (*fn)(void *p), void *p);
+/* A member of the parameters, borrowed; NULL when there is none. */
+json_t *ask_param(const struct backend_call *c, const char *name);
+/* A call of the same caller (or of master) made inside another, e.g. a part of a batch: `done` gets its answer on the loop,
+ * never from inside. */
+struct backend_call *ask_again(struct backend_call *outer, const struct backend_request *r,
+                               backend_answer_cb done, void *ctx);
 
 enum route_kind { ROUTE_READ, ROUTE_WRITE, ROUTE_FLOW };
 enum route_need {
