@@ -481,12 +481,13 @@ static struct engine_run *sandbox_start(struct engine *base, const struct engine
     return r;
 }
 
-/* Places are kept for STOP: when even those are taken, enough of them are on their way. */
+/* Places are kept for STOP and THAW: when even those are taken, enough of them are on their way. */
 static void run_ask(struct engine_run *r, unsigned op, uint32_t grace_ms)
 {
     if (r->state != RUN_RUNNING)
         return;
-    if (r->ops_n >= (op == HOB_LAUNCH_STOP ? OPS_MAX : OPS_MAX / 2)) {
+    bool is_vital = op == HOB_LAUNCH_STOP || op == HOB_LAUNCH_THAW;
+    if (r->ops_n >= (is_vital ? OPS_MAX : OPS_MAX / 2)) {
         hob_log(HOB_LOG_WARN, "sandbox.busy", "run=%llu op=%u: %u questions are open",
                 (unsigned long long)r->id, op, r->ops_n);
         return;
