@@ -13,6 +13,7 @@
 #include "controller/runtimes.h"
 #include "controller/vault.h"
 
+struct store;
 struct dispatcher; /* all versions' pools, queues and instances */
 struct invocation;
 struct invocation_failure;
@@ -25,6 +26,7 @@ struct dispatcher_options {
     struct logs *logs;
     struct vault *vault;
     const struct runtimes *runtimes;
+    struct store *store;                   /* keeps what the autoscaler learns; NULL: nothing is kept */
     const struct hob_clock *clock;         /* NULL: the real one */
     uint64_t memory_limit_mb;              /* memory_mb of all instances together; 0: no bound */
     uint64_t (*memory_free_mb)(void *ctx); /* NULL: what the system says */
@@ -130,7 +132,8 @@ void dispatcher_node_view(struct dispatcher *d, struct node_view *ret_view);
 /* A schedule calls that version then (0: no longer): an instance is warm in time, and is let go in between when nobody
  * else calls it. */
 void dispatcher_expect(struct dispatcher *d, struct version *v, int64_t utc_ms, bool is_only);
-/* Makes pools for versions that shall have instances without being called (scale.min, windows): after loading. */
+/* Reads what the autoscaler knew, and makes pools for versions that shall have instances without being called (scale.min,
+ * windows, those that were at work when the daemon ended). After loading; blocking. */
 void dispatcher_warm(struct dispatcher *d);
 /* Every end of an invocation, as it happens. The listener lives until it is removed. */
 struct trace_listener {

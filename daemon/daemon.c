@@ -244,6 +244,7 @@ static void wire(struct daemon *d)
                                      .logs = d->logs,
                                      .vault = d->vault,
                                      .runtimes = d->runtimes,
+                                     .store = d->store,
                                      .freeze_ms = env_number("HOB_FREEZE_MS", FREEZE_MS, FREEZE_MS_MAX),
                                      .memory_limit_mb = env_number("HOB_MEMORY_MB", 0, MEMORY_MB_MAX)});
     dispatcher_warm(d->dispatcher);

@@ -32,6 +32,8 @@ static void arm(struct dispatcher *d)
         at = d->stop_at_us;
     if (d->grant_at_us < at)
         at = d->grant_at_us;
+    if (d->recall.save_at_us < at)
+        at = d->recall.save_at_us;
     if (at >= d->timer_at_us || d->is_closed || d->o.clock)
         return;
     uint64_t now = dispatcher_now(d);
@@ -51,6 +53,12 @@ void dispatcher_wake(struct dispatcher *d, struct wake *w, uint64_t at_us)
 void dispatcher_grant_at(struct dispatcher *d, uint64_t at_us)
 {
     d->grant_at_us = at_us;
+    arm(d);
+}
+
+void dispatcher_save_at(struct dispatcher *d, uint64_t at_us)
+{
+    d->recall.save_at_us = at_us;
     arm(d);
 }
 
@@ -85,6 +93,7 @@ static void on_handle_closed(void *ctx)
     isolation_done(d);
     invocation_free_all(d);
     priors_free(d);
+    recall_done(d);
     free(d);
     if (closed)
         closed(closed_ctx);
@@ -98,7 +107,7 @@ static void on_timer_closed(uv_handle_t *h)
 static void close_if_done(struct dispatcher *d)
 {
     struct hob_node *n;
-    if (!d->is_draining || d->is_closed || d->instances_n || d->invocations_n)
+    if (!d->is_draining || d->is_closed || d->instances_n || d->invocations_n || d->recall.is_saving)
         return;
     d->is_closed = true;
     while ((n = hob_list_first(&d->pools)) != NULL)
@@ -146,6 +155,8 @@ void dispatcher_tick(struct dispatcher *d)
         stop_everything(d);
     if (d->grant_at_us <= now) /* the turn that goes on now grants */
         d->grant_at_us = UINT64_MAX;
+    if (d->recall.save_at_us <= now)
+        recall_save(d, false);
     arm(d);
 }
 
@@ -159,26 +170,30 @@ static void turn_soon(struct dispatcher *d)
     HOB_ASSERT(uv_timer_start(&d->timer, on_timer, 0, 0) == 0);
 }
 
-static bool is_sibling_warm(const struct version *v)
+/* The version of the same function that has the most instances, or NULL when none has. */
+static const struct pool *warm_sibling(const struct version *v)
 {
+    const struct pool *most = NULL;
     for (const struct version *o = v->function ? v->function->versions : NULL; o; o = o->older) {
         const struct pool *p = o->pool;
-        if (o != v && p && p->ready_n > 0)
-            return true;
+        if (o != v && p && p->ready_n > (most ? most->ready_n : 0))
+            most = p;
     }
-    return false;
+    return most;
 }
 
-/* A version that is live or has an alias. When the one before was warm, this one is warmed too, so that the first
- * request does not pay for the deploy. */
+/* A version that is live or has an alias. When the one before was warm, this one is warmed too, and as far as the rate
+ * asks for, so that nobody pays for the deploy. */
 static void on_named(struct dispatcher *d, struct version *v)
 {
-    bool is_warmed = v->function && v->function->live == v && is_sibling_warm(v);
-    if (!v->pool && !is_warmed && version_config(v)->scale_min == 0 && version_config(v)->windows_n == 0)
+    const struct pool *before = v->function && v->function->live == v ? warm_sibling(v) : NULL;
+    if (!v->pool && !before && version_config(v)->scale_min == 0 && version_config(v)->windows_n == 0)
         return;
     struct pool *p = pool_of(d, v);
     p->retired_us = 0;
-    if (is_warmed && p->ready_n + p->starting_n == 0)
+    if (before)
+        pool_inherit(p, before);
+    if (before && p->ready_n + p->starting_n == 0)
         pool_start_one(p);
     pool_mark(p);
 }
@@ -214,7 +229,7 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
     unsigned cores = uv_available_parallelism();
     unsigned at_a_time = cores * STARTS_PER_CORE > STARTS_MIN ? cores * STARTS_PER_CORE : STARTS_MIN;
     starts_init(&d->starts, at_a_time, (double)cores * STARTS_PER_CORE_S, STARTS_BURST);
-    d->grant_at_us = UINT64_MAX;
+    d->grant_at_us = d->recall.save_at_us = UINT64_MAX;
     d->memory.limit_mb = o->memory_limit_mb;
     d->utc_offset_ms = hob_utc_ms() - (int64_t)(dispatcher_now(d) / 1000);
     d->rng = (uint32_t)hob_id64();
@@ -236,6 +251,7 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
 void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)
 {
     HOB_ASSERT(!d->is_draining);
+    recall_save(d, true); /* what there is now is held after a restart, so before it goes */
     d->is_draining = true;
     d->stop_at_us = dispatcher_now(d) + (uint64_t)grace_ms * 1000u;
     d->closed = closed;

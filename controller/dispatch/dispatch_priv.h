@@ -27,7 +27,14 @@ struct node_memory {                /* whether one more instance fits: memory.c 
     uint64_t looked_us, free_mb;    /* what the system says is available */
     bool is_full;                   /* a start waits for memory */
     uint64_t full_us;               /* since then */
-    uint64_t evict_again_us; /* one is being let go for it: the next not before, unless that one is gone */
+    unsigned leaving_n;             /* let go for it and not gone yet: no more than a few at a time */
+    uint64_t evict_again_us;        /* those that do not go are not waited for any longer */
+};
+
+struct recall {                  /* what the scalers know, beyond the process's life: recall.c */
+    struct recalled *by_version; /* read at the start, taken by pools as they are made */
+    uint64_t save_at_us;         /* UINT64_MAX: nothing new */
+    bool is_saving, has_failed;
 };
 
 struct dispatcher {
@@ -49,7 +56,8 @@ struct dispatcher {
     struct node_memory memory;
     struct hob_list traces;       /* who listens to ends of invocations */
     struct runtime_prior *priors; /* what starts of a runtime take, by its name */
-    int64_t utc_offset_ms;        /* UTC less the clock */
+    struct recall recall;
+    int64_t utc_offset_ms; /* UTC less the clock */
     uint32_t rng;
     unsigned closing; /* handles under way to being closed */
     bool is_draining, is_stopping, is_closed;
@@ -98,7 +106,9 @@ struct pool {
     char failure_type[64], failure_detail[240]; /* and as its owner may */
     bool has_lost_pooled;                       /* the last start was killed: the next is no pooled one */
     bool is_gone;                               /* no new request can name this version */
-    uint64_t retired_us; /* instances asked for before this go as soon as they are idle */
+    uint64_t retired_us;     /* instances asked for before this go as soon as they are idle */
+    uint64_t saved_arrivals; /* as of the last time its scaler was written down */
+    unsigned saved_live;
     struct bucket reports;
     uint64_t reports_skipped;
 };
@@ -214,6 +224,8 @@ struct scaler_view pool_scaler_view(struct pool *p, uint64_t now_us);
 void pool_scale(struct pool *p);
 void pool_let_go(struct pool *p, uint64_t now_us);
 uint64_t pool_scale_wake_us(struct pool *p, uint64_t now_us);
+/* It becomes live in the place of `before`. */
+void pool_inherit(struct pool *p, const struct pool *before);
 void pool_arrived(struct pool *p, uint64_t now_us);              /* a request, admitted or not */
 void pool_quiet(struct pool *p);                                 /* perhaps nothing waits or runs any more */
 bool pool_wears(const struct pool *p, const struct instance *i); /* after the invocation that it just got */
@@ -222,13 +234,14 @@ void pool_start_over(struct pool *p); /* one is no longer starting: ready, or it
 void pool_buried(struct pool *p);     /* one is gone */
 void dispatcher_grant_starts(struct dispatcher *d);
 void dispatcher_grant_at(struct dispatcher *d, uint64_t at_us);
+void dispatcher_save_at(struct dispatcher *d, uint64_t at_us);
 void dispatcher_grant_soon(struct dispatcher *d); /* before the loop sleeps */
 /* At once, out of turn: a deploy warms its version. */
 void pool_start_one(struct pool *p);
 
 /* memory.c */
 bool memory_has_room(struct dispatcher *d, uint32_t memory_mb, uint64_t now_us);
-void memory_make_room(struct dispatcher *d, uint64_t now_us); /* lets one idle instance go */
+void memory_make_room(struct dispatcher *d, uint64_t now_us); /* lets idle instances go */
 
 /* priors.c */
 uint64_t prior_cold_us(const struct dispatcher *d, const char *runtime); /* p95, or 0 */
@@ -236,6 +249,14 @@ void prior_note(struct dispatcher *d, const char *runtime, uint64_t us);
 void priors_free(struct dispatcher *d);
 
 void stats_add(struct dispatcher_times *t, uint64_t us); /* people.c */
+
+/* recall.c */
+void recall_load(struct dispatcher *d); /* blocking: at the start */
+void recall_give(struct pool *p);       /* one that was just made takes what is known of it */
+bool recall_holds(const struct dispatcher *d, const struct version *v); /* it had instances a moment ago */
+void recall_soon(struct dispatcher *d);                                 /* something was learned */
+void recall_save(struct dispatcher *d, bool is_all); /* a batch of what is new, or all of it */
+void recall_done(struct dispatcher *d);
 
 /* trace.c */
 void trace_ended(struct invocation *i);

@@ -15,6 +15,7 @@ enum {
     RESERVE_MB = 128, /* left to the system and to instances that grow */
     NEED_MB = 32,     /* what an instance takes at once, whatever its ceiling */
     MEMINFO_BYTES = 16384,
+    LEAVING_MAX = 8, /* instances that are let go at a time */
 };
 
 /* MemAvailable of /proc/meminfo; everything when that cannot be read. */
@@ -69,24 +70,35 @@ bool memory_has_room(struct dispatcher *d, uint32_t memory_mb, uint64_t now_us)
     return has_room;
 }
 
-/* The one of all that has been idle longest and that no floor keeps; instances that work are never touched. */
-void memory_make_room(struct dispatcher *d, uint64_t now_us)
+/* The one of all that has been idle longest, hence a frozen one first, and that no floor keeps. */
+static struct instance *least_needed(struct dispatcher *d, uint64_t now_us)
 {
     struct instance *longest = NULL;
-    if (now_us < d->memory.evict_again_us)
-        return;
     HOB_LIST_EACH(&d->pools, n, tmp)
     {
         struct pool *p = HOB_CONTAINER_OF(n, struct pool, in_pools);
+        struct instance *i = pool_longest_idle(p);
+        if (!i || (longest && i->idle_us >= longest->idle_us))
+            continue;
         struct scaler_view v = pool_scaler_view(p, now_us);
         enum scaler_why why;
-        struct instance *i = pool_longest_idle(p);
-        if (i && v.queued == 0 && v.ready > scaler_floor(&p->scaler, &v, &why) &&
-            (!longest || i->idle_us < longest->idle_us))
+        if (v.queued == 0 && v.ready > scaler_floor(&p->scaler, &v, &why))
             longest = i;
     }
-    if (!longest)
-        return;
-    d->memory.evict_again_us = now_us + (uint64_t)HOB_MAX_STOP_GRACE_MS * 1000u;
-    instance_event(longest, INSTANCE_DRAIN);
+    return longest;
+}
+
+/* As many as there are starts that wait, a few at a time; instances that work are never touched. */
+void memory_make_room(struct dispatcher *d, uint64_t now_us)
+{
+    struct node_memory *m = &d->memory;
+    struct instance *i;
+    unsigned wanted = starts_wanted(&d->starts, LEAVING_MAX);
+    if (now_us >= m->evict_again_us)
+        m->leaving_n = 0;
+    while (m->leaving_n < wanted && (i = least_needed(d, now_us)) != NULL) {
+        m->leaving_n++;
+        m->evict_again_us = now_us + (uint64_t)HOB_MAX_STOP_GRACE_MS * 1000u;
+        instance_event(i, INSTANCE_DRAIN);
+    }
 }

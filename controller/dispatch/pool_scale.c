@@ -2,6 +2,7 @@
  * by turns between the apps (dispatcher_grant_starts); instances go by their own idle clock, and never while they work. */
 #include "base/log.h"
 #include "controller/dispatch/dispatch_priv.h"
+#include "controller/scale/learned.h"
 
 #include "base/banned.h"
 
@@ -15,6 +16,7 @@ void pool_scale_init(struct pool *p)
     starts_join(&p->d->starts, &p->entry, p->version->app_name, f->priority);
     p->has_worn = f->single_use || f->recycle_invocations || f->recycle_age_s;
     p->active_n = 1;
+    recall_give(p);
 }
 
 void pool_scale_done(struct pool *p)
@@ -25,6 +27,16 @@ void pool_scale_done(struct pool *p)
 
 /* ---- what it is told ---- */
 
+void pool_inherit(struct pool *p, const struct pool *before)
+{
+    uint64_t now = dispatcher_now(p->d);
+    unsigned live = before->ready_n + before->starting_n, by_rate = before->active_n;
+    if (p->scaler.arrivals == 0) /* one that was live before knows itself better */
+        learned_inherit(&p->scaler, &before->scaler, by_rate < live ? by_rate : live, now);
+    else
+        scaler_hold(&p->scaler, by_rate < live ? by_rate : live, now);
+}
+
 void pool_arrived(struct pool *p, uint64_t now_us)
 {
     scaler_note_arrival(&p->scaler, now_us);
@@ -32,6 +44,7 @@ void pool_arrived(struct pool *p, uint64_t now_us)
         p->tick_us = now_us + SCALER_TICK_US;
         dispatcher_wake(p->d, &p->wake, p->tick_us);
     }
+    recall_soon(p->d);
 }
 
 void pool_quiet(struct pool *p)
@@ -48,8 +61,6 @@ static int64_t utc_ms(const struct dispatcher *d, uint64_t now_us)
 /* Windows are looked at again only when one of them begins or ends. */
 static unsigned floor_now(struct pool *p, uint64_t now_us)
 {
-    if (p->is_gone || p->retired_us || p->d->is_draining)
-        return 0;
     if (p->windows.n && utc_ms(p->d, now_us) >= p->windows_until_ms)
         p->windows_min = windows_min(&p->windows, utc_ms(p->d, now_us), &p->windows_until_ms);
     return p->windows_min > p->config->scale_min ? p->windows_min : p->config->scale_min;
@@ -72,6 +83,7 @@ struct scaler_view pool_scaler_view(struct pool *p, uint64_t now_us)
         .max = p->config->scale_max ? p->config->scale_max : 1,
         .mode = p->config->scale_mode,
         .keep_us = (uint64_t)p->config->scale_keep_s * 1000000u,
+        .is_retired = p->is_gone || p->retired_us || p->d->is_draining,
     };
 }
 
@@ -122,7 +134,9 @@ void pool_buried(struct pool *p)
 {
     HOB_ASSERT(p->d->memory.promised_mb >= p->config->memory_mb);
     p->d->memory.promised_mb -= p->config->memory_mb;
-    p->d->memory.evict_again_us = 0;
+    if (p->d->memory.leaving_n)
+        p->d->memory.leaving_n--;
+    recall_soon(p->d);
     dispatcher_grant_soon(p->d);
 }
 

@@ -14,10 +14,11 @@ static bool wants_instances(const struct version *v)
 
 void dispatcher_warm(struct dispatcher *d)
 {
+    recall_load(d);
     for (const struct app *a = catalog_apps(d->o.catalog); a; a = a->hh.next)
         for (const struct function *f = a->functions; f; f = f->hh.next)
             for (struct version *v = f->versions; v; v = v->older)
-                if (version_is_named(v) && wants_instances(v)) {
+                if (version_is_named(v) && (wants_instances(v) || recall_holds(d, v))) {
                     struct pool *p = pool_of(d, v);
                     pool_mark(p);
                     dispatcher_wake(d, &p->wake, dispatcher_now(d));

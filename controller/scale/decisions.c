@@ -109,7 +109,7 @@ static void say_rate(struct hob_jw *w, const struct scaler *s, const struct scal
 {
     double rate = scaler_rate(s, v->now_us);
     unsigned want = scaler_want(s, v);
-    if (s->arrivals == 0) {
+    if (s->last_arrival_us == 0) {
         sentence(w, "No request came since it was made: none is needed by rate.");
         return;
     }

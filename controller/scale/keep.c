@@ -59,3 +59,12 @@ void keep_note(struct keep *k, uint64_t gap_us)
     if (bin || k->within < 64 || k->within % 64 == 0)
         conclude(k);
 }
+
+void keep_restore(struct keep *k, uint32_t beyond)
+{
+    k->within = 0;
+    for (unsigned i = 0; i < KEEP_BINS; i++)
+        k->within += k->bins[i];
+    k->beyond = beyond;
+    conclude(k);
+}

@@ -16,3 +16,5 @@ struct keep {
 };
 
 void keep_note(struct keep *k, uint64_t gap_us);
+/* The bins were filled from elsewhere: concludes from them and from the gaps beyond. */
+void keep_restore(struct keep *k, uint32_t beyond);

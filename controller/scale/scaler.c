@@ -143,7 +143,9 @@ static bool is_habit(const struct scaler *s, uint64_t now_us)
 unsigned scaler_floor(const struct scaler *s, const struct scaler_view *v, enum scaler_why *ret_why)
 {
     unsigned floor = v->min;
-    *ret_why = floor ? SCALER_BY_FLOOR : SCALER_NOTHING;
+    *ret_why = floor && !v->is_retired ? SCALER_BY_FLOOR : SCALER_NOTHING;
+    if (v->is_retired)
+        return 0;
     if (floor == 0 && is_due(s, v->now_us)) {
         floor = 1;
         *ret_why = SCALER_BY_SCHEDULE;

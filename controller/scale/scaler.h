@@ -53,6 +53,7 @@ struct scaler_view { /* one version at one moment */
     unsigned min, max;        /* min: scale.min and windows */
     enum scale_mode mode;
     uint64_t keep_us; /* scale.keep_s: how long the last idle one stays; 0: by the rule */
+    bool is_retired;  /* no longer live: nobody is expected, and nothing is kept for anybody */
 };
 
 enum scaler_why { /* what asks for the instances of a decision */

@@ -134,6 +134,23 @@ struct starts_entry *starts_next(struct starts *s, uint64_t now_us, uint64_t *re
     return choose(s);
 }
 
+unsigned starts_wanted(const struct starts *s, unsigned max)
+{
+    unsigned n = 0;
+    HOB_LIST_EACH(&s->ring, an, atmp)
+    {
+        const struct starts_app *a = HOB_CONTAINER_OF(an, struct starts_app, node);
+        for (unsigned p = 0; p <= PRIORITY_HIGH; p++)
+            HOB_LIST_EACH(&a->entries[p], en, etmp)
+            {
+                n += HOB_CONTAINER_OF(en, struct starts_entry, node)->wanted;
+                if (n >= max)
+                    return max;
+            }
+    }
+    return n;
+}
+
 /* Its app's turn goes on until its deficit is spent; within the app its entries take turns. */
 void starts_began(struct starts *s, struct starts_entry *e)
 {

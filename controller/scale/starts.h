@@ -40,5 +40,6 @@ void starts_want(struct starts *s, struct starts_entry *e, unsigned n, uint64_t 
 /* Who may start one now, or NULL; then *ret_again_us says when a token comes (UINT64_MAX: a running start must end
  * first, or nobody wants one). Taking it is starts_began. */
 struct starts_entry *starts_next(struct starts *s, uint64_t now_us, uint64_t *ret_again_us);
+unsigned starts_wanted(const struct starts *s, unsigned max); /* how many are waited for; max at most */
 void starts_began(struct starts *s, struct starts_entry *e);
 void starts_ended(struct starts *s, struct starts_entry *e); /* it is up, or it failed */

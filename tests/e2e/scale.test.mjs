@@ -142,6 +142,33 @@ test("the metrics count starts by kind and times by phase", async () => {
   assert.ok(value("hob_shed_total") >= 8);
 });
 
+/* A8. What was learned is written every ten seconds: the load lasts as long as it takes that to be seen. */
+test("A8: after kill -9 in a burst the same number is up again before anybody calls, and does not shrink under load", async () => {
+  await hob.deployOne("scale", "burst", "burst.mjs", sleeper(60), { scale: { max: 30 } });
+  const load = new Load(`${hob.url}/fn/scale/burst/`, { clients: 10 });
+  await until(async () => live(await top("burst")) >= 6, "six instances");
+  await sleep(11000);
+  assert.equal(load.counts.bad, 0, load.failures.join("\n"));
+  hob.process.kill("SIGKILL");
+  await hob.ended;
+  await load.stop();
+  await hob.launch();
+  const why = async () => (await hob.api("GET", "/v1/apps/scale/functions/burst/scale")).json;
+  const held = Number((await why()).because.join("\n").match(/At least (\d+) for another .*before the restart/)?.[1]);
+  assert.ok(held >= 4, JSON.stringify(await why()));
+  await until(async () => (await top("burst"))?.instances.ready + (await top("burst"))?.instances.frozen >= held, `${held} instances without a request`);
+  const known = await why();
+  assert.ok(known.service_us > 50000 && known.cold_us > 0, JSON.stringify(known));
+  assert.ok(known.decisions.some((d) => d.why === "hold" && d.started >= 1), JSON.stringify(known.decisions));
+  const again = new Load(`${hob.url}/fn/scale/burst/`, { clients: 2 });
+  for (let i = 0; i < 10; i++) {
+    assert.ok(live(await top("burst")) >= held, `fewer than ${held}`);
+    await sleep(100);
+  }
+  await again.stop();
+  assert.equal(again.counts.bad, 0, again.failures.join("\n"));
+});
+
 test("scale.min holds after a restart, before anybody calls", async () => {
   await hob.deployOne("scale", "kept", "kept.mjs", HELLO, { scale: { min: 2 } });
   await until(async () => live(await top("kept")) === 2, "two instances");

@@ -760,6 +760,41 @@ static void a_deploy_drains_the_old_version_and_fails_nobody(void **state)
     bench_version2.older = NULL;
 }
 
+/* Six a second of half a second each: three at work, and by rate some more. Seen to fail without pool_inherit(). */
+static void a_deploy_under_load_starts_as_many_as_the_rate_asks_for(void **state)
+{
+    (void)state;
+    static struct outcome o[100];
+    unsigned ready = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        call(&o[i]);
+        pass_ms(0);
+        for (; ready < fakes_n; ready++)
+            fake_ready(ready, "1");
+        for (unsigned half = 0; half < 2; half++) {
+            pass_ms(83);
+            for (unsigned k = 0; k < ready; k++) {
+                uint32_t stream = fakes[k].last_stream;
+                if (stream && i >= 3)
+                    answer(k, stream, "x");
+                fakes[k].last_stream = 0;
+                (void)heard_invoke(k);
+            }
+        }
+    }
+    unsigned before = fakes_n;
+    assert_true(((struct pool *)bench_version.pool)->active_n >= 2);
+    bench_function.live = bench_function.versions = &bench_version2;
+    bench_version2.older = &bench_version;
+    fake_on_catalog(fake_catalog_ctx, &bench_version, false);
+    fake_on_catalog(fake_catalog_ctx, &bench_version2, false);
+    pass_ms(0);
+    struct scaler_view v = pool_scaler_view(bench_version2.pool, bench_now_us);
+    assert_true(fakes_n - before >= 2);
+    assert_true(v.ready + v.starting >= 2);
+    bench_version2.older = NULL;
+}
+
 static void a_removed_version_lets_go_of_everything(void **state)
 {
     (void)state;
@@ -989,6 +1024,7 @@ int main(void)
         T(an_instance_that_ends_unused_again_and_again_backs_off),
         T(the_most_recently_used_instance_is_taken),
         T(a_deploy_drains_the_old_version_and_fails_nobody),
+        T(a_deploy_under_load_starts_as_many_as_the_rate_asks_for),
         T(a_removed_version_lets_go_of_everything),
         T(changed_secrets_replace_every_instance),
         T(a_drain_that_takes_too_long_is_cut),

@@ -159,6 +159,57 @@ static void an_idle_one_of_another_makes_room(void **state)
     assert_answered(b, "b");
 }
 
+static unsigned drained(void)
+{
+    unsigned n = 0;
+    for (unsigned k = 0; k < fakes_n; k++)
+        n += !fakes[k].is_over && fakes[k].fd >= 0 &&
+             heard_type(k, HOB_FRAME_DRAIN, NULL).type == HOB_FRAME_DRAIN;
+    return n;
+}
+
+/* One that is frozen has been idle longest; one at work is not touched. Seen to fail with the comparison in
+ * least_needed() turned round. */
+static void as_many_make_room_as_are_waited_for_and_the_frozen_go_first(void **state)
+{
+    (void)state;
+    static struct outcome a[3], b[2];
+    fake_can_freeze = true;
+    bench->memory.limit_mb = 3 * 128;
+    bench_config2.priority = PRIORITY_NORMAL;
+    for (unsigned k = 0; k < 3; k++)
+        call(&a[k]);
+    pump();
+    for (unsigned k = 0; k < 3; k++)
+        fake_ready(k, "1");
+    uint32_t busy = heard_invoke(0), streams[3] = {0, heard_invoke(1), heard_invoke(2)};
+    answer(1, streams[1], "x");
+    pass_ms(150);
+    assert_int_equal(fakes[1].freezes, 1);
+    answer(2, streams[2], "x");
+    call_version(&b[0], &bench_version2, HOB_INVOKE_HTTP, 0);
+    pump();
+    assert_int_equal(fakes[1].thaws, 1); /* the frozen one is let go */
+    assert_int_equal(drained(), 1);
+    call_version(&b[1], &bench_version2, HOB_INVOKE_HTTP, 0);
+    pass_ms(100);
+    assert_int_equal(heard_type(2, HOB_FRAME_DRAIN, NULL).type, HOB_FRAME_DRAIN); /* and the other one */
+    assert_int_equal(fakes_n, 3);
+    fake_exit(1, (struct node_exit){.exit_code = 0});
+    fake_exit(2, (struct node_exit){.exit_code = 0});
+    pass_ms(0);
+    assert_int_equal(fakes_n, 5);
+    answer(0, busy, "worked on");
+    assert_answered(a[0], "worked on");
+    fake_ready(3, "1");
+    fake_ready(4, "1");
+    for (unsigned k = 0; k < 2; k++) {
+        answer(3 + k, heard_invoke(3 + k), "b");
+        assert_answered(b[k], "b");
+    }
+    fake_can_freeze = false;
+}
+
 /* Seen to fail with is_shed() always false. */
 static void when_the_node_is_full_the_lowest_is_refused_first(void **state)
 {
@@ -383,6 +434,7 @@ int main(void)
         T(an_old_one_goes_when_it_is_idle_and_not_before),
         T(the_node_starts_no_more_than_its_memory_takes),
         T(an_idle_one_of_another_makes_room),
+        T(as_many_make_room_as_are_waited_for_and_the_frozen_go_first),
         T(when_the_node_is_full_the_lowest_is_refused_first),
         T(what_the_system_has_left_counts_too),
         T(who_would_wait_too_long_is_told_at_once),
