@@ -10,12 +10,25 @@
 #include "store/appdb.h"
 
 struct backend;
+struct cloud; /* the registry of cloud code: bindings/cloud/cloud.h */
 
+enum backend_role { BACKEND_CLIENT, BACKEND_MASTER, BACKEND_READ_ONLY_MASTER, BACKEND_MAINTENANCE };
+
+/* One run of a function of an app for the backend: cloud code. */
+struct backend_run {
+    const char *app, *function;
+    struct hob_str payload; /* JSON text in the shape of a Parse webhook's request */
+    uint32_t timeout_ms;    /* beyond it HOB_E_TIMEOUT; 0: only the function's own timeout_ms */
+    /* For whom it runs: what its bindings do, they do as this caller. Kept in the daemon. */
+    enum backend_role role;
+    struct hob_str user_id, installation_id, remote, request_id;
+    unsigned depth; /* that its own calls have */
+};
 /* What the daemon wires, since this room stands below the controller. */
 struct backend_wires {
-    /* Runs a function of the app with a Parse webhook payload (JSON text). `done` once, never from inside, with the JSON
-     * text that the function answered, or the error. */
-    void (*run)(void *ctx, const char *app, const char *function, struct hob_str payload, uint32_t timeout_ms,
+    /* Copies what it is given. `done` once, never from inside, with the JSON text that the function answered, or the
+     * error. */
+    void (*run)(void *ctx, const struct backend_run *r,
                 void (*done)(void *done_ctx, const struct hob_err *err, struct hob_str answer),
                 void *done_ctx);
     /* Appends a secret of the app to *out (mail passwords, client secrets of providers). */
@@ -36,7 +49,8 @@ HOB_MUST_USE struct backend *backend_start(const struct backend_options *o, stru
 /* Refuses new calls (503), finishes what is under way within grace_ms; then `closed`. */
 void backend_close(struct backend *b, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
 
-enum backend_role { BACKEND_CLIENT, BACKEND_MASTER, BACKEND_READ_ONLY_MASTER, BACKEND_MAINTENANCE };
+/* Borrowed; the backend makes it (cloud_new) and frees it (cloud_free). */
+struct cloud *backend_cloud(struct backend *b);
 
 struct backend_request {
     const char *app; /* name, not the application id */

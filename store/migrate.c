@@ -33,6 +33,12 @@ const struct migration migrations[] = {
      "CREATE TABLE tokens (name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, created_ms BIGINT NOT NULL);"},
     {"CREATE TABLE learned (version_id BIGINT PRIMARY KEY REFERENCES versions (id) ON DELETE CASCADE,"
      " saved_ms BIGINT NOT NULL, state " SQL_BYTES " NOT NULL);"},
+    {"CREATE TABLE backends (app_id BIGINT PRIMARY KEY REFERENCES apps (id) ON DELETE CASCADE,"
+     " application_id TEXT NOT NULL UNIQUE, keys_json TEXT NOT NULL, webhook_key " SQL_BYTES ","
+     " settings_json TEXT NOT NULL, created_ms BIGINT NOT NULL);"},
+    {"ALTER TABLE versions ADD COLUMN cloud_json TEXT NOT NULL DEFAULT '';"
+     "CREATE TABLE hooks (app_id BIGINT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, name TEXT NOT NULL,"
+     " url TEXT NOT NULL, PRIMARY KEY (app_id, name));"},
 };
 const size_t migrations_n = HOB_COUNT(migrations);
 

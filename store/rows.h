@@ -1,5 +1,5 @@
 /* The rows that Hob remembers and the verbs on them, one file a table: apps.c, functions.c, versions.c, aliases.c,
- * secrets.c, tokens.c, code.c, learned.c, meta.c. Called inside the work functions of store/store.h only (hence on the store's
+ * secrets.c, tokens.c, code.c, learned.c, hooks.c, meta.c. Called inside the work functions of store/store.h only (hence on the store's
  * threads). Strings given to callbacks are borrowed until the callback returns. Verbs that name one row fail with
  * HOB_E_NOT_FOUND when it is not there, inserting what exists fails with HOB_E_CONFLICT. */
 #pragma once
@@ -51,6 +51,7 @@ struct version_row {
     const char *env_json;             /* what `hob env` set over it: {"NAME":"value"} */
     const char *why;                  /* "deploy", "env set" */
     bool has_routes;                  /* so that a start need not parse every configuration */
+    const char *cloud_json; /* what it registers as cloud code, learned at deploy; "" or NULL: nothing */
 };
 HOB_MUST_USE enum hob_code store_version_insert(struct store_tx *tx, const struct version_row *row,
                                                 struct version_row *ret_row, struct hob_err *err);
@@ -112,6 +113,20 @@ HOB_MUST_USE enum hob_code store_code_put(struct store_tx *tx, const struct code
 /* Forgets digests that no version refers to. */
 HOB_MUST_USE enum hob_code store_code_prune(struct store_tx *tx, struct hob_err *err);
 
+/* --- hooks: webhooks of cloud code --- */
+struct hook_row {
+    const char *app, *name; /* name: as the registry of cloud code writes it (bindings/cloud/) */
+    const char *url;
+};
+HOB_MUST_USE enum hob_code store_hook_put(struct store_tx *tx, const struct hook_row *row,
+                                          struct hob_err *err); /* HOB_E_NOT_FOUND: no such app */
+/* No error when there is none. */
+HOB_MUST_USE enum hob_code store_hook_remove(struct store_tx *tx, const char *app, const char *name,
+                                             struct hob_err *err);
+typedef enum hob_code (*hook_row_cb)(void *ctx, const struct hook_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_hook_each(struct store_tx *tx, hook_row_cb cb, void *ctx,
+                                           struct hob_err *err);
+
 /* --- learned: what the autoscaler knows about a version, opaque here --- */
 struct learned_row {
     int64_t version_id, saved_ms;
@@ -125,6 +140,25 @@ HOB_MUST_USE enum hob_code store_learned_each(struct store_tx *tx, learned_row_c
                                               struct hob_err *err); /* by version */
 /* Forgets what was saved before. */
 HOB_MUST_USE enum hob_code store_learned_prune(struct store_tx *tx, int64_t before_ms, struct hob_err *err);
+
+/* --- backends: the apps that have one --- */
+struct backend_row {
+    int64_t app_id, created_ms;
+    const char *app, *application_id;
+    const char *keys_json;      /* {"master":"<SHA-256, hexadecimal>", ...} */
+    const char *settings_json;  /* what was set */
+    struct hob_str webhook_key; /* sealed; empty: none */
+};
+/* HOB_E_CONFLICT when the app has one, or the application id is taken. */
+HOB_MUST_USE enum hob_code store_backend_add(struct store_tx *tx, const struct backend_row *row,
+                                             struct hob_err *err);
+/* Keys, settings and webhook key of that app_id. */
+HOB_MUST_USE enum hob_code store_backend_replace(struct store_tx *tx, const struct backend_row *row,
+                                                 struct hob_err *err);
+HOB_MUST_USE enum hob_code store_backend_remove(struct store_tx *tx, int64_t app_id, struct hob_err *err);
+typedef enum hob_code (*backend_row_cb)(void *ctx, const struct backend_row *row, struct hob_err *err);
+HOB_MUST_USE enum hob_code store_backend_each(struct store_tx *tx, backend_row_cb cb, void *ctx,
+                                              struct hob_err *err);
 
 /* --- meta: small facts by name --- */
 HOB_MUST_USE enum hob_code store_meta_put(struct store_tx *tx, const char *name, const char *value,

@@ -2,11 +2,13 @@
 
 #include "store/store_priv.h"
 
-#define COLUMNS "id, function_id, number, digest, config_json, env_json, why, has_routes, created_ms"
+#define COLUMNS                                                                                              \
+    "id, function_id, number, digest, config_json, env_json, why, has_routes, created_ms, cloud_json"
 
 static const char sql_insert[] =
-    "INSERT INTO versions (function_id, number, digest, config_json, env_json, why, has_routes, created_ms)"
-    " SELECT $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7 FROM versions WHERE function_id = $1"
+    "INSERT INTO versions (function_id, number, digest, config_json, env_json, why, has_routes, created_ms,"
+    " cloud_json)"
+    " SELECT $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM versions WHERE function_id = $1"
     " RETURNING id, number";
 static const char sql_get[] = "SELECT " COLUMNS " FROM versions WHERE function_id = $1 AND number = $2";
 static const char sql_each[] = "SELECT " COLUMNS " FROM versions ORDER BY function_id, number";
@@ -21,7 +23,8 @@ static struct version_row row_of(const struct query *q)
                                 .env_json = query_col_text(q, 5),
                                 .why = query_col_text(q, 6),
                                 .has_routes = query_col_int(q, 7) != 0,
-                                .created_ms = query_col_int(q, 8)};
+                                .created_ms = query_col_int(q, 8),
+                                .cloud_json = query_col_text(q, 9)};
 }
 
 enum hob_code store_version_insert(struct store_tx *tx, const struct version_row *row,
@@ -38,6 +41,7 @@ enum hob_code store_version_insert(struct store_tx *tx, const struct version_row
     query_text(&q, row->why);
     query_int(&q, row->has_routes);
     query_int(&q, row->created_ms);
+    query_text(&q, row->cloud_json ? row->cloud_json : "");
     enum hob_code rc = query_step(&q, &has_row, err);
     if (rc == HOB_OK) {
         struct version_row made = *row;
