@@ -69,6 +69,15 @@
     X(SECRETS_PER_APP,       "app.secrets",                100,             "secrets", HOB_E_TOO_LARGE, "secrets of one app")                             \
     X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API") \
     X(API_AUTH_FAILURES,     "api.auth_failures_per_minute", 20,            "failures", HOB_E_BUSY,   "wrong tokens from one address; 429 beyond")        \
+    X(PASSWORD_BYTES,        "auth.password_bytes",        4096,            "bytes", HOB_E_TOO_LARGE, "a password of an app's user")                      \
+    X(HASH_QUEUE,            "auth.hash_queue",            256,             "passwords", HOB_E_BUSY,  "waiting to be hashed; 429 hashing_busy beyond")    \
+    X(HASH_QUEUE_PER_APP,    "auth.hash_queue_per_app",    128,             "passwords", HOB_E_BUSY,  "the same, of one app")                             \
+    X(SESSIONS_KEPT,         "auth.sessions_kept",         20000,           "sessions", HOB_E_BUSY,   "judged sessions kept in memory; the longest unused are read again") \
+    X(OUTBOUND_BYTES,        "auth.answer_bytes",          262144,          "bytes", HOB_E_TOO_LARGE, "an answer of a provider of identities (keys, tokens, profiles)") \
+    X(OUTBOUND_MS,           "auth.answer_ms",             10000,           "ms",    HOB_E_TIMEOUT,   "from asking a provider of identities to its whole answer") \
+    X(OUTBOUND_CALLS,        "auth.outbound_calls",        64,              "requests", HOB_E_BUSY,   "requests to providers of identities at a time")    \
+    X(OUTBOUND_CALLS_PER_APP, "auth.outbound_calls_per_app", 16,           "requests", HOB_E_BUSY,   "the same, of one app")                             \
+    X(MAILS_WAITING,         "auth.mails_waiting",         10000,           "mails", HOB_E_BUSY,      "mails of one app that wait to be sent")            \
     X(DEPLOYS,               "deploy.concurrent",          8,               "uploads", HOB_E_BUSY,    "uploads and unpackings at a time")
 
 /* clang-format on */
