@@ -10,7 +10,9 @@
 struct backend_apps;
 struct backend_app; /* borrowed until it is changed or removed; never held over a turn of the loop */
 
-HOB_MUST_USE struct backend_apps *backend_apps_load(struct store *s, struct hob_err *err); /* blocking */
+/* Blocking. `key_path`: HOME/master.key, which seals the webhook keys. */
+HOB_MUST_USE struct backend_apps *backend_apps_load(struct store *s, const char *key_path,
+                                                    struct hob_err *err);
 void backend_apps_free(struct backend_apps *a);
 
 enum backend_key {
@@ -35,6 +37,10 @@ const char *backend_app_application_id(const struct backend_app *app);
 bool backend_app_has_key(const struct backend_app *app, enum backend_key which);
 /* Constant time; false when there is no such key. */
 bool backend_app_check_key(const struct backend_app *app, enum backend_key which, struct hob_str key);
+/* Appends the key that webhooks are called with; nothing when there is none. */
+HOB_MUST_USE enum hob_code backend_app_webhook_key(const struct backend_apps *a,
+                                                   const struct backend_app *app, struct hob_buf *out,
+                                                   struct hob_err *err);
 /* Does any of the client keys exist? Then one of them must be sent. */
 bool backend_app_needs_client_key(const struct backend_app *app);
 
@@ -81,7 +87,11 @@ enum backend_setting {
     SETTING_CHANGE_LOG_DAYS, /* int, 7 */
     SETTINGS_
 };
-extern const char *const backend_setting_names[SETTINGS_]; /* camelCase, as in Parse Server's options */
+const char *backend_setting_name(enum backend_setting which); /* camelCase, as in Parse Server's options */
+/* Appends all settings as members of an object that is open: what was set, and the defaults of the rest. */
+struct hob_jw;
+void backend_app_settings(const struct backend_app *app, struct hob_jw *w);
+int64_t backend_app_created_ms(const struct backend_app *app);
 bool backend_app_bool(const struct backend_app *app, enum backend_setting which);
 int64_t backend_app_int(const struct backend_app *app, enum backend_setting which);
 /* Never NULL for strings; for objects and arrays what was set, else the default. Borrowed like the app; a job gets a
@@ -91,7 +101,7 @@ const json_t *backend_app_json(const struct backend_app *app, enum backend_setti
 
 /* --- changes: durable when `done` comes --- */
 struct backend_app_new {
-    const char *name, *application_id; /* application_id NULL: made */
+    const char *name, *application_id; /* application_id NULL: the name */
     const char *keys[BACKEND_KEYS_];   /* NULL: master is made, the others are absent */
     const json_t *settings;            /* NULL: defaults; judged like backend_app_set */
 };
