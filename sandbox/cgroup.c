@@ -44,6 +44,13 @@ int cgroup_write(int base, const char *name, const char *file, const char *value
     return write(fd, value, strlen(value)) < 0 ? -1 : 0;
 }
 
+int cgroup_write_u64(const struct cgroup_tree *t, const char *name, const char *file, uint64_t value)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%" PRIu64, value);
+    return cgroup_write(t->base, name, file, text);
+}
+
 uint64_t cgroup_read(int base, const char *name, const char *file, const char *key)
 {
     hob_auto_close int fd = set_file(base, name, file, O_RDONLY);
@@ -63,9 +70,15 @@ uint64_t cgroup_read(int base, const char *name, const char *file, const char *k
     return 0;
 }
 
-static void set_name(uint64_t number, char out[24])
+/* A set's folder in a tree. */
+struct name {
+    char text[24];
+};
+static struct name set_name(const struct cgroup_tree *t, const struct cgroup_set *set)
 {
-    (void)snprintf(out, 24, "i%" PRIu64, number);
+    struct name name;
+    (void)snprintf(name.text, sizeof name.text, "i%" PRIu64, t->is_lasting ? set->bay.number : set->number);
+    return name;
 }
 
 /* --- finding the hierarchies ------------------------------------------------------------------------------- */
@@ -146,7 +159,9 @@ static void tree_add(struct cgroups *cg, unsigned parts, const char *mount, int 
         (void)close(own);
         return;
     }
+    t->is_lasting = ops == &cgroup_v1 && !(t->parts & CGROUP_MEMORY);
     cg->parts |= t->parts;
+    cg->lasting |= t->is_lasting ? t->parts : 0;
     cg->n++;
 }
 
@@ -201,28 +216,51 @@ static void oom_watch(const struct cgroup_tree *t, const char *name)
     (void)cgroup_write(t->base, name, "cgroup.event_control", text);
 }
 
+/* Writes what differs from `old`, which is all zero for a new folder. */
+static bool tree_limit(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now,
+                       const struct cgroup_limits *old)
+{
+    bool has_memory = t->parts & CGROUP_MEMORY && old->memory_bytes != now->memory_bytes;
+    bool has_cpu =
+        t->parts & CGROUP_CPU && (old->cpu_percent != now->cpu_percent || old->cpu_weight != now->cpu_weight);
+    bool has_pids = t->parts & CGROUP_PIDS && old->pids_max != now->pids_max;
+    return (!has_memory || t->ops->limit_memory(t, name, now->memory_bytes, old->memory_bytes) == 0) &&
+           (!has_cpu || t->ops->limit_cpu(t, name, now->cpu_percent, now->cpu_weight) == 0) &&
+           (!has_pids || cgroup_write_u64(t, name, "pids.max", now->pids_max) == 0);
+}
+
+static bool tree_make(const struct cgroup_tree *t, const struct cgroup_set *set, bool is_there, int *ret_door)
+{
+    static const struct cgroup_limits none;
+    struct name name = set_name(t, set);
+    if (!is_there && mkdirat(t->base, name.text, 0755) < 0)
+        return false;
+    if (!tree_limit(t, name.text, &set->limits, is_there ? &set->bay.limits : &none))
+        return false;
+    if (t->oom_eventfd >= 0)
+        oom_watch(t, name.text);
+    *ret_door =
+        set_file(t->base, name.text, t->ops->door, t->ops->door[0] ? O_WRONLY : O_RDONLY | O_DIRECTORY);
+    return *ret_door >= 0;
+}
+
 bool cgroup_make(struct cgroups *cg, const struct cgroup_limits *limits, struct cgroup_set *ret_set)
 {
     struct cgroup_set set = {.number = cg->next++, .limits = *limits};
-    char name[24];
-    set_name(set.number, name);
+    bool has_bay = cg->bays_n > 0;
+    set.bay = has_bay ? cg->bays[--cg->bays_n] : (struct cgroup_bay){.number = cg->next++};
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
         set.doors[i] = -1;
     for (size_t i = 0; i < cg->n; i++) {
         const struct cgroup_tree *t = &cg->trees[i];
-        if (mkdirat(t->base, name, 0755) == 0 && t->ops->limit(t, name, limits, NULL) == 0)
-            set.doors[i] =
-                set_file(t->base, name, t->ops->door, t->ops->door[0] ? O_WRONLY : O_RDONLY | O_DIRECTORY);
-        if (set.doors[i] < 0) {
+        if (!tree_make(t, &set, has_bay && t->is_lasting, &set.doors[i])) {
             int errnum = errno;
             cgroup_close_doors(cg, &set);
-            if (!cgroup_remove(cg, set.number))
+            if (!cgroup_remove(cg, &set))
                 errnum = EBUSY;
             errno = errnum;
             return false;
         }
-        if (t->oom_eventfd >= 0)
-            oom_watch(t, name);
     }
     *ret_set = set;
     return true;
@@ -230,11 +268,11 @@ bool cgroup_make(struct cgroups *cg, const struct cgroup_limits *limits, struct 
 
 bool cgroup_limit(struct cgroups *cg, struct cgroup_set *set, const struct cgroup_limits *limits)
 {
-    char name[24];
-    set_name(set->number, name);
-    for (size_t i = 0; i < cg->n; i++)
-        if (cg->trees[i].ops->limit(&cg->trees[i], name, limits, &set->limits) < 0)
+    for (size_t i = 0; i < cg->n; i++) {
+        struct name name = set_name(&cg->trees[i], set);
+        if (!tree_limit(&cg->trees[i], name.text, limits, &set->limits))
             return false;
+    }
     set->limits = *limits;
     return true;
 }
@@ -263,34 +301,51 @@ void cgroup_close_doors(const struct cgroups *cg, struct cgroup_set *set)
         set->doors[i] = -1;
 }
 
-int cgroup_freeze(const struct cgroups *cg, uint64_t number, bool is_frozen)
+int cgroup_freeze(const struct cgroups *cg, const struct cgroup_set *set, bool is_frozen)
 {
-    char name[24];
-    set_name(number, name);
-    for (size_t i = 0; i < cg->n; i++)
-        if (cg->trees[i].parts & CGROUP_FREEZER)
-            return cg->trees[i].ops->freeze(&cg->trees[i], name, is_frozen);
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct cgroup_tree *t = &cg->trees[i];
+        struct name name = set_name(t, set);
+        if (t->parts & CGROUP_FREEZER)
+            return t->ops->freeze(t, name.text, is_frozen);
+    }
     errno = ENOSYS;
     return -1;
 }
 
-void cgroup_usage(const struct cgroups *cg, uint64_t number, struct hob_launch_usage *ret_usage)
+void cgroup_usage(const struct cgroups *cg, const struct cgroup_set *set, struct hob_launch_usage *ret_usage)
 {
     *ret_usage = (struct hob_launch_usage){0};
-    char name[24];
-    set_name(number, name);
-    for (size_t i = 0; i < cg->n; i++)
-        cg->trees[i].ops->usage(&cg->trees[i], name, ret_usage);
+    for (size_t i = 0; i < cg->n; i++) {
+        struct name name = set_name(&cg->trees[i], set);
+        cg->trees[i].ops->usage(&cg->trees[i], name.text, ret_usage);
+    }
+    ret_usage->cpu_us -= ret_usage->cpu_us < set->bay.cpu_us ? ret_usage->cpu_us : set->bay.cpu_us;
+    ret_usage->pids_denied -=
+        ret_usage->pids_denied < set->bay.pids_denied ? ret_usage->pids_denied : set->bay.pids_denied;
 }
 
-bool cgroup_remove(const struct cgroups *cg, uint64_t number)
+void cgroup_recycle(struct cgroups *cg, struct cgroup_set *set, const struct hob_launch_usage *last)
 {
-    char name[24];
-    set_name(number, name);
+    if (cg->bays_n == CGROUP_BAYS_MAX || !(cg->lasting & CGROUP_PIDS) || last->pids || !set->bay.number)
+        return;
+    set->bay.limits = set->limits;
+    set->bay.cpu_us += cg->lasting & CGROUP_CPUACCT ? last->cpu_us : 0;
+    set->bay.pids_denied += last->pids_denied;
+    cg->bays[cg->bays_n++] = set->bay;
+    set->bay.number = 0;
+}
+
+bool cgroup_remove(const struct cgroups *cg, const struct cgroup_set *set)
+{
     bool is_gone = true;
-    for (size_t i = 0; i < cg->n; i++)
-        if (unlinkat(cg->trees[i].base, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct cgroup_tree *t = &cg->trees[i];
+        struct name name = set_name(t, set);
+        bool is_mine = !t->is_lasting || set->bay.number;
+        if (is_mine && unlinkat(t->base, name.text, AT_REMOVEDIR) < 0 && errno != ENOENT)
             is_gone = false;
+    }
     return is_gone;
 }
 

@@ -2,7 +2,10 @@
  *
  *   find        every hierarchy in mountinfo that serves a part we want; v1 first, v2 for what is left
  *   base        one folder hob-NAME in each hierarchy, below our own group: enclosing limits go on holding
- *   set         one folder per sandbox in each; single use, never handed from one sandbox to another
+ *   set         one folder per sandbox in each. What holds memory (v1's memory group, v2's one group) is used once,
+ *               because it stays charged with what its processes left behind. v1's other groups keep nothing but
+ *               counters and limits: once empty they serve again, under the limits of the next sandbox and with
+ *               the counters' state as the base (a bay)
  *   enter       v1: the new process writes "0" to `tasks` itself; v2: it is cloned into the folder.
  *               Nobody writes another task's pid to cgroup.procs on the request path: that waits milliseconds
  *               for an RCU grace period on an idle machine
@@ -15,7 +18,7 @@
 #include "base/err.h"
 #include "base/launch.h"
 
-enum { CGROUP_TREES_MAX = 6, CGROUP_NAME_MAX = 32 };
+enum { CGROUP_TREES_MAX = 6, CGROUP_BAYS_MAX = 128, CGROUP_NAME_MAX = 32 };
 
 #define CGROUP_V2_LEAF "hob-main" /* where v2 makes the daemon's own processes live */
 
@@ -34,15 +37,16 @@ struct cgroup_limits {
 };
 
 struct cgroup_tree;
+/* Each writes to one small file or a few: 0, or -1 with errno. */
 struct cgroup_ops {
     const char *version;
     /* Once: takes our own group, returns (owned) the one below which the base folder shall be made. */
     int (*settle)(int own);
     /* Once, after the base folder was made: 0, or -1 with errno. */
     int (*prepare)(struct cgroup_tree *t);
-    /* Writes what differs from `old` (NULL: everything). 0, or -1 with errno. */
-    int (*limit)(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now,
-                 const struct cgroup_limits *old);
+    /* `old_bytes`: the limit that stands, 0 for none yet. */
+    int (*limit_memory)(const struct cgroup_tree *t, const char *name, uint64_t bytes, uint64_t old_bytes);
+    int (*limit_cpu)(const struct cgroup_tree *t, const char *name, uint32_t percent, uint32_t weight);
     const char *door; /* the file by which a process enters; "" for the folder itself (CLONE_INTO_CGROUP) */
     int (*freeze)(const struct cgroup_tree *t, const char *name, bool is_frozen);
     void (*usage)(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u);
@@ -55,22 +59,34 @@ struct cgroup_tree {
     unsigned parts;  /* enum cgroup_part that it serves for us */
     int own, base;   /* descriptors of the group we settled in and of hob-NAME below it */
     int oom_eventfd; /* v1 memory: signalled at an OOM in any set, and when a set is removed */
+    bool is_lasting; /* its folders serve again */
     char mount[256];
+};
+
+/* A set's folders in the lasting trees, while they wait for the next sandbox. */
+struct cgroup_bay {
+    uint64_t number;
+    struct cgroup_limits limits;
+    uint64_t cpu_us; /* counters, of all that were here before */
+    uint32_t pids_denied;
 };
 
 struct cgroups {
     struct cgroup_tree trees[CGROUP_TREES_MAX];
     size_t n;
-    unsigned parts; /* over all trees */
-    uint64_t next;  /* number of the next set */
+    unsigned parts, lasting; /* over all trees, and over the lasting ones */
+    uint64_t next;           /* number of the next set or bay */
+    struct cgroup_bay bays[CGROUP_BAYS_MAX];
+    size_t bays_n;
     char base_name[CGROUP_NAME_MAX + 8];
 };
 
 /* A folder in every tree, with the open doors; number 0 is "none". */
 struct cgroup_set {
     uint64_t number;
+    struct cgroup_bay bay;       /* number 0: none, or given back */
+    struct cgroup_limits limits; /* in force */
     int doors[CGROUP_TREES_MAX];
-    struct cgroup_limits limits;
 };
 
 /* Finds the hierarchies ("auto", "v1", "v2" or "none") and makes the base folders. A part that the machine
@@ -98,14 +114,18 @@ HOB_MUST_USE int cgroup_enter(const struct cgroups *cg, const struct cgroup_set 
 int cgroup_clone_into(const struct cgroups *cg, const struct cgroup_set *set);
 void cgroup_close_doors(const struct cgroups *cg, struct cgroup_set *set);
 /* 0, or -1 with errno (ENOSYS: nothing here can freeze). */
-HOB_MUST_USE int cgroup_freeze(const struct cgroups *cg, uint64_t number, bool is_frozen);
-void cgroup_usage(const struct cgroups *cg, uint64_t number, struct hob_launch_usage *ret_usage);
-/* True when every folder is gone; false: still busy, try again later. */
-HOB_MUST_USE bool cgroup_remove(const struct cgroups *cg, uint64_t number);
+HOB_MUST_USE int cgroup_freeze(const struct cgroups *cg, const struct cgroup_set *set, bool is_frozen);
+/* All zero for what no tree counts. */
+void cgroup_usage(const struct cgroups *cg, const struct cgroup_set *set, struct hob_launch_usage *ret_usage);
+/* Gives the bay of an empty set, which is not frozen, to the next; `last` is its usage at the end. */
+void cgroup_recycle(struct cgroups *cg, struct cgroup_set *set, const struct hob_launch_usage *last);
+/* True when every folder but a recycled bay's is gone; false: still busy, try again later. */
+HOB_MUST_USE bool cgroup_remove(const struct cgroups *cg, const struct cgroup_set *set);
 /* The descriptor that becomes readable at an OOM (see oom_eventfd), or -1. */
 int cgroup_oom_fd(const struct cgroups *cg);
 
 /* For the back ends: one small file of a set. */
 int cgroup_write(int base, const char *name, const char *file, const char *value);
+int cgroup_write_u64(const struct cgroup_tree *t, const char *name, const char *file, uint64_t value);
 /* The number in `file`, or behind `key` and a space at a line's start; 0 when it is not there. */
 uint64_t cgroup_read(int base, const char *name, const char *file, const char *key);

@@ -1,8 +1,6 @@
 /* cgroup v1: one tree per controller; what each part is called there. */
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -29,53 +27,29 @@ static int v1_prepare(struct cgroup_tree *t)
     return 0;
 }
 
-static int write_u64(const struct cgroup_tree *t, const char *name, const char *file, uint64_t value)
-{
-    char text[24];
-    (void)snprintf(text, sizeof text, "%" PRIu64, value);
-    return cgroup_write(t->base, name, file, text);
-}
-
 /* memsw may never be below memory: the larger one first when growing. No memsw file: no swap accounting, so
  * nothing of this group shall be swapped. */
 static int limit_memory(const struct cgroup_tree *t, const char *name, uint64_t bytes, uint64_t old_bytes)
 {
     static const char memory[] = "memory.limit_in_bytes", memsw[] = "memory.memsw.limit_in_bytes";
     bool is_growing = old_bytes && bytes > old_bytes;
-    int swap = is_growing ? write_u64(t, name, memsw, bytes) : 0;
-    if (write_u64(t, name, memory, bytes) < 0)
+    int swap = is_growing ? cgroup_write_u64(t, name, memsw, bytes) : 0;
+    if (cgroup_write_u64(t, name, memory, bytes) < 0)
         return -1;
     if (!is_growing)
-        swap = write_u64(t, name, memsw, bytes);
+        swap = cgroup_write_u64(t, name, memsw, bytes);
     return swap == 0 ? 0 : cgroup_write(t->base, name, "memory.swappiness", "0");
 }
 
-static int limit_cpu(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now)
+static int limit_cpu(const struct cgroup_tree *t, const char *name, uint32_t percent, uint32_t weight)
 {
-    char quota[16] = "-1";
-    if (now->cpu_percent)
-        (void)snprintf(quota, sizeof quota, "%u", now->cpu_percent * (PERIOD_US / 100));
-    uint64_t shares = (uint64_t)now->cpu_weight * SHARES_USUAL / 100;
-    if (write_u64(t, name, "cpu.shares", shares < SHARES_MIN ? SHARES_MIN : shares) < 0)
+    uint64_t shares = (uint64_t)weight * SHARES_USUAL / 100;
+    if (cgroup_write_u64(t, name, "cpu.shares", shares < SHARES_MIN ? SHARES_MIN : shares) < 0)
         return -1;
     /* a kernel without CFS bandwidth control has no such file: the ceiling is then not held */
-    return cgroup_write(t->base, name, "cpu.cfs_quota_us", quota) < 0 && errno != ENOENT ? -1 : 0;
-}
-
-static int v1_limit(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now,
-                    const struct cgroup_limits *old)
-{
-    if ((t->parts & CGROUP_MEMORY) && (!old || old->memory_bytes != now->memory_bytes) &&
-        limit_memory(t, name, now->memory_bytes, old ? old->memory_bytes : 0) < 0)
-        return -1;
-    if ((t->parts & CGROUP_CPU) &&
-        (!old || old->cpu_percent != now->cpu_percent || old->cpu_weight != now->cpu_weight) &&
-        limit_cpu(t, name, now) < 0)
-        return -1;
-    if ((t->parts & CGROUP_PIDS) && (!old || old->pids_max != now->pids_max) &&
-        write_u64(t, name, "pids.max", now->pids_max) < 0)
-        return -1;
-    return 0;
+    int quota = percent ? cgroup_write_u64(t, name, "cpu.cfs_quota_us", percent * (PERIOD_US / 100))
+                        : cgroup_write(t->base, name, "cpu.cfs_quota_us", "-1");
+    return quota < 0 && errno != ENOENT ? -1 : 0;
 }
 
 /* FROZEN is an order: the kernel reports FREEZING until the last task has stopped. */
@@ -111,7 +85,8 @@ const struct cgroup_ops cgroup_v1 = {
     .version = "v1",
     .settle = v1_settle,
     .prepare = v1_prepare,
-    .limit = v1_limit,
+    .limit_memory = limit_memory,
+    .limit_cpu = limit_cpu,
     .door = "tasks",
     .freeze = v1_freeze,
     .usage = v1_usage,

@@ -1,7 +1,6 @@
 /* cgroup v2: one tree for everything. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,48 +127,27 @@ static int v2_prepare(struct cgroup_tree *t)
     return 0;
 }
 
-static int write_u64(const struct cgroup_tree *t, const char *name, const char *file, uint64_t value)
+static int limit_memory(const struct cgroup_tree *t, const char *name, uint64_t bytes, uint64_t old_bytes)
 {
-    char text[24];
-    (void)snprintf(text, sizeof text, "%" PRIu64, value);
-    return cgroup_write(t->base, name, file, text);
-}
-
-static int limit_memory(const struct cgroup_tree *t, const char *name, uint64_t bytes)
-{
-    if (write_u64(t, name, "memory.max", bytes) < 0)
+    if (cgroup_write_u64(t, name, "memory.max", bytes) < 0)
         return -1;
+    if (old_bytes)
+        return 0;
     if (cgroup_write(t->base, name, "memory.swap.max", "0") < 0 && errno != ENOENT)
         return -1;
     return cgroup_write(t->base, name, "memory.oom.group", "1");
 }
 
-static int limit_cpu(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now)
+static int limit_cpu(const struct cgroup_tree *t, const char *name, uint32_t percent, uint32_t weight)
 {
     char text[32];
-    if (now->cpu_percent)
-        (void)snprintf(text, sizeof text, "%u %d", now->cpu_percent * (PERIOD_US / 100), PERIOD_US);
+    if (percent)
+        (void)snprintf(text, sizeof text, "%u %d", percent * (PERIOD_US / 100), PERIOD_US);
     else
         (void)snprintf(text, sizeof text, "max %d", PERIOD_US);
     if (cgroup_write(t->base, name, "cpu.max", text) < 0 && errno != ENOENT)
         return -1;
-    return write_u64(t, name, "cpu.weight", now->cpu_weight);
-}
-
-static int v2_limit(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now,
-                    const struct cgroup_limits *old)
-{
-    if ((t->parts & CGROUP_MEMORY) && (!old || old->memory_bytes != now->memory_bytes) &&
-        limit_memory(t, name, now->memory_bytes) < 0)
-        return -1;
-    if ((t->parts & CGROUP_CPU) &&
-        (!old || old->cpu_percent != now->cpu_percent || old->cpu_weight != now->cpu_weight) &&
-        limit_cpu(t, name, now) < 0)
-        return -1;
-    if ((t->parts & CGROUP_PIDS) && (!old || old->pids_max != now->pids_max) &&
-        write_u64(t, name, "pids.max", now->pids_max) < 0)
-        return -1;
-    return 0;
+    return cgroup_write_u64(t, name, "cpu.weight", weight);
 }
 
 static int v2_freeze(const struct cgroup_tree *t, const char *name, bool is_frozen)
@@ -202,7 +180,8 @@ const struct cgroup_ops cgroup_v2 = {
     .version = "v2",
     .settle = v2_settle,
     .prepare = v2_prepare,
-    .limit = v2_limit,
+    .limit_memory = limit_memory,
+    .limit_cpu = limit_cpu,
     .door = "",
     .freeze = v2_freeze,
     .usage = v2_usage,

@@ -2,7 +2,9 @@
  *
  * The new process shares the worker's memory until it execs (CLONE_VM | CLONE_VFORK: no page tables are copied,
  * the worker sleeps meanwhile), so a step makes system calls and nothing else: it allocates nothing and changes
- * nothing but the report. Everything it needs is prepared in the recipe before.
+ * nothing but the report. Everything it needs is prepared in the recipe before. It shares the table of descriptors, too,
+ * until it has what it keeps of it: a worker with ten thousand sandboxes has as many descriptors, and to copy and close
+ * them would cost more than the rest of a launch. What it keeps stands in the worker's low slots.
  *
  * A stem: the same, but the worker makes the mount namespace itself and keeps a descriptor of it, so that ASSIGN can
  * later go there and put the code at /app. The stem has no part in that and no privilege for it. */
@@ -79,9 +81,8 @@ static int step_proc(const struct recipe *r)
         return 0;
     /* When the whole machine runs out of memory, functions go before daemons, whose score we inherited. */
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "500", 3) != 3)
-        return -1;
-    return close(fd);
+    bool is_set = fd >= 0 && write(fd, "500", 3) == 3;
+    return fd >= 0 && close(fd) == 0 && is_set ? 0 : -1;
 }
 
 static int step_code(const struct recipe *r)
@@ -128,8 +129,13 @@ static int step_landlock(const struct recipe *r)
 static int step_descriptors(const struct recipe *r)
 {
     static const int target[4] = {3, 1, 2, 0}; /* channel, stdout, stderr, stdin */
+    unsigned top = (unsigned)r->l->out;
     for (size_t i = 0; i < 4; i++)
-        if (dup2(r->fds[i], target[i]) < 0)
+        top = (unsigned)r->l->slots[i] > top ? (unsigned)r->l->slots[i] : top;
+    if (syscall(SYS_close_range, top + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0) /* from here on a table of its own */
+        return -1;
+    for (size_t i = 0; i < 4; i++)
+        if (dup2(r->l->slots[i], target[i]) < 0)
             return -1;
     /* 4 goes away by the exec: until then the filter's listener goes out by it */
     if (dup3(r->l->out, 4, O_CLOEXEC) < 0)
@@ -212,12 +218,12 @@ static pid_t clone_sandboxed(struct recipe *r, int *ret_pidfd)
     *ret_pidfd = -1;
     if (into < 0) {
         static char stack[STACK_BYTES] __attribute__((aligned(16)));
-        return clone(sandboxed, stack + sizeof stack, flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-                     r, ret_pidfd);
+        return clone(sandboxed, stack + sizeof stack,
+                     flags | CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, r, ret_pidfd);
     }
     /* clone3 has no libc function that would give the child a stack, so this one gets a copy of the memory */
     struct clone_args args = {
-        .flags = (unsigned)flags | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
+        .flags = (unsigned)flags | CLONE_FILES | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
         .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = (unsigned)into,
@@ -289,6 +295,15 @@ static int listener_take(struct launcher *l)
     return hob_fdmsg_recv(l->in, &byte, 1, &fd, 1, &n) == 1 && n == 1 ? fd : -1;
 }
 
+/* Puts what the new process keeps into the slots, or (NULL) empties them. */
+static bool slots_fill(const struct launcher *l, const int fds[4])
+{
+    for (size_t i = 0; i < HOB_COUNT(l->slots); i++)
+        if (dup3(fds ? fds[i] : l->null, l->slots[i], O_CLOEXEC) < 0)
+            return false;
+    return true;
+}
+
 /* Goes to the template's mount namespace, clones there, comes back. */
 static enum hob_code start(struct launcher *l, struct recipe *r, struct launched *ret, struct hob_err *err)
 {
@@ -296,10 +311,12 @@ static enum hob_code start(struct launcher *l, struct recipe *r, struct launched
     if (setns(r->template, CLONE_NEWNS) < 0)
         return hob_fail_errno(err, errno, "entering the mounts of runtime '%s'", r->request->head->runtime);
     bool is_stem = r->request->head->flags & HOB_LAUNCH_STEM;
-    if (!is_stem || mounts_make(l, r))
+    if (slots_fill(l, r->fds) && (!is_stem || mounts_make(l, r)))
         ret->pid = clone_sandboxed(r, &ret->pidfd);
     int errnum = errno;
     HOB_ASSERT(setns(l->host_mnt, CLONE_NEWNS) == 0);
+    HOB_ASSERT(
+        slots_fill(l, NULL)); /* descriptors that are there, to numbers that are taken: it cannot fail */
     ret->listener = listener_take(l);
     if (ret->pid < 0)
         return hob_fail_errno(err, errnum, "cloning a process into new namespaces");
@@ -334,8 +351,6 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
         recipe.set.doors[i] = -1;
     *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1, .listener = -1, .dns = -1};
     enum hob_code code = prepare(l, &recipe, err);
-    ret->set = recipe.set.number;
-    ret->limits = recipe.set.limits;
     if (code == HOB_OK)
         code = start(l, &recipe, ret, err);
     if (code == HOB_OK) {
@@ -354,22 +369,21 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
     hob_close_p(&recipe.mnt);
     hob_close_p(&recipe.dns);
     cgroup_close_doors(&l->cgroups, &recipe.set);
+    ret->set = recipe.set;
     hob_close_p(&recipe.netns);
     hob_close_p(&recipe.code);
     return code;
 }
 
-enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt, uint64_t set,
-                            struct cgroup_limits *limits, struct hob_err *err)
+enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt,
+                            struct cgroup_set *set, struct hob_err *err)
 {
-    struct cgroup_set known = {.number = set, .limits = *limits};
     struct cgroup_limits now = limits_of(head);
     hob_auto_close int code = code_open(l, head->digest, err);
     if (code < 0)
         return err->code;
-    if (!cgroup_limit(&l->cgroups, &known, &now))
+    if (!cgroup_limit(&l->cgroups, set, &now))
         return hob_fail_errno(err, errno, "the limits of its cgroups");
-    *limits = now;
     if (setns(mnt, CLONE_NEWNS) < 0)
         return hob_fail_errno(err, errno, "entering the stem's mounts");
     int moved = move_mount(code, "", AT_FDCWD, "/app", MOVE_MOUNT_F_EMPTY_PATH), errnum = errno;

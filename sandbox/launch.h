@@ -10,20 +10,19 @@
 
 struct launched {
     pid_t pid;
-    int pidfd;    /* owned */
-    uint64_t set; /* number of its cgroup set */
-    struct cgroup_limits limits;
-    int mnt;      /* a stem's mount namespace, owned; else -1 */
+    int pidfd;             /* owned */
+    struct cgroup_set set; /* its doors are closed */
+    int mnt;               /* a stem's mount namespace, owned; else -1 */
     int listener; /* where its denied calls, or with egress its connects, wait for an answer, owned, or -1 */
     int dns;      /* with egress: where the names that it asks for arrive, owned; else -1 */
     struct walls walls;
 };
 
 /* `fds` as of LAUNCH, borrowed; fds[3] < 0: /dev/null. On failure nothing is left behind but, perhaps, a dead child for the next
- * waitpid and a cgroup set whose number is in ret->set (0: none), to be removed. */
+ * waitpid and a cgroup set, ret->set (number 0: none), to be removed. */
 HOB_MUST_USE enum hob_code launch(struct launcher *l, const struct request *r, const int fds[4], unsigned uid,
                                   struct launched *ret, struct hob_err *err);
 /* Puts the code that `head` names at /app of the stem whose mount namespace is `mnt`, and changes the limits of its
- * set from *limits to what `head` says. */
+ * set to what `head` says. */
 HOB_MUST_USE enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt,
-                                         uint64_t set, struct cgroup_limits *limits, struct hob_err *err);
+                                         struct cgroup_set *set, struct hob_err *err);

@@ -34,7 +34,8 @@ struct launcher {
     struct templates templates;
     /* descriptors: namespaces to come back to, the code root, the host's /proc, /dev/null */
     int host_mnt, own_net, code, proc, null;
-    int in, out;           /* a socket pair: by it a new process hands its filter's listener to the worker */
+    int in, out;  /* a socket pair: by it a new process hands its filter's listener to the worker */
+    int slots[4]; /* low descriptors, /dev/null but during a launch: what a new process takes with it */
     struct report *report; /* where a new process says which step failed (launch.c) */
     bool is_rootless;
     bool has_uid_range; /* false: rootless with the one uid */

@@ -150,6 +150,9 @@ HOB_NORETURN static void worker(struct launcher *l, int listener, int ready)
     l->out = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
     (void)close(pair[0]);
     (void)close(pair[1]);
+    for (size_t i = 0; i < HOB_COUNT(l->slots); i++)
+        if ((l->slots[i] = fcntl(null, F_DUPFD_CLOEXEC, 10)) < 0)
+            _exit(1);
     l->report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     l->uid_generations = l->is_rootless ? LAUNCHER_UID_GENERATIONS_ROOTLESS : LAUNCHER_UID_GENERATIONS;
     if (l->null < 0 || l->in < 0 || l->out < 0 || l->report == MAP_FAILED || caps_worker() < 0 ||

@@ -38,8 +38,9 @@
 
 enum {
     EVENTS_MAX = 32,
-    TICK_MS = 10,     /* busy cgroups are tried again */
-    RESTOCK_MS = 1,   /* idle for so long: one thing more for the shelves */
+    TICK_MS = 10,   /* busy cgroups are tried again */
+    RESTOCK_MS = 4, /* idle for so long, the shelves are filled: RESTOCK_BATCH things at a time */
+    RESTOCK_BATCH = 4,
     OOM_SCANS = 4,    /* the kernel tells before it counts the kill: look again */
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
@@ -55,11 +56,10 @@ struct sandbox {
     struct conn *conn; /* NULL when it has closed */
     struct hob_node in_stopping;
     uint64_t kill_at_ms;
-    uint64_t set;
+    struct cgroup_set set;
     pid_t pid;
     uint16_t slot;
     int mnt; /* of a stem that waits for ASSIGN, owned; else -1 */
-    struct cgroup_limits limits;
     struct walls walls;
     struct denied *denied; /* NULL: not seen */
     struct egress *egress; /* NULL: none */
@@ -68,7 +68,7 @@ struct sandbox {
 };
 struct busy_set { /* to be removed */
     struct hob_node in_busy;
-    uint64_t set;
+    struct cgroup_set set;
 };
 
 struct server {
@@ -105,10 +105,10 @@ static unsigned slot_uid(const struct server *s, uint16_t slot)
     return LAUNCHER_UID_BASE + slot + LAUNCHER_UID_STRIDE * (unsigned)s->generations[slot];
 }
 
-static void set_remove_later(struct server *s, uint64_t set)
+static void set_remove_later(struct server *s, const struct cgroup_set *set)
 {
     struct busy_set *b = hob_new(struct busy_set);
-    b->set = set;
+    b->set = *set;
     hob_list_push_back(&s->busy, &b->in_busy);
     s->busy_n++;
 }
@@ -121,7 +121,7 @@ static void remove_busy(struct server *s, unsigned most)
         if (most-- == 0)
             return;
         hob_list_remove(node);
-        if (!cgroup_remove(&s->l->cgroups, b->set)) {
+        if (!cgroup_remove(&s->l->cgroups, &b->set)) {
             hob_list_push_back(&s->busy, node);
             continue;
         }
@@ -134,7 +134,7 @@ static void remove_busy(struct server *s, unsigned most)
 /* A frozen process of v1 takes a signal only when thawed. */
 static void sandbox_thaw(struct server *s, struct sandbox *b)
 {
-    if (cgroup_freeze(&s->l->cgroups, b->set, false) == 0)
+    if (cgroup_freeze(&s->l->cgroups, &b->set, false) == 0)
         b->is_frozen = false;
 }
 
@@ -164,7 +164,6 @@ static struct sandbox *sandbox_add(struct server *s, struct conn *c, uint64_t id
     b->pid = launched->pid;
     b->set = launched->set;
     b->mnt = launched->mnt;
-    b->limits = launched->limits;
     b->walls = launched->walls;
     if (launched->dns >= 0)
         b->egress = egress_new(s->connects, launched->listener, b);
@@ -194,7 +193,7 @@ static uint64_t rusage_us(const struct rusage *r)
 static void sandbox_reaped(struct server *s, struct sandbox *b, int status, const struct rusage *rusage)
 {
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_EXITED, .id = b->key.id, .wait_status = status};
-    cgroup_usage(&s->l->cgroups, b->set, &reply.usage);
+    cgroup_usage(&s->l->cgroups, &b->set, &reply.usage);
     if (reply.usage.cpu_us == 0) /* no accounting group: pid 1's with all it reaped */
         reply.usage.cpu_us = rusage_us(rusage);
     HASH_DELETE(by_key, s->by_key, b);
@@ -203,7 +202,9 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     s->generations[b->slot] = (uint16_t)((s->generations[b->slot] + 1U) % s->l->uid_generations);
     s->free_slots[s->free_n++] = b->slot;
     s->live--;
-    set_remove_later(s, b->set);
+    if (!b->is_frozen)
+        cgroup_recycle(&s->l->cgroups, &b->set, &reply.usage);
+    set_remove_later(s, &b->set);
     if (b->conn)
         conn_answer(b->conn, &reply);
     hob_close_p(&b->mnt);
@@ -232,7 +233,7 @@ static void oom_scan(struct server *s)
     HASH_ITER(by_key, s->by_key, b, next)
     {
         struct hob_launch_usage usage;
-        cgroup_usage(&s->l->cgroups, b->set, &usage);
+        cgroup_usage(&s->l->cgroups, &b->set, &usage);
         if (usage.oom_kills)
             sandbox_kill(s, b);
     }
@@ -284,7 +285,7 @@ static void on_connect(struct server *s)
 static void say_launched(struct server *s, struct conn *c, struct sandbox *b, const struct launched *launched)
 {
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = b->key.id};
-    walls_text(s->l, &launched->walls, &launched->limits, reply.text, sizeof reply.text);
+    walls_text(s->l, &launched->walls, &launched->set.limits, reply.text, sizeof reply.text);
     int fds[CONN_FDS_MAX] = {launched->pidfd, -1, launched->dns};
     if (b->egress)
         fds[1] = fcntl(egress_listener(b->egress), F_DUPFD_CLOEXEC, 10);
@@ -312,8 +313,8 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
     }
     unsigned uid = slot_uid(s, s->free_slots[s->free_n - 1]);
     if (launch(s->l, r, fds, uid, &launched, &err) != HOB_OK) {
-        if (launched.set)
-            set_remove_later(s, launched.set);
+        if (launched.set.number)
+            set_remove_later(s, &launched.set);
         conn_fail(c, id, &err);
         return;
     }
@@ -348,7 +349,7 @@ static enum hob_code do_assign(struct server *s, struct sandbox *b, const struct
         err->errnum = EALREADY;
         return err->code;
     }
-    enum hob_code code = launch_assign(s->l, head, b->mnt, b->set, &b->limits, err);
+    enum hob_code code = launch_assign(s->l, head, b->mnt, &b->set, err);
     hob_close_p(&b->mnt);
     b->mnt = -1;
     return code;
@@ -368,7 +369,7 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
     }
     bool is_freeze = head->op == HOB_LAUNCH_FREEZE;
     if (head->op == HOB_LAUNCH_STATS)
-        cgroup_usage(&s->l->cgroups, b->set, &reply.usage);
+        cgroup_usage(&s->l->cgroups, &b->set, &reply.usage);
     else if (head->op == HOB_LAUNCH_STOP)
         do_stop(s, b, head->grace_ms);
     else if (head->op == HOB_LAUNCH_ASSIGN) {
@@ -377,13 +378,13 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
             return;
         }
         b->walls.has_code = true;
-        walls_text(s->l, &b->walls, &b->limits, reply.text, sizeof reply.text);
+        walls_text(s->l, &b->walls, &b->set.limits, reply.text, sizeof reply.text);
     } else if (is_freeze && b->is_killed) { /* on v1 it would live on, frozen */
         (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is being killed", (unsigned long long)head->id);
         err.errnum = ESRCH;
         conn_fail(c, head->id, &err);
         return;
-    } else if (cgroup_freeze(&s->l->cgroups, b->set, is_freeze) < 0) {
+    } else if (cgroup_freeze(&s->l->cgroups, &b->set, is_freeze) < 0) {
         (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
         conn_fail(c, head->id, &err);
         return;
@@ -501,6 +502,15 @@ static int64_t deadlines(struct server *s)
     return due;
 }
 
+/* Returns whether there is more to do. */
+static bool restock(struct server *s)
+{
+    bool is_lacking = true;
+    for (int i = 0; i < RESTOCK_BATCH && is_lacking; i++)
+        is_lacking = shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net);
+    return is_lacking;
+}
+
 /* What can wait until nothing else is to do. Returns for how long, in ms, nothing here needs doing; -1: for ever. */
 static int64_t idle(struct server *s, bool is_quiet)
 {
@@ -513,10 +523,8 @@ static int64_t idle(struct server *s, bool is_quiet)
         remove_busy(s, REMOVE_BATCH);
     if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
         s->oom_noise = 0; /* nobody is left whose signal it could hide */
-    bool is_stocking = !s->is_ending && s->conns_n &&
-                       (is_quiet ? shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net) : true);
-    if (is_stocking)
-        return RESTOCK_MS;
+    if (!s->is_ending && s->conns_n && (!is_quiet || restock(s)))
+        return is_quiet ? 1 : RESTOCK_MS;
     return s->oom_scans || !hob_list_is_empty(&s->busy) ? TICK_MS : shelf_due_ms(&s->l->shelf);
 }
 

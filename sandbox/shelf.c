@@ -45,7 +45,7 @@ static bool drop_set(struct shelf *s, struct cgroups *cg)
 {
     struct cgroup_set *set = &s->sets[--s->sets_n];
     cgroup_close_doors(cg, set);
-    return cgroup_remove(cg, set->number); /* the guard sweeps what is left */
+    return cgroup_remove(cg, set); /* the guard sweeps what is left */
 }
 
 bool shelf_restock(struct shelf *s, struct cgroups *cg, int own_net)
