@@ -78,6 +78,7 @@
     X(OUTBOUND_CALLS,        "auth.outbound_calls",        64,              "requests", HOB_E_BUSY,   "requests to providers of identities at a time")    \
     X(OUTBOUND_CALLS_PER_APP, "auth.outbound_calls_per_app", 16,           "requests", HOB_E_BUSY,   "the same, of one app")                             \
     X(MAILS_WAITING,         "auth.mails_waiting",         10000,           "mails", HOB_E_BUSY,      "mails of one app that wait to be sent")            \
+    X(CLOUD_DEPTH,           "cloud.depth",                8,               "calls", HOB_E_INVALID,   "cloud code that is called by cloud code that is called ...") \
     X(DEPLOYS,               "deploy.concurrent",          8,               "uploads", HOB_E_BUSY,    "uploads and unpackings at a time")
 
 /* clang-format on */

@@ -1,0 +1,305 @@
+/* Flow of a post: RUNNING (curl has it) -> ENDED (curl is done) -> told, behind curl's own callbacks, and gone. */
+#include "bindings/cloud/webhook.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#include "base/banned.h"
+
+enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 16 };
+
+struct webhooks {
+    uv_loop_t *loop;
+    CURLM *multi;
+    uv_timer_t timer;
+    unsigned handles;
+    struct hob_list posts;
+    bool is_closing;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+struct watch { /* one of curl's sockets */
+    uv_poll_t poll;
+    struct webhooks *hooks;
+    curl_socket_t fd;
+};
+
+struct post {
+    struct hob_node node;
+    CURL *easy;
+    struct curl_slist *fields;
+    char *body;
+    struct hob_buf in;
+    bool is_ended, is_too_large;
+    CURLcode result;
+    webhook_done_cb done;
+    void *ctx;
+};
+
+/* --- steps --- */
+
+static void fail_transport(const struct post *p, struct hob_err *err)
+{
+    if (p->is_too_large)
+        (void)hob_fail(err, HOB_E_TOO_LARGE,
+                       "the webhook's answer has more than %d bytes (invoke.answer_bytes)",
+                       HOB_MAX_ANSWER_BYTES);
+    else if (p->result == CURLE_OPERATION_TIMEDOUT)
+        (void)hob_fail(err, HOB_E_TIMEOUT, "the webhook did not answer in time");
+    else
+        (void)hob_fail(err, HOB_E_UNAVAILABLE, "the webhook cannot be reached: %.120s",
+                       curl_easy_strerror(p->result));
+}
+
+static void post_end(struct webhooks *w, struct post *p, const struct hob_err *why)
+{
+    struct hob_err err = {0};
+    if (why)
+        err = *why;
+    else if (p->result != CURLE_OK || p->is_too_large)
+        fail_transport(p, &err);
+    hob_list_remove(&p->node);
+    (void)curl_multi_remove_handle(w->multi, p->easy);
+    curl_easy_cleanup(p->easy);
+    curl_slist_free_all(p->fields);
+    p->done(p->ctx, err.code == HOB_OK ? NULL : &err, err.code == HOB_OK ? hob_buf_str(&p->in) : HOB_STR(""));
+    hob_buf_done(&p->in);
+    free(p->body);
+    free(p);
+}
+
+static void note_ends(struct webhooks *w)
+{
+    int left;
+    const CURLMsg *m;
+    while ((m = curl_multi_info_read(w->multi, &left))) {
+        char *private = NULL;
+        if (m->msg != CURLMSG_DONE ||
+            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private) != CURLE_OK)
+            continue;
+        struct post *p = (struct post *)(void *)private;
+        p->is_ended = true;
+        p->result = m->data.result;
+    }
+}
+
+static struct post *next_ended(struct webhooks *w)
+{
+    HOB_LIST_EACH(&w->posts, node, tmp)
+    {
+        struct post *p = HOB_CONTAINER_OF(node, struct post, node);
+        if (p->is_ended)
+            return p;
+    }
+    return NULL;
+}
+
+static void act(struct webhooks *w, curl_socket_t fd, int events)
+{
+    int running;
+    struct post *p;
+    if (w->is_closing)
+        return;
+    (void)curl_multi_socket_action(w->multi, fd, events, &running);
+    note_ends(w);
+    while (!w->is_closing && (p = next_ended(w)) != NULL)
+        post_end(w, p, NULL);
+}
+
+static void handle_closed(struct webhooks *w)
+{
+    if (--w->handles > 0)
+        return;
+    void (*closed)(void *ctx) = w->closed;
+    void *ctx = w->closed_ctx;
+    free(w);
+    closed(ctx);
+}
+
+/* --- callbacks: curl's and the loop's --- */
+
+static size_t on_body(char *data, size_t size, size_t n, void *ctx)
+{
+    struct post *p = ctx;
+    if (hob_buf_add(&p->in, data, size * n) == HOB_OK)
+        return size * n;
+    p->is_too_large = true;
+    return 0; /* ends the transfer */
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct watch *s = handle->data;
+    struct webhooks *w = s->hooks;
+    free(s);
+    handle_closed(w);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *s = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    act(s->hooks, s->fd, flags);
+}
+
+static struct watch *watch_new(struct webhooks *w, curl_socket_t fd)
+{
+    struct watch *s = hob_new(struct watch);
+    s->hooks = w;
+    s->fd = fd;
+    if (uv_poll_init_socket(w->loop, &s->poll, fd) < 0) {
+        free(s);
+        return NULL;
+    }
+    s->poll.data = s;
+    w->handles++;
+    (void)curl_multi_assign(w->multi, fd, s);
+    return s;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
+{
+    struct webhooks *w = ctx;
+    struct watch *s = socket_ctx;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (s) {
+            (void)uv_poll_stop(&s->poll);
+            uv_close((uv_handle_t *)&s->poll, on_watch_closed);
+            (void)curl_multi_assign(w->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (!s && !(s = watch_new(w, fd)))
+        return -1;
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&s->poll, events, on_socket_ready) < 0 ? -1 : 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *ctx)
+{
+    struct webhooks *w = ctx;
+    (void)multi;
+    if (w->is_closing || timeout_ms < 0)
+        (void)uv_timer_stop(&w->timer);
+    else
+        (void)uv_timer_start(&w->timer, on_timer, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    handle_closed(handle->data);
+}
+
+/* --- door --- */
+
+bool webhook_url_is_valid(const char *url)
+{
+    struct hob_str s = hob_str(url);
+    bool is_http = hob_str_starts(s, HOB_STR("http://")), is_https = hob_str_starts(s, HOB_STR("https://"));
+    if ((!is_http && !is_https) || s.n > 2048)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.at[i] <= ' ' || s.at[i] == 0x7f)
+            return false;
+    }
+    CURLU *u = curl_url();
+    bool is_valid = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
+    curl_url_cleanup(u);
+    return is_valid;
+}
+
+struct webhooks *webhooks_new(uv_loop_t *loop)
+{
+    struct webhooks *w = hob_new(struct webhooks);
+    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    w->loop = loop;
+    w->multi = curl_multi_init();
+    HOB_ASSERT(w->multi && uv_timer_init(loop, &w->timer) == 0);
+    w->timer.data = w;
+    w->handles = 1;
+    hob_list_init(&w->posts);
+    (void)curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w);
+    (void)curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
+    (void)curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w);
+    (void)curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    return w;
+}
+
+static void add_field(struct post *p, const char *field)
+{
+    struct curl_slist *more = curl_slist_append(p->fields, field);
+    HOB_ASSERT(more);
+    p->fields = more;
+}
+
+static void set_manners(struct post *p, const struct webhook_request *r)
+{
+    CURL *e = p->easy;
+    (void)curl_easy_setopt(e, CURLOPT_PRIVATE, p);
+    (void)curl_easy_setopt(e, CURLOPT_URL, r->url);
+    (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(e, CURLOPT_USERAGENT, "hob/" HOB_VERSION);
+    (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, p);
+    (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDS, p->body);
+    (void)curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+}
+
+void webhook_post(struct webhooks *w, const struct webhook_request *r, webhook_done_cb done, void *ctx)
+{
+    HOB_ASSERT(!w->is_closing && r->timeout_ms > 0);
+    struct post *p = hob_new(struct post);
+    p->done = done;
+    p->ctx = ctx;
+    p->body = hob_strndup(r->body.at, r->body.n);
+    hob_buf_init(&p->in, HOB_MAX_ANSWER_BYTES);
+    p->easy = curl_easy_init();
+    HOB_ASSERT(p->easy);
+    set_manners(p, r);
+    add_field(p, "Content-Type: application/json");
+    add_field(p, "Expect:");
+    if (r->key) {
+        hob_auto_free char *field = hob_asprintf("X-Parse-Webhook-Key: %s", r->key);
+        add_field(p, field);
+    }
+    (void)curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->fields);
+    hob_list_push_back(&w->posts, &p->node);
+    HOB_ASSERT(curl_multi_add_handle(w->multi, p->easy) == CURLM_OK);
+}
+
+void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx)
+{
+    struct hob_err err;
+    HOB_ASSERT(!w->is_closing);
+    w->closed = closed;
+    w->closed_ctx = ctx;
+    w->is_closing = true;
+    (void)hob_fail(&err, HOB_E_CANCELLED, "the daemon is stopping");
+    struct hob_node *n;
+    while ((n = hob_list_first(&w->posts)) != NULL)
+        post_end(w, HOB_CONTAINER_OF(n, struct post, node), &err);
+    (void)curl_multi_cleanup(w->multi); /* takes its sockets off the loop */
+    uv_close((uv_handle_t *)&w->timer, on_timer_closed);
+    curl_global_cleanup();
+}
