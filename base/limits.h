@@ -78,6 +78,19 @@
     X(OUTBOUND_CALLS,        "auth.outbound_calls",        64,              "requests", HOB_E_BUSY,   "requests to providers of identities at a time")    \
     X(OUTBOUND_CALLS_PER_APP, "auth.outbound_calls_per_app", 16,           "requests", HOB_E_BUSY,   "the same, of one app")                             \
     X(MAILS_WAITING,         "auth.mails_waiting",         10000,           "mails", HOB_E_BUSY,      "mails of one app that wait to be sent")            \
+    X(BINDINGS,              "function.bindings",          64,              "bindings", HOB_E_TOO_LARGE, "things one function may reach") \
+    X(CALL_BYTES,            "call.bytes",                 1048576,         "bytes", HOB_E_TOO_LARGE, "one call of a binding, with its value") \
+    X(CALL_ANSWER_BYTES,     "call.answer_bytes",          8388608,         "bytes", HOB_E_TOO_LARGE, "what one call of a binding gives back") \
+    X(CALLS_OPEN,            "call.open",                  256,             "calls", HOB_E_BUSY,      "calls of one instance under way at a time; beyond they are refused") \
+    X(CACHE_KEY_BYTES,       "cache.key_bytes",            512,             "bytes", HOB_E_INVALID,   "a key of env.cache") \
+    X(CACHE_VALUE_BYTES,     "cache.value_bytes",          786432,          "bytes", HOB_E_TOO_LARGE, "a value of env.cache") \
+    X(CACHE_META_BYTES,      "cache.metadata_bytes",       1024,            "bytes", HOB_E_TOO_LARGE, "the metadata of a pair of env.cache") \
+    X(SQL_MS,                "sql.ms",                     5000,            "ms",    HOB_E_TIMEOUT,   "one call of env.sql with all its statements") \
+    X(SQL_ROWS,              "sql.rows",                   10000,           "rows",  HOB_E_TOO_LARGE, "rows that one statement of env.sql gives back") \
+    X(SQL_BYTES,             "sql.bytes",                  4194304,         "bytes", HOB_E_TOO_LARGE, "what one call of env.sql gives back") \
+    X(SQL_FILE_BYTES,        "sql.file_bytes",             536870912,       "bytes", HOB_E_NO_SPACE,  "the database of env.sql of one app") \
+    X(SQL_STATEMENTS,        "sql.statements",             256,             "statements", HOB_E_TOO_LARGE, "statements in one call of env.sql") \
+    X(SQL_WAITING,           "sql.waiting",                64,              "calls", HOB_E_BUSY,      "calls of env.sql of one app that wait") \
     X(CLOUD_DEPTH,           "cloud.depth",                8,               "calls", HOB_E_INVALID,   "cloud code that is called by cloud code that is called ...") \
     X(DEPLOYS,               "deploy.concurrent",          8,               "uploads", HOB_E_BUSY,    "uploads and unpackings at a time")
 

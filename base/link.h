@@ -12,7 +12,7 @@
  *                            arg (repeated: argv) env.NAME memory_mb cpu_percent
  *                            cpu_weight pids_max nofile_max tmp_bytes tmp_inodes
  *                            fsize_bytes log_lines(0: stdout and stderr are not wanted)
- *                            egress (repeated: HOST:PORT, base/egress.h)
+ *                            egress (repeated: HOST:PORT, base/rules/egress.h)
  *                            pool_max(sandboxes of this kind to keep ready, at most; 0)
  *  STARTED     runner->hobd  instance pid launch_us pool(hit: was started ahead; miss: none  hobd's end of the channel
  *                            was ready; none: kinds like it are not kept)

@@ -3,7 +3,8 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "base/egress.h"
+#include "base/rules/egress.h"
+#include "base/rules/grant.h"
 #include "base/limits.h"
 #include "manifest/cron.h"
 
@@ -289,6 +290,14 @@ enum hob_code check_egress(struct judge *j, const char *value)
 {
     struct hob_egress_rule rule;
     if (hob_egress_rule_parse(hob_str(value), &rule, j->err) == HOB_OK)
+        return HOB_OK;
+    return hob_err_wrap(j->err, "%s", j->path);
+}
+
+enum hob_code check_binding(struct judge *j, const char *value)
+{
+    struct hob_grant grant;
+    if (hob_grant_parse(hob_str(value), &grant, j->err) == HOB_OK)
         return HOB_OK;
     return hob_err_wrap(j->err, "%s", j->path);
 }

@@ -157,6 +157,12 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
     if (code == HOB_OK && f.port != HTTP_PORT_DEFAULT && f.kind != FUNCTION_HTTP)
         code = hob_fail(j->err, HOB_E_INVALID, "%s.port: only a server has one; say \"kind\": \"http\"",
                         j->path);
+    if (code == HOB_OK && f.kind == FUNCTION_PARSE && strcmp(f.runtime, "node") != 0)
+        code = hob_fail(
+            j->err, HOB_E_INVALID,
+            "%s.kind: \"parse\" is cloud code in JavaScript, but the runtime is %s; in other languages "
+            "register a webhook (docs/cloud-code.md)",
+            j->path, show(f.runtime).text);
     if (code == HOB_OK && f.engine == ENGINE_DOCKER && f.egress_n)
         code = hob_fail(j->err, HOB_E_UNSUPPORTED,
                         "%s.egress: is not supported with engine docker yet; use the sandbox", j->path);

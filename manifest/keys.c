@@ -7,7 +7,7 @@
 static const char *const modes[] = {"cost", "balanced", "latency", NULL};
 static const char *const priorities[] = {"low", "normal", "high", NULL};
 static const char *const engines[] = {"sandbox", "docker", NULL};
-static const char *const kinds[] = {"auto", "http", NULL};
+static const char *const kinds[] = {"auto", "http", "parse", NULL};
 static const char *const kinds_later[] = {"fetch", "lambda", NULL};
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", NULL};
 
@@ -89,7 +89,8 @@ static const struct key function_array[] = {
      "`sha256:...`; a name means what it means when an instance starts."},
     {.name = "kind", .type = KEY_CHOICE, .choices = kinds, .later = kinds_later,
      .fallback = FUNCTION_AUTO, FIELD(function_config, kind), .help = "The contract of the code; `auto`: the runtime sees it "
-     "from what the entry exports; `http`: the entry is an HTTP server that listens on `port`."},
+     "from what the entry exports; `http`: the entry is an HTTP server that listens on `port`; `parse`: cloud code "
+     "(`Parse.Cloud.define` and triggers, docs/cloud-code.md)."},
     {.name = "port", .type = KEY_INT, .min = 1024, .max = 65535, .fallback = HTTP_PORT_DEFAULT, FIELD(function_config, port),
      .help = "Where a server of kind `http` listens, on the loopback of its instance; it is told by the variable PORT."},
     {.name = "memory_mb", .type = KEY_INT, .min = 16, .max = HOB_MAX_MEMORY_MB, .fallback = 128, FIELD(function_config, memory_mb),
@@ -124,8 +125,11 @@ static const struct key function_array[] = {
      .example = "[\"api.pay.example:443\"]", .help = "What it may connect to (TCP): `NAME:PORT`, `*.NAME:PORT`, `ADDRESS:PORT`, `NETWORK/BITS:PORT`. Without it: nothing."},
     {.name = "routes", .type = KEY_OBJECTS, .of = &route_keys, .of_bytes = sizeof(struct route_config), .max = HOB_MAX_ROUTES_PER_FUNCTION, FIELDS(function_config, routes),
      .example = "[{\"path\": \"/checkout/:id\"}]", .help = "Paths at the server's root; `/fn/APP/FUNCTION/` works without."},
-    {.name = "bindings", .type = KEY_LATER},  {.name = "async", .type = KEY_LATER},
-    {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},   
+    {.name = "bindings", .type = KEY_STRINGS, .max = HOB_MAX_BINDINGS, .check = check_binding, FIELDS(function_config, bindings),
+     .example = "[\"data:Order:rw\", \"cache\"]", .help = "What of the app it may reach, as the caller (docs/bindings.md): `data:CLASS:r` (`w`, `rw`; `*` is every class), "
+     "`data:master`, `auth`, `auth:admin`, `files`, `cache`, `sql`, `secrets:NAME`, `fn:NAME`. Without it: nothing; cloud code (kind `parse`): all but secrets and functions."},
+    {.name = "async", .type = KEY_LATER},
+    {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},
     {.name = "gpu", .type = KEY_LATER},    {.name = "tmp_mb", .type = KEY_LATER},
     {.name = "auth", .type = KEY_LATER},
 };

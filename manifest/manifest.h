@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 
-enum function_kind { FUNCTION_AUTO, FUNCTION_HTTP };
+enum function_kind { FUNCTION_AUTO, FUNCTION_HTTP, FUNCTION_PARSE };
 enum function_engine { ENGINE_SANDBOX, ENGINE_DOCKER };
 enum { HTTP_PORT_DEFAULT = 8080 };
 enum scale_mode { SCALE_COST, SCALE_BALANCED, SCALE_LATENCY };
@@ -64,8 +64,11 @@ struct function_config {
     char **secrets; /* names */
     size_t secrets_n;
     bool secrets_in_env;
-    char **egress; /* "HOST:PORT" (base/egress.h); egress_n == 0: no network */
+    char **egress; /* "HOST:PORT" (base/rules/egress.h); egress_n == 0: no network */
     size_t egress_n;
+    char **
+        bindings; /* what it may reach of the app, base/rules/grant.h; bindings_n == 0: nothing (kind parse: all) */
+    size_t bindings_n;
 };
 
 struct manifest {

@@ -2,7 +2,7 @@
  * every length is judged, compression loops end, names are made of printable bytes. Pure. */
 #pragma once
 
-#include "base/egress.h"
+#include "base/rules/egress.h"
 
 enum {
     DNS_BYTES_MAX = 1232, /* of an answer we read: what fits everywhere (RFC 9715) */

@@ -4,7 +4,7 @@
  * that a name which changes behind the check leads nowhere. Pure but for what it keeps; single owner. */
 #pragma once
 
-#include "base/egress.h"
+#include "base/rules/egress.h"
 
 enum { POLICY_RULES_MAX = 64, POLICY_PINS_MAX = 256 };
 

@@ -3,7 +3,7 @@
 
 #include <sys/socket.h>
 
-#include "base/egress.h"
+#include "base/rules/egress.h"
 
 struct wire_target {
     uint8_t address[HOB_ADDRESS_BYTES];

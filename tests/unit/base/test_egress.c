@@ -3,7 +3,7 @@
 
 #include <arpa/inet.h>
 
-#include "base/egress.h"
+#include "base/rules/egress.h"
 #include "base/mem.h"
 
 static void address_of(const char *text, uint8_t out[HOB_ADDRESS_BYTES])

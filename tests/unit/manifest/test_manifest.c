@@ -220,10 +220,37 @@ static void egress_is_judged_entry_by_entry(void **state)
     refuse_function("\"egress\":[\"a.example:1\",\"a.example:1\"]", HOB_E_INVALID, "is there twice");
 }
 
+static void bindings_are_judged_by_their_words(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "data",    "data:Order", "data:Order:x",   "data:*:",  "data:9:r",   "auth:root",
+        "secrets", "secrets:",   "secrets:a:b",    "fn:Price", "fn:price:1", "data:Or der:r",
+        "cache:x", "",           "data:Order:rw:x"};
+    for (size_t i = 0; i < HOB_COUNT(bad); i++) {
+        hob_auto_free char *text = hob_asprintf("\"bindings\":[\"cache\",\"%s\"]", bad[i]);
+        refuse_function(text, HOB_E_INVALID, "functions.checkout.bindings[1]");
+    }
+    refuse_function("\"bindings\":[\"cahce\"]", HOB_E_INVALID, "did you mean cache?");
+    struct hob_err err;
+    struct manifest *m = manifest_parse(
+        HOB_STR(
+            "{\"app\":\"s\",\"functions\":{\"a\":{\"entry\":\"a.mjs\",\"kind\":\"parse\",\"bindings\":"
+            "[\"data:Order:rw\",\"data:*:r\",\"data:master\",\"auth\",\"auth:admin\",\"files\",\"cache\",\"sql\","
+            "\"secrets:PAY_KEY\",\"fn:price\"]}}}"),
+        NULL, &err);
+    assert_non_null(m);
+    assert_int_equal(m->functions[0].kind, FUNCTION_PARSE);
+    assert_int_equal(m->functions[0].bindings_n, 10);
+    manifest_free(m);
+    refuse("{\"app\":\"s\",\"functions\":{\"a\":{\"entry\":\"a.py\",\"kind\":\"parse\"}}}", NULL,
+           HOB_E_INVALID, "is cloud code in JavaScript");
+}
+
 static void keys_of_later_are_not_supported_yet(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"bindings", "async", "on", "cron", "gpu"};
+    static const char *const keys[] = {"async", "on", "cron", "gpu"};
     for (size_t i = 0; i < HOB_COUNT(keys); i++) {
         hob_auto_free char *key = hob_asprintf("\"%s\":1", keys[i]);
         hob_auto_free char *message = hob_asprintf("functions.checkout.%s is not supported yet", keys[i]);
@@ -684,6 +711,7 @@ int main(void)
         cmocka_unit_test(unknown_keys_are_refused_with_a_suggestion),
         cmocka_unit_test(a_port_is_1024_to_65535_and_of_a_server),
         cmocka_unit_test(egress_is_judged_entry_by_entry),
+        cmocka_unit_test(bindings_are_judged_by_their_words),
         cmocka_unit_test(keys_of_later_are_not_supported_yet),
         cmocka_unit_test(an_image_needs_docker_and_stands_for_runtime_and_entry),
         cmocka_unit_test(windows_are_judged_kept_and_copied),

@@ -1,4 +1,4 @@
-#include "base/egress.h"
+#include "base/rules/egress.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
