@@ -7,13 +7,17 @@
  * hobd hears STARTED or FAILED once, and after STARTED exactly one EXITED, behind the last LOG. */
 #include "runner/instance.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/frame.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "runner/egress/egress.h"
+#include "runner/init/await.h"
 #include "runner/instance_spec.h"
 #include "runner/logpump.h"
 #include "runner/streams.h"
@@ -124,8 +128,27 @@ static void ask_stop(struct instance *i, const struct happening *h)
     i->o.engine->ops->stop(i->run, h->grace_ms);
 }
 
+/* Before hobd's first frame. Should it not arrive, the stem has died and its end is told. */
+static void tell_program(const struct instance *i)
+{
+    const struct engine_spec *e = &i->spec->engine;
+    const uint32_t counts[] = {e->argc, e->envc};
+    struct hob_frame f = {.type = AWAIT_PROGRAM, .len = (uint32_t)(sizeof counts + e->strings.n)};
+    unsigned char head[HOB_FRAME_HEADER_BYTES];
+    hob_frame_encode(&f, head);
+    struct iovec parts[] = {{head, sizeof head},
+                            {(void *)(uintptr_t)counts, sizeof counts},
+                            {(void *)(uintptr_t)e->strings.at, e->strings.n}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = HOB_COUNT(parts)};
+    if (sendmsg(i->channel_fd, &m, MSG_NOSIGNAL) != (ssize_t)(sizeof head + f.len))
+        hob_log(HOB_LOG_WARN, "stem.program", "instance=%llu %s", (unsigned long long)i->id,
+                hob_errno_text(errno));
+}
+
 static void say_started(struct instance *i, const struct happening *h)
 {
+    if (i->is_from_stem && instance_spec_is_native(i->spec))
+        tell_program(i);
     struct hob_pairs_writer *w = begin(i, HOB_LINK_STARTED);
     hob_pairs_add_u64(w, "pid", (uint64_t)h->pid);
     hob_pairs_add_u64(w, "launch_us", h->launch_us);

@@ -3,6 +3,7 @@
 #include "base/id.h"
 #include "base/launch.h"
 #include "base/limits.h"
+#include "runner/init/await.h"
 
 enum { STEMS_PER_START_MAX = 64 };
 
@@ -176,4 +177,10 @@ void instance_spec_done(struct instance_spec *s)
     hob_buf_done(&s->strings);
     policy_free(s->policy);
     s->policy = NULL;
+}
+
+bool instance_spec_is_native(const struct instance_spec *s)
+{
+    return hob_str_starts(s->engine.strings, HOB_STR("/app/")) && s->engine.argc <= AWAIT_ARGS_MAX &&
+           s->engine.strings.n <= AWAIT_PAYLOAD_MAX;
 }

@@ -17,3 +17,5 @@ struct instance_spec {
 HOB_MUST_USE enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,
                                               struct hob_err *err);
 void instance_spec_done(struct instance_spec *s);
+/* Whether its program is part of its code, so that a stem of it has only hob-init waiting (runner/init/await.h). */
+bool instance_spec_is_native(const struct instance_spec *s);

@@ -55,7 +55,7 @@ struct shelf {
     char runtime[32];
     struct hob_buf strings;
     struct engine_spec spec; /* points to the two above */
-    bool wants_logs;
+    bool wants_logs, is_native;
     struct hob_list stems;
     unsigned ready_n, stems_n, want, max, failures;
     uint64_t asked_ms, missed_ms, not_before_ms;
@@ -386,9 +386,12 @@ static void stems_keep(struct stems *s)
 static bool is_kind(const struct shelf *h, const struct instance_spec *spec)
 {
     const struct engine_spec *a = &h->spec, *b = &spec->engine;
-    return strcmp(h->runtime, spec->runtime) == 0 && a->argc == b->argc && a->envc == b->envc &&
-           hob_str_eq(a->strings, b->strings) && a->nofile_max == b->nofile_max &&
-           a->tmp_inodes == b->tmp_inodes && a->tmp_bytes == b->tmp_bytes &&
+    bool is_native = instance_spec_is_native(spec);
+    bool is_program =
+        is_native || (a->argc == b->argc && a->envc == b->envc &&
+                      hob_str_eq(a->strings, b->strings)); /* native: told when it is assigned */
+    return strcmp(h->runtime, spec->runtime) == 0 && h->is_native == is_native && is_program &&
+           a->nofile_max == b->nofile_max && a->tmp_inodes == b->tmp_inodes && a->tmp_bytes == b->tmp_bytes &&
            a->fsize_bytes == b->fsize_bytes && h->wants_logs == spec->wants_logs;
 }
 
@@ -405,9 +408,12 @@ static struct shelf *shelf_find(struct stems *s, const struct instance_spec *spe
 
 static void shelf_make(struct stems *s, const struct instance_spec *spec)
 {
+    static const struct hob_str await = {"--await", sizeof "--await"};
+    bool is_native = instance_spec_is_native(spec);
+    struct hob_str strings = is_native ? await : spec->engine.strings;
     struct shelf *h = hob_new(struct shelf);
-    hob_buf_init(&h->strings, spec->engine.strings.n);
-    if (s->shelves_n >= SHELVES_MAX || hob_buf_add_str(&h->strings, spec->engine.strings) != HOB_OK) {
+    hob_buf_init(&h->strings, strings.n);
+    if (s->shelves_n >= SHELVES_MAX || hob_buf_add_str(&h->strings, strings) != HOB_OK) {
         hob_buf_done(&h->strings);
         free(h);
         return;
@@ -419,6 +425,11 @@ static void shelf_make(struct stems *s, const struct instance_spec *spec)
     h->spec.runtime = h->runtime;
     h->spec.digest = "";
     h->spec.strings = hob_buf_str(&h->strings);
+    if (is_native) {
+        h->spec.argc = 1;
+        h->spec.envc = 0;
+    }
+    h->is_native = is_native;
     h->wants_logs = spec->wants_logs;
     h->max = spec->pool_max;
     h->want = h->max < WANT_FIRST ? h->max : WANT_FIRST;

@@ -5,6 +5,7 @@
  *   hob-init -- --http PORT -- PROGRAM [ARGUMENT...]
  *                                                   PROGRAM is an HTTP server: see proxy.h. The options stand behind
  *                                                   "--" because an engine hands argv on as it got it
+ *   hob-init -- --await                             in a sandbox made ahead: see await.h
  *   hob-init --runner ... , hob-init --hold ...     as a container's first process: see container.h
  *
  * The program gets descriptors 0 to 3 as they came; hob-init closes all of its own, so that whoever holds the other
@@ -14,46 +15,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "runner/init/await.h"
 #include "runner/init/container.h"
 #include "runner/init/program.h"
 #include "runner/init/proxy.h"
-
-enum { FDS_CLOSED_BY_HAND = 16 };
-
-static void close_everything(void)
-{
-    if (syscall(SYS_close_range, 0U, ~0U, 0U) == 0)
-        return;
-    for (int fd = 0; fd < FDS_CLOSED_BY_HAND; fd++) /* a kernel before 5.9, or a filter that refuses it */
-        (void)close(fd);
-}
-
-static int watch(pid_t program, const sigset_t *set)
-{
-    for (;;) {
-        /* Blocked signals are queued even for pid 1, whose default action is to ignore them. */
-        int sig = sigwaitinfo(set, NULL), code;
-        if (sig == SIGCHLD && program_reap(program, &code))
-            return code;
-        if (sig > 0 && sig != SIGCHLD)
-            (void)kill(program, sig);
-    }
-}
 
 static int run_plain(char **argv)
 {
     sigset_t set;
     program_block_signals(&set);
-    pid_t program = program_start(argv);
-    if (program < 0) {
-        program_say("cannot make a process for", argv[0], errno);
-        return EXIT_CANNOT_START;
-    }
-    close_everything();
-    return watch(program, &set);
+    return program_run(argv, &set);
 }
 
 static bool read_port(const char *text, uint16_t *ret_port)
@@ -72,6 +44,8 @@ int main(int argc, char **argv)
     if (argc < 3 || strcmp(argv[1], "--") != 0)
         program_say("usage: hob-init -- [--http PORT --] PROGRAM [ARGUMENT...]; got", argc > 1 ? argv[1] : "",
                     EINVAL);
+    else if (argc == 3 && strcmp(argv[2], "--await") == 0)
+        return await_run();
     else if (strcmp(argv[2], "--http") != 0)
         return run_plain(argv + 2);
     else if (argc >= 6 && read_port(argv[3], &port) && strcmp(argv[4], "--") == 0)

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { FDS_CLOSED_BY_HAND = 16 };
 
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -73,4 +76,35 @@ bool program_reap(pid_t program, int *ret_exit)
             return true;
         }
     }
+}
+
+static void close_everything(void)
+{
+    if (syscall(SYS_close_range, 0U, ~0U, 0U) == 0)
+        return;
+    for (int fd = 0; fd < FDS_CLOSED_BY_HAND; fd++) /* a kernel before 5.9, or a filter that refuses it */
+        (void)close(fd);
+}
+
+static int watch(pid_t program, const sigset_t *set)
+{
+    for (;;) {
+        /* Blocked signals are queued even for pid 1, whose default action is to ignore them. */
+        int sig = sigwaitinfo(set, NULL), code;
+        if (sig == SIGCHLD && program_reap(program, &code))
+            return code;
+        if (sig > 0 && sig != SIGCHLD)
+            (void)kill(program, sig);
+    }
+}
+
+int program_run(char **argv, const sigset_t *set)
+{
+    pid_t program = program_start(argv);
+    if (program < 0) {
+        program_say("cannot make a process for", argv[0], errno);
+        return EXIT_CANNOT_START;
+    }
+    close_everything();
+    return watch(program, set);
 }
