@@ -642,7 +642,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
         "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"keep_s\":0,\"windows\":[]},"
         "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"egress\":[],"
-        "\"routes\":[]}");
+        "\"routes\":[],\"bindings\":[]}");
 }
 
 static void a_stored_configuration_is_judged_when_read(void **state)
