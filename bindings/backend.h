@@ -10,6 +10,7 @@
 #include "store/appdb.h"
 
 struct backend;
+struct spool;
 struct cloud; /* the registry of cloud code: bindings/cloud/cloud.h */
 
 enum backend_role { BACKEND_CLIENT, BACKEND_MASTER, BACKEND_READ_ONLY_MASTER, BACKEND_MAINTENANCE };
@@ -61,8 +62,9 @@ struct backend_request {
     struct hob_str user_id;       /* acting as that user without a token (a binding's caller); empty: none */
     struct hob_str installation_id, remote, request_id;
     const json_t *context, *headers; /* for cloud code; may be NULL */
-    struct hob_str mount_url;        /* "http://127.0.0.1:7070/parse": Location, file URLs */
-    unsigned depth;                  /* of calls made by cloud code made by calls ...; bounded */
+    struct spool *upload;     /* a file upload's body, complete (bindings/files/spool.h); borrowed; or NULL */
+    struct hob_str mount_url; /* "http://127.0.0.1:7070/parse": Location, file URLs */
+    unsigned depth;           /* of calls made by cloud code made by calls ...; bounded */
 };
 struct backend_header {
     const char *name, *value;
