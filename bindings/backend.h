@@ -45,6 +45,9 @@ struct backend_options {
     const char *files_dir; /* HOME/files */
     const char *key_path;  /* HOME/master.key: keys for JWTs are derived or sealed with it */
     struct backend_wires wires;
+    /* The administrator's word: apps may name providers of identities and mail servers at private and loopback
+     * addresses, and providers without TLS. Off: such addresses are refused. */
+    bool may_reach_private;
 };
 HOB_MUST_USE struct backend *backend_start(const struct backend_options *o, struct hob_err *err);
 /* Refuses new calls (503), finishes what is under way within grace_ms; then `closed`. */
