@@ -13,7 +13,7 @@ HOB_MUST_USE struct files *files_open(uv_loop_t *loop, const char *dir, struct h
 /* Waits for workers; then `closed`, never from inside. */
 void files_close(struct files *f, void (*closed)(void *ctx), void *ctx);
 
-/* A file to receive an upload of that app into, at most its maxUploadSize. HOB_E_BUSY when too many come in at once. */
+/* A file to receive an upload of that app into, at most its maxUploadSize. */
 HOB_MUST_USE struct spool *files_receive(struct files *f, const struct backend_app *app, struct hob_err *err);
 
 struct file_found {
@@ -27,7 +27,8 @@ typedef void (*file_found_cb)(void *ctx, const struct hob_err *err, const struct
 void files_find(struct backend *b, const struct backend_app *app, struct hob_str name, bool is_metadata_only,
                 file_found_cb done, void *ctx);
 /* Removes all bytes of an app: when its backend is removed. */
-void files_remove_app(struct files *f, const char *app, void (*done)(void *ctx, const struct hob_err *err), void *ctx);
+void files_remove_app(struct files *f, const char *app, void (*done)(void *ctx, const struct hob_err *err),
+                      void *ctx);
 
 /* backend.c */
 struct files *backend_files(struct backend *b);
@@ -40,5 +41,5 @@ const char *file_type_of(struct hob_str name);
 /* The extension for a type ("png"), or NULL. */
 const char *file_extension_of(struct hob_str type);
 /* 130 when the app's fileExtensions (or, without the setting, the list of those that browsers run) refuse it. */
-HOB_MUST_USE enum hob_code file_extension_check(const json_t *setting, struct hob_str name, struct hob_str type,
-                                                struct hob_err *err);
+HOB_MUST_USE enum hob_code file_extension_check(const json_t *setting, struct hob_str name,
+                                                struct hob_str type, struct hob_err *err);

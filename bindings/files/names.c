@@ -12,33 +12,57 @@ enum { NAME_BYTES_MAX = 128, MATCH_LIMIT = 10000 };
 static const struct {
     const char *extension, *type;
 } types[] = {
-    {"png", "image/png"},         {"jpg", "image/jpeg"},          {"jpeg", "image/jpeg"},   {"gif", "image/gif"},
-    {"webp", "image/webp"},       {"avif", "image/avif"},         {"heic", "image/heic"},   {"bmp", "image/bmp"},
-    {"ico", "image/x-icon"},      {"svg", "image/svg+xml"},       {"txt", "text/plain"},    {"csv", "text/csv"},
-    {"md", "text/markdown"},      {"html", "text/html"},          {"htm", "text/html"},     {"xml", "application/xml"},
-    {"css", "text/css"},          {"js", "text/javascript"},      {"mjs", "text/javascript"},
-    {"json", "application/json"}, {"pdf", "application/pdf"},     {"zip", "application/zip"},
-    {"gz", "application/gzip"},   {"mp3", "audio/mpeg"},          {"m4a", "audio/mp4"},     {"wav", "audio/wav"},
-    {"ogg", "audio/ogg"},         {"mp4", "video/mp4"},           {"mov", "video/quicktime"}, {"webm", "video/webm"},
+    {"png", "image/png"},
+    {"jpg", "image/jpeg"},
+    {"jpeg", "image/jpeg"},
+    {"gif", "image/gif"},
+    {"webp", "image/webp"},
+    {"avif", "image/avif"},
+    {"heic", "image/heic"},
+    {"bmp", "image/bmp"},
+    {"ico", "image/x-icon"},
+    {"svg", "image/svg+xml"},
+    {"txt", "text/plain"},
+    {"csv", "text/csv"},
+    {"md", "text/markdown"},
+    {"html", "text/html"},
+    {"htm", "text/html"},
+    {"xml", "application/xml"},
+    {"css", "text/css"},
+    {"js", "text/javascript"},
+    {"mjs", "text/javascript"},
+    {"json", "application/json"},
+    {"pdf", "application/pdf"},
+    {"zip", "application/zip"},
+    {"gz", "application/gzip"},
+    {"mp3", "audio/mpeg"},
+    {"m4a", "audio/mp4"},
+    {"wav", "audio/wav"},
+    {"ogg", "audio/ogg"},
+    {"mp4", "video/mp4"},
+    {"mov", "video/quicktime"},
+    {"webm", "video/webm"},
     {"bin", "application/octet-stream"},
 };
 /* What a browser would run or render as a page of this origin. */
-static const char *const refused[] = {"htm",  "html", "shtm", "shtml", "xhtm", "xhtml", "svg",  "svgz", "xml", "xsl",
-                                      "xslt", "xsd",  "rng",  "rdf",   "owl",  "mathml", "mml", "swf",  "hta", "mht",
-                                      "mhtml", "xbl", "htc",  "php"};
+static const char *const refused[] = {"htm", "html", "shtm", "shtml", "xhtm",  "xhtml", "svg", "svgz",
+                                      "xml", "xsl",  "xslt", "xsd",   "rng",   "rdf",   "owl", "mathml",
+                                      "mml", "swf",  "hta",  "mht",   "mhtml", "xbl",   "htc", "php"};
 static const char *const refused_types[] = {"text/html", "application/xhtml", "svg", "xml", "mathml"};
 
 enum hob_code file_name_check(struct hob_str name, struct hob_err *err)
 {
-    bool is_good = name.n >= 1 && name.n <= NAME_BYTES_MAX && (isalnum((unsigned char)name.at[0]) || name.at[0] == '_');
+    bool is_good =
+        name.n >= 1 && name.n <= NAME_BYTES_MAX && (isalnum((unsigned char)name.at[0]) || name.at[0] == '_');
     for (size_t i = 0; i < name.n && is_good; i++)
         is_good = name.at[i] > 0 && (isalnum((unsigned char)name.at[i]) || strchr("@. ~_-", name.at[i]));
     if (is_good)
         return HOB_OK;
-    return parse_fail(err, PARSE_INVALID_FILE_NAME,
-                      "%s: use a-z, A-Z, 0-9, '@', '.', ' ', '~', '_' and '-', a letter, digit or '_' first, at most %d",
-                      name.n > NAME_BYTES_MAX ? "Filename too long." : "Filename contains invalid characters.",
-                      NAME_BYTES_MAX);
+    return parse_fail(
+        err, PARSE_INVALID_FILE_NAME,
+        "%s: use a-z, A-Z, 0-9, '@', '.', ' ', '~', '_' and '-', a letter, digit or '_' first, at most %d",
+        name.n > NAME_BYTES_MAX ? "Filename too long." : "Filename contains invalid characters.",
+        NAME_BYTES_MAX);
 }
 
 /* Behind the last '.', or empty. */
@@ -70,8 +94,8 @@ static bool pattern_matches(const char *pattern, struct hob_str text)
 {
     int code;
     PCRE2_SIZE at;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_CASELESS | PCRE2_UTF, &code, &at,
-                                   NULL);
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_CASELESS | PCRE2_UTF,
+                                   &code, &at, NULL);
     if (!re)
         return false;
     pcre2_match_data *data = pcre2_match_data_create_from_pattern(re, NULL);
