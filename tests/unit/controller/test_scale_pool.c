@@ -169,7 +169,7 @@ static unsigned drained(void)
 }
 
 /* One that is frozen has been idle longest; one at work is not touched. Seen to fail with the comparison in
- * least_needed() turned round. */
+ * pool_longest_idle() turned round. */
 static void as_many_make_room_as_are_waited_for_and_the_frozen_go_first(void **state)
 {
     (void)state;
