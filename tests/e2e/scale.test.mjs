@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
+import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
 import { Daemon, HELLO, Load, sleep, until } from "./harness.mjs";
 
 const TIMED = { headers: { "x-hob-timing": "1" } };
 const sleeper = (ms) => `export default { fetch: async () => { await new Promise((d) => setTimeout(d, ${ms})); return new Response(String(process.pid)); } };`;
+const ECHO = "export default { fetch: async (request) => new Response(await request.text()) };";
 let hob;
 
 before(async () => {
@@ -142,6 +144,51 @@ test("the metrics count starts by kind and times by phase", async () => {
   assert.ok(value("hob_shed_total") >= 8);
 });
 
+/* Twenty-five functions of 128 MiB each on a node that may promise eight. */
+test("many functions on little memory: idle ones make room, those at work are left alone, nobody is refused", async () => {
+  const small = await Daemon.start({ env: { HOB_MEMORY_MB: "1024" } });
+  try {
+    const names = Array.from({ length: 24 }, (_, i) => `f${i}`);
+    await small.deploy("little", Object.fromEntries(names.map((name) => [name,
+      { entry: "hello.mjs", memory_mb: 128, queue_timeout_ms: 60000, priority: "high" }])), { "hello.mjs": HELLO });
+    await small.deployOne("long", "long", "long.mjs", sleeper(3000), { memory_mb: 128, queue_timeout_ms: 60000, priority: "high" });
+    const long = small.call("/fn/long/long/");
+    const answers = await Promise.all(names.map((name) => small.call(`/fn/little/${name}/`)));
+    assert.deepEqual([...new Set(answers.map((a) => `${a.status} ${a.text}`))], ["200 hello\n"]);
+    assert.equal((await long).status, 200);
+    const { node, functions } = (await small.api("GET", "/v1/top")).json;
+    assert.ok(node.memory_promised_mb <= 1024, JSON.stringify(node));
+    assert.equal(functions.filter((f) => f.ended - f.failed - f.refused > 0).length, 25);
+  } finally {
+    await small.close();
+  }
+});
+
+test("on a full node the lowest priority is refused first, at once and with its reason", async () => {
+  const small = await Daemon.start({ env: { HOB_MEMORY_MB: "256" } });
+  try {
+    await small.deployOne("full", "work", "work.mjs", ECHO, { memory_mb: 128, scale: { max: 2 } });
+    for (const priority of ["low", "high"])
+      await small.deployOne(priority, "hello", "hello.mjs", HELLO, { memory_mb: 128, priority, queue_timeout_ms: 60000 });
+    const ends = [new PassThrough(), new PassThrough()]; // at work until its body ends
+    const work = ends.map((body) => small.call("/fn/full/work/", { method: "POST", body }));
+    for (const body of ends) body.write("hel");
+    await until(async () => (await small.api("GET", "/v1/top")).json.node.memory_promised_mb === 256, "two at work");
+    const high = small.call("/fn/high/hello/");
+    await until(async () => (await small.api("GET", "/v1/top")).json.node.is_full, "a full node");
+    const low = await small.call("/fn/low/hello/");
+    assert.equal(low.status, 503);
+    assert.equal(JSON.parse(low.text).reason, "overloaded");
+    assert.ok(Number(low.headers["retry-after"]) >= 1);
+    assert.match((await small.call("/metrics")).text, /\nhob_node_full 1\n/);
+    for (const body of ends) body.end("lo");
+    assert.equal((await high).status, 200); // it waited for one of the two
+    assert.deepEqual((await Promise.all(work)).map((a) => a.text), ["hello", "hello"]);
+  } finally {
+    await small.close();
+  }
+});
+
 /* A8. What was learned is written every ten seconds: the load lasts as long as it takes that to be seen. */
 test("A8: after kill -9 in a burst the same number is up again before anybody calls, and does not shrink under load", async () => {
   await hob.deployOne("scale", "burst", "burst.mjs", sleeper(60), { scale: { max: 30 } });
@@ -149,8 +196,7 @@ test("A8: after kill -9 in a burst the same number is up again before anybody ca
   await until(async () => live(await top("burst")) >= 6, "six instances");
   await sleep(11000);
   assert.equal(load.counts.bad, 0, load.failures.join("\n"));
-  hob.process.kill("SIGKILL");
-  await hob.ended;
+  await hob.kill9();
   await load.stop();
   await hob.launch();
   const why = async () => (await hob.api("GET", "/v1/apps/scale/functions/burst/scale")).json;

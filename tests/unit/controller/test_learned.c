@@ -137,7 +137,7 @@ static void what_is_damaged_is_refused_and_never_believed(void **state)
         taken++;
         struct scaler_view v = view_at(now);
         struct scaler_decision d = scaler_decide(&after, &v);
-        assert_true(d.starts <= v.max && isfinite(after.lam10) && isfinite(after.service_mean));
+        assert_true(d.starts <= v.max && after.lam10 <= 1e7 && after.service_mean <= 3600e6);
         assert_true(scaler_cold95_us(&after) > 0);
         scaler_note_arrival(&after, now + 1);
         scaler_note_service(&after, 1000);
