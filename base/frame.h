@@ -41,6 +41,8 @@
  *    36 u32 reserved       0
  *     then method, target, request id, fields, extras
  *   data = the first <= 16 KiB of the body (free of credit). For kind 2 the body is the event.
+ * An INVOKE whose extras have "upgrade" (a protocol) may be answered by HEAD 101: then DATA and BODY carry raw bytes, each
+ *   direction with an END of its own, although INVOKE had one; DONE comes behind both.
  * BODY: data; END with the last one (may be empty). When the last BODY has META, its meta is a pairs block of
  *   trailers.
  * HEAD: flags META; meta = u16 status, u16 reserved 0, then a pairs block of header fields;

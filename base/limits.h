@@ -23,6 +23,9 @@
     X(HTTP_CONN_BUFFER_BYTES, "http.connection_buffer_bytes", 262144,       "bytes", HOB_E_BUSY,      "bytes buffered towards one client before the sender waits") \
     X(HTTP_CONNECTIONS,      "http.connections",           8192,            "connections", HOB_E_UNAVAILABLE, "open connections of the daemon; 503 beyond") \
     X(HTTP_CONNECTIONS_PER_IP, "http.connections_per_address", 4096,        "connections", HOB_E_UNAVAILABLE, "open connections from one address")       \
+    X(UPGRADE_IDLE_MS,       "upgrade.idle_ms",            600000,          "ms",    HOB_E_TIMEOUT,   "an upgraded connection without a byte either way; then it is closed") \
+    X(UPGRADE_HALF_MS,       "upgrade.half_closed_ms",     30000,           "ms",    HOB_E_TIMEOUT,   "the same, once one side has ended")                \
+    X(UPGRADE_TOTAL_MS,      "upgrade.total_ms",           86400000,        "ms",    HOB_E_TIMEOUT,   "longest life of an upgraded connection")           \
     X(EVENT_BYTES,           "invoke.event_bytes",         6291456,         "bytes", HOB_E_TOO_LARGE, "an event, and the body given to a handler that takes events (AWS: 6 MiB)") \
     X(ANSWER_BYTES,          "invoke.answer_bytes",        6291456,         "bytes", HOB_E_TOO_LARGE, "a handler's buffered answer (AWS: 6 MiB)")        \
     X(TIMEOUT_MS,            "function.timeout_ms",        900000,          "ms",    HOB_E_INVALID,   "longest run that can be asked for")                \

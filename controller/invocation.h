@@ -62,6 +62,8 @@ struct invocation_events {
     void (*on_fail)(void *ctx, const struct hob_err *err, const struct invocation_failure *failure,
                     unsigned retry_after_s);
     void (*on_body_window)(void *ctx, size_t n); /* the instance took n more body bytes */
+    /* Upgraded only (on_head said 101): the function will send no more; what the client sends still reaches it. */
+    void (*on_data_end)(void *ctx);
 };
 struct invocation_failure {
     struct hob_str type, message, stack;
@@ -73,6 +75,9 @@ struct invocation_spec {
     struct hob_str fields, extras; /* pairs blocks, copied */
     int64_t body_bytes;            /* -1: not known yet */
     uint64_t received_us;
+    /* The answer may be 101 (extras name the protocol). From then on timeout_ms no longer counts, on_data and
+     * invocation_body carry raw bytes, and the slot stays taken until both directions have ended. */
+    bool may_upgrade;
 };
 /* Exactly one of on_end and on_fail comes, never from inside invocation_start. After it, or after
  * invocation_cancel, no event comes and the pointer is dead. */
@@ -83,6 +88,8 @@ void invocation_body(struct invocation *i, struct hob_str data, bool is_end,
                      const struct hob_pairs *trailers);
 void invocation_consumed(struct invocation *i, size_t n); /* the client took n answer bytes */
 void invocation_cancel(struct invocation *i, enum hob_cancel_reason why);
+/* An upgraded one shall come to its end: its instance gets nothing new and is told to stop, with function.drain_ms. */
+void invocation_shutdown(struct invocation *i);
 const struct invocation_times *invocation_times(const struct invocation *i); /* valid in every event */
 
 /* What people ask about. */

@@ -149,6 +149,35 @@ static bool is_bodyless(const struct call *c, unsigned status)
     return http_request(c->x)->is_head || status == 204 || status == 304;
 }
 
+/* Of the fields, Upgrade must name what was asked for (RFC 9110, 7.8); how the message is framed is not its to say. */
+void fn_answer_upgrade(struct call *c, const struct hob_pairs *fields)
+{
+    static const struct http_upgrade_times times = {HOB_MAX_UPGRADE_IDLE_MS, HOB_MAX_UPGRADE_HALF_MS,
+                                                    HOB_MAX_UPGRADE_TOTAL_MS};
+    char text[TIMING_CHARS], number[NUMBER_CHARS];
+    const char *why;
+    struct answer_head h = {.declared = -1};
+    h.fields = hob_arena_alloc(http_arena(c->x), (fields->count + ANSWER_FIELDS_MORE) * sizeof *h.fields);
+    if (!h.fields) {
+        refuse_answer(c, "it has too many header fields");
+        return;
+    }
+    take_fields(c, fields, &h);
+    struct hob_str protocol = hob_pairs_get(fields, "upgrade");
+    struct http_answer answer = {.status = 101, .fields = h.fields, .fields_n = h.n, .upgrade = c->upgrade};
+    if (h.bytes > HOB_MAX_HTTP_HEAD_BYTES) {
+        refuse_answer(c, "its header fields are larger than http.head_bytes");
+    } else if (!protocol.at || !hob_str_ieq(hob_str_trim(protocol), c->upgrade)) {
+        refuse_answer(c, "it switches to another protocol than the one asked for");
+    } else if (!http_answer_check(&answer, &why)) {
+        refuse_answer(c, why);
+    } else {
+        add_timing(c, h.fields, &h.n, text, number);
+        c->has_head = true;
+        http_upgrade(c->x, c->upgrade, h.fields, h.n, &times);
+    }
+}
+
 void fn_answer_head(struct call *c, unsigned status, const struct hob_pairs *fields, int64_t body_bytes)
 {
     char text[TIMING_CHARS], number[NUMBER_CHARS];

@@ -97,7 +97,7 @@ static void write_params(struct hob_pairs_writer *w, struct hob_arena *arena, co
 }
 
 static enum hob_code write_extras(struct gateway *g, struct http_exchange *x, const struct fn_target *t,
-                                  struct hob_err *err)
+                                  struct hob_str upgrade, struct hob_err *err)
 {
     const struct http_request *r = http_request(x);
     struct hob_pairs_writer w;
@@ -110,6 +110,8 @@ static enum hob_code write_extras(struct gateway *g, struct http_exchange *x, co
         hob_pairs_add(&w, HOB_STR("base_path"), t->base_path);
     if (t && t->qualifier.n)
         hob_pairs_add(&w, HOB_STR("qualifier"), t->qualifier);
+    if (upgrade.at)
+        hob_pairs_add(&w, HOB_STR("upgrade"), upgrade);
     if (t && t->match)
         write_params(&w, http_arena(x), t->match);
     return hob_pairs_end(&w, err);
@@ -125,13 +127,13 @@ static enum hob_code write_target(struct gateway *g, const struct http_request *
 }
 
 enum hob_code fn_request_write(struct gateway *g, struct http_exchange *x, const struct fn_target *t,
-                               struct hob_err *err)
+                               struct hob_str upgrade, struct hob_err *err)
 {
     const struct http_request *r = http_request(x);
     if (write_target(g, r, t->path) != HOB_OK)
         return hob_fail(err, HOB_E_TOO_LARGE, "the request target is larger than a function can be given");
     enum hob_code code = write_fields(g, r, err);
-    return code == HOB_OK ? write_extras(g, x, t, err) : code;
+    return code == HOB_OK ? write_extras(g, x, t, upgrade, err) : code;
 }
 
 /* An event has no HTTP head of its own: only what kind of bytes it is. */
@@ -144,7 +146,7 @@ enum hob_code fn_event_write(struct gateway *g, struct http_exchange *x, struct 
     if (type.at)
         hob_pairs_add(&w, HOB_STR("content-type"), type);
     enum hob_code code = hob_pairs_end(&w, err);
-    return code == HOB_OK ? write_extras(g, x, NULL, err) : code;
+    return code == HOB_OK ? write_extras(g, x, NULL, (struct hob_str){NULL, 0}, err) : code;
 }
 
 bool fn_trailers_write(struct gateway *g, const struct http_field *trailers, size_t n,

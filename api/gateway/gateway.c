@@ -25,7 +25,10 @@ static void on_head(void *ctx, unsigned status, const struct hob_pairs *fields, 
 {
     struct call *c = ctx;
     c->times = *invocation_times(c->inv);
-    fn_answer_head(c, status, fields, body_bytes);
+    if (status == 101 && c->upgrade.at)
+        fn_answer_upgrade(c, fields);
+    else
+        fn_answer_head(c, status, fields, body_bytes);
 }
 
 /* The function gets its window back when the client has taken the bytes, or is near enough to it. */
@@ -39,11 +42,20 @@ static void on_data(void *ctx, struct hob_str data)
         give_back(c);
 }
 
+static void on_data_end(void *ctx)
+{
+    struct call *c = ctx;
+    http_end(c->x, NULL, 0);
+    c->is_data_ended = true;
+}
+
 static void on_end(void *ctx, const struct hob_pairs *trailers)
 {
     struct call *c = ctx;
     c->inv = NULL;
-    if (c->has_head)
+    if (c->is_data_ended)
+        http_upgrade_leave(c->x);
+    else if (c->has_head)
         fn_answer_end(c, trailers);
 }
 
@@ -70,6 +82,7 @@ static void on_body_window(void *ctx, size_t n)
 static const struct invocation_events invocation_listener = {
     .on_head = on_head,
     .on_data = on_data,
+    .on_data_end = on_data_end,
     .on_end = on_end,
     .on_fail = on_fail,
     .on_body_window = on_body_window,
@@ -101,23 +114,29 @@ static void on_drain(void *ctx)
     give_back(ctx);
 }
 
-static void give_up(struct call *c)
+static void give_up(struct call *c, enum hob_cancel_reason why)
 {
     struct invocation *i = c->inv;
     c->inv = NULL;
     if (i)
-        invocation_cancel(i, HOB_CANCEL_CLIENT_GONE);
+        invocation_cancel(i, why);
 }
 
 static void on_abort(void *ctx, const struct hob_err *err)
 {
-    (void)err;
-    give_up(ctx);
+    give_up(ctx, err->code == HOB_E_TIMEOUT ? HOB_CANCEL_DEADLINE : HOB_CANCEL_CLIENT_GONE);
+}
+
+static void on_shutdown(void *ctx)
+{
+    struct call *c = ctx;
+    if (c->inv)
+        invocation_shutdown(c->inv);
 }
 
 static void on_close(void *ctx)
 {
-    give_up(ctx);
+    give_up(ctx, HOB_CANCEL_CLIENT_GONE);
 }
 
 static const struct http_events exchange_listener = {
@@ -125,6 +144,7 @@ static const struct http_events exchange_listener = {
     .on_body_end = on_body_end,
     .on_drain = on_drain,
     .on_abort = on_abort,
+    .on_shutdown = on_shutdown,
     .on_close = on_close,
 };
 
@@ -208,6 +228,7 @@ static void begin(struct call *c, struct version *v, struct hob_str target, uint
                                   .extras = hob_buf_str(&g->extras),
                                   .body_bytes = r->body_bytes,
                                   .received_us = r->received_us,
+                                  .may_upgrade = c->upgrade.at != NULL,
                               },
                               &invocation_listener, c);
     if (r->body_bytes != 0)
@@ -217,11 +238,14 @@ static void begin(struct call *c, struct version *v, struct hob_str target, uint
 static void begin_http(struct call *c, const struct fn_target *t)
 {
     struct hob_err err;
-    if (http_request(c->x)->wants_websocket && version_config(t->version)->kind == FUNCTION_HTTP) {
+    struct hob_str upgrade = http_request(c->x)->upgrade;
+    bool is_server = version_config(t->version)->kind == FUNCTION_HTTP;
+    c->upgrade = is_server ? upgrade : (struct hob_str){NULL, 0};
+    if (!is_server && upgrade.at && hob_str_ieq(upgrade, HOB_STR("websocket"))) {
         (void)hob_fail_reason(&err, HOB_E_UNSUPPORTED, "upgrade_unsupported",
-                              "a function's server cannot take over the connection: no WebSocket here");
+                              "only a function of kind http can take over the connection: no WebSocket here");
         fn_answer_problem(c, &err, 0);
-    } else if (fn_request_write(c->g, c->x, t, &err) != HOB_OK)
+    } else if (fn_request_write(c->g, c->x, t, c->upgrade, &err) != HOB_OK)
         fn_answer_problem(c, &err, 0);
     else
         begin(c, t->version, hob_buf_str(&c->g->target), 0);

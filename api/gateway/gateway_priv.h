@@ -23,6 +23,9 @@ struct call { /* lives in the exchange's arena */
     struct invocation *inv; /* NULL when it has not begun or is over */
     struct cors cors;
     bool is_event, wants_timing, has_head, is_held;
+    bool is_data_ended; /* of an upgraded connection: the function will send no more */
+    struct hob_str
+        upgrade; /* the protocol that the client asks the function's server for; at == NULL: none */
     uint32_t version;
     struct invocation_times times; /* for Server-Timing, when it is wanted */
     size_t unconsumed;             /* answer bytes not yet given back to the function */
@@ -38,7 +41,8 @@ enum { CORS_FIELDS_MAX = 5, ANSWER_FIELDS_MORE = CORS_FIELDS_MAX + 4 };
 
 /* fn_request.c: writes target, fields and extras into the gateway's scratch buffers. */
 HOB_MUST_USE enum hob_code fn_request_write(struct gateway *g, struct http_exchange *x,
-                                            const struct fn_target *t, struct hob_err *err);
+                                            const struct fn_target *t, struct hob_str upgrade,
+                                            struct hob_err *err);
 HOB_MUST_USE enum hob_code fn_event_write(struct gateway *g, struct http_exchange *x, struct hob_err *err);
 /* A pairs block of trailers in the scratch buffer, or false. */
 bool fn_trailers_write(struct gateway *g, const struct http_field *trailers, size_t n,
@@ -46,6 +50,8 @@ bool fn_trailers_write(struct gateway *g, const struct http_field *trailers, siz
 
 /* fn_answer.c */
 void fn_answer_head(struct call *c, unsigned status, const struct hob_pairs *fields, int64_t body_bytes);
+/* The function's server took the connection over: 101, or 502 when it may not. */
+void fn_answer_upgrade(struct call *c, const struct hob_pairs *fields);
 void fn_answer_end(struct call *c, const struct hob_pairs *trailers);
 /* A problem document with the call's CORS, timing and Retry-After fields. */
 void fn_answer_problem(struct call *c, const struct hob_err *err, unsigned retry_s);

@@ -13,6 +13,7 @@ const char *http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
+        {101, "Switching Protocols"},
         {200, "OK"},
         {201, "Created"},
         {202, "Accepted"},
@@ -128,7 +129,7 @@ static bool is_named_by_connection(const struct http_answer *a, struct hob_str n
 
 bool http_answer_check(const struct http_answer *a, const char **why)
 {
-    if (a->status < 200 || a->status > 599) {
+    if ((a->status < 200 || a->status > 599) && !(a->status == 101 && a->upgrade.at)) {
         *why = "the status is not between 200 and 599";
         return false;
     }
@@ -199,10 +200,10 @@ static int64_t length_of_head(const struct http_answer *a)
     return a->body_bytes;
 }
 
-/* RFC 9110, 8.6 and 9112, 6.3: exactly one framing, none for 204 and 304. */
+/* RFC 9110, 8.6 and 9112, 6.3: exactly one framing, none for 101, 204 and 304. */
 static char *put_framing(char *to, struct http_answer *a)
 {
-    bool has_no_length = a->status == 204 || a->status == 304;
+    bool has_no_length = a->status == 204 || a->status == 304 || a->upgrade.at;
     a->has_body = !has_no_length && !a->is_head && a->status != 205;
     if (has_no_length)
         return to;
@@ -220,6 +221,15 @@ static char *put_framing(char *to, struct http_answer *a)
     return PUT(to, "Transfer-Encoding: chunked\r\n");
 }
 
+static char *put_connection(char *to, const struct http_answer *a)
+{
+    if (a->upgrade.at)
+        return PUT(put_field(to, HOB_STR("Upgrade"), a->upgrade), "Connection: Upgrade\r\n");
+    if (a->is_close)
+        return PUT(to, "Connection: close\r\n");
+    return a->is_http10 && a->is_keep_alive ? PUT(to, "Connection: keep-alive\r\n") : to;
+}
+
 static char *put_status_line(char *to, int status)
 {
     if (status == 200)
@@ -235,8 +245,8 @@ enum {
 
 enum hob_code http_answer_head(struct http_answer *a, struct hob_buf *out)
 {
-    size_t room =
-        OWN_FIELDS_BYTES_MAX + strlen(a->request_id) + (a->server_name ? strlen(a->server_name) : 0);
+    size_t room = OWN_FIELDS_BYTES_MAX + strlen(a->request_id) +
+                  (a->server_name ? strlen(a->server_name) : 0) + a->upgrade.n;
     bool has_connection = false;
     for (size_t i = 0; i < a->fields_n; i++) {
         room += a->fields[i].name.n + a->fields[i].value.n + 4;
@@ -251,11 +261,7 @@ enum hob_code http_answer_head(struct http_answer *a, struct hob_buf *out)
         to = PUT(put_text(PUT(to, "Server: "), a->server_name), "\r\n");
     to = PUT(put_text(PUT(to, "X-Request-Id: "), a->request_id), "\r\n");
     to = put_fields(to, a, has_connection);
-    to = put_framing(to, a);
-    if (a->is_close)
-        to = PUT(to, "Connection: close\r\n");
-    else if (a->is_http10 && a->is_keep_alive)
-        to = PUT(to, "Connection: keep-alive\r\n");
+    to = put_connection(put_framing(to, a), a);
     to = PUT(to, "\r\n");
     HOB_ASSERT((size_t)(to - begin) <= room);
     hob_buf_grew(out, (size_t)(to - begin));

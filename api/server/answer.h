@@ -11,6 +11,7 @@ struct http_answer {
     size_t fields_n;
     int64_t body_bytes; /* or HTTP_LENGTH_UNKNOWN */
     const char *date, *server_name /* may be NULL */, *request_id;
+    struct hob_str upgrade; /* a 101 to this protocol; at == NULL: an ordinary answer */
     bool is_http10, is_head;
     bool is_close;      /* in: must close; out: also when the end of the body can only be told by closing */
     bool is_keep_alive; /* HTTP/1.0 asked for it */

@@ -4,9 +4,12 @@
  *                        |       |`---> DISCARD -> IDLE       a short rest of a body that nobody read
  *                        `-refused-> BUSY -> LINGER -> CLOSING -> freed
  *
+ * BUSY may be an upgraded connection (upgrade.c): raw bytes both ways, each direction with its own end.
+ *
  * LINGER: the last answer goes out, our side is shut down, and what the client still sends is dropped for a while;
  * closing at once would make the kernel send a reset that can overtake the answer. A lost client (end of file, reset,
- * write error) makes every state go to CLOSING, after the handler was told. A half-closed client counts as gone.
+ * write error) makes every state go to CLOSING, after the handler was told. A half-closed client counts as gone, unless
+ * the connection is upgraded.
  *
  * Callbacks of libuv only take bytes in and touch the connection; http_conn_turn takes the steps. */
 #include "api/server/server_priv.h"
@@ -255,7 +258,7 @@ static void take_bytes(struct http_conn *c, struct hob_str in)
 static bool wants_bytes(const struct http_conn *c)
 {
     const struct http_tuning *t = &c->server->tuning;
-    if (c->is_lost || c->state == CONN_CLOSING)
+    if (c->is_lost || c->is_half_closed || c->state == CONN_CLOSING)
         return false;
     if (c->state == CONN_BUSY && c->x.is_reading && !c->x.is_received && !c->x.is_answered)
         return c->in.n == 0 && c->x.window_used < t->window_bytes;
@@ -274,6 +277,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct http_conn *c = stream->data;
     if (n > 0)
         take_bytes(c, (struct hob_str){buf->base, (size_t)n});
+    else if (n == UV_EOF && c->state == CONN_BUSY && c->x.is_raw)
+        c->is_half_closed = true;
     else if (n < 0)
         lose(c, n == UV_EOF ? "the client closed the connection" : "the connection to the client broke");
     if (n == 0)
@@ -334,7 +339,7 @@ static void tell_drain(struct http_conn *c)
 static void linger(struct http_conn *c)
 {
     int fd;
-    if (c->is_lost || (c->is_reset && http_conn_queued(c) == 0)) {
+    if (c->is_lost || ((c->is_reset || c->is_half_closed) && http_conn_queued(c) == 0)) {
         close_now(c);
         return;
     }
@@ -344,6 +349,17 @@ static void linger(struct http_conn *c)
     enter(c, CONN_LINGER);
     if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0 || shutdown(fd, SHUT_WR) != 0)
         close_now(c);
+}
+
+/* The handler has ended its direction of an upgraded connection, and all of it is out. */
+static void end_direction(struct http_conn *c)
+{
+    int fd;
+    if (c->state != CONN_BUSY || !c->x.is_ended || c->is_shut || c->is_lost || http_conn_queued(c) > 0)
+        return;
+    c->is_shut = true;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0 || shutdown(fd, SHUT_WR) != 0)
+        lose(c, "the connection to the client broke");
 }
 
 void http_conn_turn(struct http_conn *c)
@@ -359,6 +375,7 @@ void http_conn_turn(struct http_conn *c)
             break;
     }
     flush(c);
+    end_direction(c);
     settle(c); /* the flush may have found the client gone */
     tell_drain(c);
     if (c->state == CONN_LINGER || (c->is_lost && c->state != CONN_BUSY))
@@ -426,11 +443,14 @@ static void judge_body_time(struct http_conn *c, uint64_t waited)
 /* A paused connection does not hear that its client hung up, but the kernel knows. */
 static bool is_hung_up(const struct http_conn *c)
 {
-    int fd;
+    int fd, errnum = 0;
     struct tcp_info info;
-    socklen_t n = sizeof info;
-    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 &&
-           getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_state != TCP_ESTABLISHED;
+    socklen_t n = sizeof info, errnum_n = sizeof errnum;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0)
+        return false;
+    if (c->x.is_raw) /* only a reset is an end of both directions */
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &errnum_n) == 0 && errnum != 0;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_state != TCP_ESTABLISHED;
 }
 
 bool http_conn_check_paused(struct http_conn *c)
@@ -474,7 +494,10 @@ void http_conn_sweep(struct http_conn *c, uint64_t now)
         judge_head_time(c, waited);
         break;
     case CONN_BUSY:
-        judge_body_time(c, waited);
+        if (c->x.is_raw)
+            http_upgrade_sweep(&c->x, c->since_ms, now);
+        else
+            judge_body_time(c, waited);
         break;
     case CONN_DISCARD:
     case CONN_LINGER:
@@ -490,6 +513,8 @@ void http_conn_drain(struct http_conn *c, bool is_forced)
 {
     if (is_forced || c->state == CONN_IDLE)
         lose(c, "the server is stopping");
+    else if (c->state == CONN_BUSY && c->x.is_raw && !c->x.is_muted && c->x.events.on_shutdown)
+        c->x.events.on_shutdown(c->x.ctx);
 }
 
 /* --- door ---------------------------------------------------------------------------------------------------------------- */

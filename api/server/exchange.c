@@ -38,7 +38,7 @@ static bool must_close(struct http_exchange *x, bool is_whole)
 }
 
 /* Queues the head of an answer that was checked. */
-static bool put_head(struct http_exchange *x, struct http_answer *a, bool is_whole)
+bool http_exchange_put_head(struct http_exchange *x, struct http_answer *a, bool is_whole)
 {
     struct http_server *s = server_of(x);
     struct http_conn *c = http_conn_of(x);
@@ -65,7 +65,7 @@ static bool put_head(struct http_exchange *x, struct http_answer *a, bool is_who
 static void answer_whole(struct http_exchange *x, struct http_answer *a, struct hob_str body)
 {
     a->body_bytes = (int64_t)body.n;
-    if (!put_head(x, a, true))
+    if (!http_exchange_put_head(x, a, true))
         return;
     if (x->has_answer_body && hob_buf_add_str(&http_conn_of(x)->out, body) != HOB_OK)
         cut(x);
@@ -108,7 +108,7 @@ void http_exchange_fail(struct http_exchange *x, const struct http_refusal *r)
 }
 
 /* The handler said something that cannot be sent; it is told through on_abort. */
-static bool check_answer(struct http_exchange *x, const struct http_answer *a)
+bool http_exchange_check(struct http_exchange *x, const struct http_answer *a)
 {
     const char *why;
     if (http_answer_check(a, &why))
@@ -126,7 +126,7 @@ void http_respond(struct http_exchange *x, int status, const struct http_field *
         return;
     HOB_ASSERT(x->is_open && !x->has_head);
     struct http_answer a = {.status = status, .fields = fields, .fields_n = n};
-    if (check_answer(x, &a))
+    if (http_exchange_check(x, &a))
         answer_whole(x, &a, body);
 }
 
@@ -137,7 +137,7 @@ void http_problem_with(struct http_exchange *x, const struct hob_err *err, const
         return;
     HOB_ASSERT(x->is_open && !x->has_head);
     struct http_answer a = {.status = hob_code_info(err->code)->http_status, .fields = fields, .fields_n = n};
-    if (check_answer(x, &a))
+    if (http_exchange_check(x, &a))
         answer_problem(x, a.status, err, fields, n);
 }
 
@@ -156,15 +156,15 @@ void http_head(struct http_exchange *x, int status, const struct http_field *fie
         return;
     HOB_ASSERT(x->is_open && !x->has_head && body_bytes >= HTTP_LENGTH_UNKNOWN);
     struct http_answer a = {.status = status, .fields = fields, .fields_n = n, .body_bytes = body_bytes};
-    if (check_answer(x, &a))
-        (void)put_head(x, &a, false);
+    if (http_exchange_check(x, &a))
+        (void)http_exchange_put_head(x, &a, false);
 }
 
 size_t http_write(struct http_exchange *x, struct hob_str data)
 {
     if (x->is_muted)
         return 0;
-    HOB_ASSERT(x->has_head && !x->is_answered);
+    HOB_ASSERT(x->has_head && !x->is_answered && !x->is_ended);
     struct http_conn *c = http_conn_of(x);
     if (data.n && x->has_answer_body) {
         bool is_over = x->answer_left >= 0 && data.n > (uint64_t)x->answer_left;
@@ -177,6 +177,8 @@ size_t http_write(struct http_exchange *x, struct hob_str data)
         }
         if (x->answer_left >= 0)
             x->answer_left -= (int64_t)data.n;
+        if (x->is_raw)
+            c->since_ms = uv_now(c->server->loop);
         http_conn_touch(c);
     }
     size_t queued = http_conn_queued(c);
@@ -190,6 +192,12 @@ void http_end(struct http_exchange *x, const struct http_field *trailers, size_t
         return;
     HOB_ASSERT(x->has_head && !x->is_answered);
     struct http_conn *c = http_conn_of(x);
+    if (x->is_raw) {
+        x->is_ended = true;
+        http_upgrade_settle(x);
+        http_conn_touch(c);
+        return;
+    }
     bool is_short = x->has_answer_body && x->answer_left > 0;
     if (is_short || (x->is_chunked && http_answer_end(trailers, n, &c->out) != HOB_OK)) {
         cut(x);
@@ -318,6 +326,13 @@ void http_exchange_settle(struct http_exchange *x)
 static enum http_chunk next_piece(struct http_exchange *x, struct hob_str *in, size_t data_max,
                                   struct hob_str *data, struct http_refusal *r)
 {
+    if (x->is_raw) {
+        size_t raw_n = in->n < data_max ? in->n : data_max;
+        *data = (struct hob_str){in->at, raw_n};
+        in->at += raw_n;
+        in->n -= raw_n;
+        return raw_n ? HTTP_CHUNK_DATA : http_conn_of(x)->is_half_closed ? HTTP_CHUNK_END : HTTP_CHUNK_MORE;
+    }
     if (x->body == HTTP_BODY_CHUNKED)
         return http_chunked_next(&x->chunked, in, data_max, data, r);
     if (x->body_left == 0)
@@ -348,6 +363,8 @@ static void on_piece(struct http_exchange *x, struct hob_str data)
     struct http_conn *c = http_conn_of(x);
     x->body_seen += data.n;
     c->stall_bytes += data.n;
+    if (x->is_raw)
+        c->since_ms = uv_now(c->server->loop);
     if (x->body_max && x->body_seen > x->body_max) {
         fail_too_large(x);
         return;
@@ -361,7 +378,7 @@ static void tell_end(struct http_exchange *x)
 {
     size_t n = 0;
     const struct http_field *trailers = NULL;
-    if (x->body == HTTP_BODY_CHUNKED)
+    if (x->body == HTTP_BODY_CHUNKED && !x->is_raw)
         trailers = http_chunked_trailers(&x->chunked, &x->arena, &n);
     x->is_end_told = true;
     if (x->events.on_body_end)
@@ -384,6 +401,7 @@ bool http_exchange_body(struct http_exchange *x, struct hob_str *in)
     case HTTP_CHUNK_END:
         x->is_received = true;
         tell_end(x);
+        http_upgrade_settle(x);
         return true;
     case HTTP_CHUNK_BAD:
         x->is_received = true; /* nothing behind it can be trusted; the connection closes */
@@ -440,6 +458,7 @@ void http_consumed(struct http_exchange *x, size_t n)
         return;
     HOB_ASSERT(n <= x->window_used);
     x->window_used -= n;
+    http_upgrade_settle(x);
     http_conn_touch(http_conn_of(x));
 }
 

@@ -455,6 +455,26 @@ static bool judge_target(struct parse *parse, struct hob_arena *arena, struct ht
     return true;
 }
 
+/* Protocols that would take the request out of our hands: what follows would be requests that nobody judged. */
+static bool is_http_again(struct hob_str protocol)
+{
+    struct hob_str version, name = hob_str_cut(protocol, '/', &version);
+    return hob_str_ieq(name, HOB_STR("http")) || hob_str_ieq(name, HOB_STR("tls")) ||
+           hob_str_ieq(name, HOB_STR("h2c")) || hob_str_ieq(name, HOB_STR("h2"));
+}
+
+/* RFC 9110, 7.8: one protocol-name[/version], named by Connection, in a request without a body. */
+static void note_upgrade(const struct parse *parse, const struct known_values *known, struct http_head *head)
+{
+    struct hob_str protocol = known->value[F_PROTOCOL], version;
+    if (known->count[F_PROTOCOL] != 1 || head->request.is_http10 || head->body != HTTP_BODY_NONE ||
+        !connection_has(parse, HOB_STR("upgrade")))
+        return;
+    struct hob_str name = hob_str_cut(protocol, '/', &version);
+    if (http_is_token(name) && (!version.at || http_is_token(version)) && !is_http_again(protocol))
+        head->request.upgrade = protocol;
+}
+
 bool http_head_parse(char *bytes, size_t n, unsigned fields_n, struct hob_arena *arena,
                      struct http_head *ret_head, struct http_refusal *r)
 {
@@ -474,9 +494,7 @@ bool http_head_parse(char *bytes, size_t n, unsigned fields_n, struct hob_arena 
         !judge_target(&parse, arena, &head, &target, r) || !judge_host(&known, &target, arena, &head, r) ||
         !judge_expect(&known, &head, r))
         return false;
-    head.request.wants_websocket = known.count[F_PROTOCOL] && !head.request.is_http10 &&
-                                   hob_str_ieq(known.value[F_PROTOCOL], HOB_STR("websocket")) &&
-                                   connection_has(&parse, HOB_STR("upgrade"));
+    note_upgrade(&parse, &known, &head);
     head.is_keep_alive = head.request.is_http10 ? connection_has(&parse, HOB_STR("keep-alive")) : true;
     if (known.count[F_CONNECTION] && connection_has(&parse, HOB_STR("close")))
         head.is_keep_alive = false;

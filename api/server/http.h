@@ -40,8 +40,10 @@ struct http_request {
     const char *remote;      /* address of the peer, text */
     uint16_t remote_port;
     bool is_http10, is_head;
-    bool
-        wants_websocket; /* asks to speak another protocol from here on; ignored unless the handler refuses it */
+    /* The one protocol that the client would rather speak from here on, as sent; at == NULL: none that may be taken up.
+     * Not asked by: HTTP/1.0, a request with a body, a list of several, and h2c, HTTP/x, TLS/x, which no handler may
+     * answer. Without http_upgrade the request is an ordinary one, which RFC 9110, 7.8 allows. */
+    struct hob_str upgrade;
     uint64_t received_us; /* monotonic: when the head was complete */
 };
 
@@ -57,6 +59,8 @@ struct http_events {
      * answered or broken off by then; what the handler still says is ignored, and on_close follows. */
     void (*on_abort)(void *ctx, const struct hob_err *err);
     void (*on_close)(void *ctx); /* exactly once, last */
+    /* Upgraded exchanges only: the server drains. What has no end by itself should come to one now. */
+    void (*on_shutdown)(void *ctx);
 };
 
 typedef void (*http_request_cb)(void *ctx, struct http_exchange *x);
@@ -104,6 +108,27 @@ void http_head(struct http_exchange *x, int status, const struct http_field *fie
  * one loop turn leave in one system call. */
 size_t http_write(struct http_exchange *x, struct hob_str data);
 void http_end(struct http_exchange *x, const struct http_field *trailers, size_t n);
+
+/* Ends HTTP on this connection: answers 101 to a request with an `upgrade`, and from then on the exchange carries raw
+ * bytes both ways, with the events it already has. What the client sent behind its head comes first.
+ *   on_body, http_consumed      bytes of the client and their window, as with a body
+ *   on_body_end                 the client ended its direction (a half-close; no trailers); the other one lives on
+ *   http_write, on_drain        bytes to the client, as with an answer
+ *   http_end                    ends our direction once all is out (the client reads an end of file)
+ *   http_abort                  breaks off both (a reset)
+ *   on_abort                    the client broke the connection (HOB_E_CANCELLED) or a bound below was met (HOB_E_TIMEOUT)
+ * on_close comes when both directions have ended and all bytes of the client were given back, or after a failure. `protocol` is what the Upgrade field says;
+ * `fields` are judged as those of any answer (a malformed one: 502 and on_abort). */
+struct http_upgrade_times { /* milliseconds; 0: no bound */
+    uint64_t idle_ms;       /* without a byte either way */
+    uint64_t half_ms;       /* the same, once one direction has ended */
+    uint64_t total_ms;      /* since the upgrade */
+};
+void http_upgrade(struct http_exchange *x, struct hob_str protocol, const struct http_field *fields, size_t n,
+                  const struct http_upgrade_times *times);
+/* Behind http_end: nobody reads the client's bytes any more. They are dropped for a moment, so that it can read to the
+ * end what it was sent, then the connection is closed. */
+void http_upgrade_leave(struct http_exchange *x);
 /* Breaks the answer off so that the client sees it (connection closed without last chunk). Before http_head: 502. */
 void http_abort(struct http_exchange *x);
 

@@ -78,6 +78,10 @@ struct http_exchange {
     bool wants_drain;
     /* request */
     bool is_keep_alive, is_expecting_100, is_reading, is_received, is_end_told;
+    /* upgraded: raw bytes both ways */
+    struct http_upgrade_times times;
+    uint64_t upgraded_ms;
+    bool is_raw, is_ended; /* is_ended: http_end was called; what is queued goes out first */
     /* answer */
     bool has_head, is_answered, is_chunked, has_answer_body, is_close;
     char request_id[HTTP_REQUEST_ID_MAX + 1];
@@ -105,10 +109,11 @@ struct http_conn {
     uint64_t sent_ms; /* when the client last took a byte */
     size_t sent_mark; /* bytes that libuv had left then */
     bool is_reading, is_sending, is_shut;
-    bool is_lost;    /* the client is gone */
-    bool is_cut;     /* the answer was broken off: the client must notice */
-    bool is_reset;   /* ... which only a reset can tell it */
-    bool is_blocked; /* a request waits until the client took earlier answers */
+    bool is_lost;        /* the client is gone */
+    bool is_half_closed; /* an upgraded client has ended its direction */
+    bool is_cut;         /* the answer was broken off: the client must notice */
+    bool is_reset;       /* ... which only a reset can tell it */
+    bool is_blocked;     /* a request waits until the client took earlier answers */
     char remote[INET6_ADDRSTRLEN];
     uint16_t remote_port;
     struct http_exchange x;
@@ -143,8 +148,18 @@ void http_exchange_lost(struct http_exchange *x, const char *why);
 bool http_exchange_body(struct http_exchange *x, struct hob_str *in);
 /* Drops body bytes; true once the body has ended. *ret_is_bad: it is malformed. */
 bool http_exchange_discard(struct http_exchange *x, struct hob_str *in, bool *ret_is_bad);
+/* The head of a checked answer; false when it was cut off instead. */
+bool http_exchange_put_head(struct http_exchange *x, struct http_answer *a, bool is_whole);
+/* Tells the handler and answers 502 when it cannot be sent. */
+bool http_exchange_check(struct http_exchange *x, const struct http_answer *a);
 /* Callbacks that are due at the end of a turn; the last is on_close when the answer is complete. */
 void http_exchange_settle(struct http_exchange *x);
+
+/* upgrade.c */
+/* Both directions have ended: so has the exchange. */
+void http_upgrade_settle(struct http_exchange *x);
+/* Judges the times of an upgraded exchange; its last byte came or went at since_ms. */
+void http_upgrade_sweep(struct http_exchange *x, uint64_t since_ms, uint64_t now_ms);
 
 /* server.c */
 void http_server_peer_left(struct http_server *s, struct http_peer *peer);

@@ -31,6 +31,8 @@ struct channel_stream {
     uint32_t recv_window, recv_held, recv_renew;
     uint64_t invoke_at; /* where INVOKE stands in all that was ever written */
     bool is_event, has_head, has_end, has_body_end, is_cancelled;
+    bool may_upgrade; /* set behind channel_invoke: HEAD 101 opens the stream again, for raw bytes both ways */
+    bool is_raw;      /* it came */
     struct hob_node blocked; /* waits for the connection's credit */
 };
 

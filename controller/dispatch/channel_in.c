@@ -107,6 +107,8 @@ static void take_head(struct channel *c, struct channel_stream *s, const struct 
     } else {
         bool is_end = f->flags & HOB_FRAME_END;
         s->has_head = true;
+        s->is_raw = s->may_upgrade && hob_get_u16(meta.at) == 101;
+        s->has_body_end = s->has_body_end && !s->is_raw;
         c->events->on_head(c->ctx, s, hob_get_u16(meta.at), &fields, is_end ? (int64_t)data.n : -1);
         if (c->is_dead || !s->id || !take_bytes(c, s, data) || !is_end)
             return;

@@ -87,6 +87,7 @@ struct pool {
     struct hob_list queue;   /* QUEUED, by age: the head's deadline is the first */
     struct hob_list running; /* RUNNING and ANSWERED, by dispatch: likewise */
     struct hob_list cancelled;
+    struct hob_list upgraded; /* RUNNING too, without a deadline */
     unsigned queued_n;
     struct hob_list instances, ready; /* ready: with a free slot, most recently used first */
     unsigned ready_n, starting_n;     /* by state; instances that drain or stop are in neither */
@@ -152,6 +153,7 @@ struct instance {
     struct hob_node in_pool, in_ready;
     struct channel *channel; /* NULL before STARTED and after GONE */
     unsigned slots, in_flight;
+    unsigned upgraded_n; /* of those in flight */
     unsigned overdue; /* invocations past their deadline that still owe DONE: no new work meanwhile */
     uint64_t asked_us, started_us, launch_us, ready_us, idle_us, drain_by_us, ping_us;
     unsigned pings_missed;
@@ -187,6 +189,7 @@ struct invocation {
     struct hob_err *refusal; /* owned */
     unsigned retry_s;
     bool is_listening, has_body_end, is_overdue;
+    bool may_upgrade, is_upgraded;
     uint8_t kind;
     uint16_t status;
     struct invocation_times times;
@@ -260,6 +263,7 @@ void recall_done(struct dispatcher *d);
 
 /* trace.c */
 void trace_ended(struct invocation *i);
+void invocation_report(struct invocation *i, const char *status); /* a line of the function's log */
 /* A start failed; waiting requests are told when there is no hope. */
 void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic);
 void pool_instance_changed(struct pool *p); /* counts or slots changed */

@@ -1,6 +1,7 @@
 /* Flow of one request: QUEUED -> RUNNING -> ANSWERED -> (recycled); REFUSED and CANCELLED beside it.
  * The listener is told its end exactly once, by whoever comes first: the answer, the function's error, the instance's
- * end, a deadline. The slot comes back with DONE, or with the end of the instance. */
+ * end, a deadline. The slot comes back with DONE, or with the end of the instance.
+ * An upgraded one (HEAD 101) stays RUNNING, without a deadline, until DONE: each direction has its own end before. */
 #include "controller/invocation.h"
 
 #include <stdio.h>
@@ -123,29 +124,6 @@ struct hob_str invocation_request_id(const struct invocation *i)
 
 /* ---- the end ---- */
 
-/* One line for each finished invocation, but never more than a log can bear: the rate is bounded. */
-static void report(struct invocation *i, const char *status)
-{
-    struct pool *p = i->pool;
-    uint64_t now = dispatcher_now(p->d);
-    if (!bucket_take(&p->reports, now, REPORTS_PER_S, REPORTS_BURST, 1)) {
-        p->reports_skipped++;
-        return;
-    }
-    char text[256];
-    const struct invocation_times *t = &i->times;
-    int n = snprintf(text, sizeof text, "REPORT status=%s run_ms=%.3f queue_ms=%.3f cold=%d", status,
-                     (double)t->run_us / 1000.0, (double)t->queue_us / 1000.0, t->is_cold);
-    if (t->is_cold)
-        n += snprintf(text + n, sizeof text - (size_t)n, " start_ms=%.3f init_ms=%.3f",
-                      (double)t->start_us / 1000.0, (double)t->init_us / 1000.0);
-    if (p->reports_skipped)
-        n += snprintf(text + n, sizeof text - (size_t)n, " unreported_before=%llu",
-                      (unsigned long long)p->reports_skipped);
-    p->reports_skipped = 0;
-    pool_platform_log(p, HOB_CHLOG_INFO, i->instance, invocation_request_id(i), hob_str_n(text, (size_t)n));
-}
-
 static void count(struct invocation *i, enum hob_code code)
 {
     struct dispatcher_stats *s = &i->pool->d->stats;
@@ -162,7 +140,8 @@ static void count(struct invocation *i, enum hob_code code)
         return;
     s->kinds[t->kind]++;
     own->kinds[t->kind]++;
-    stats_add(&s->run, t->run_us);
+    if (!i->is_upgraded)
+        stats_add(&s->run, t->run_us);
     stats_add(&s->queue, i->dispatched_us > i->received_us ? i->dispatched_us - i->received_us : 0);
 }
 
@@ -184,7 +163,7 @@ static void tell_failure(struct invocation *i, const struct hob_err *err, const 
     i->is_listening = false;
     note_run(i);
     count(i, err->code);
-    report(i, hob_err_reason(err));
+    invocation_report(i, hob_err_reason(err));
     if (i->events.on_fail)
         i->events.on_fail(i->ctx, err, f, retry_s);
 }
@@ -265,6 +244,7 @@ static void dispatch(struct invocation *i, struct instance *inst, struct hob_inv
     m->deadline_ms = (uint64_t)hob_utc_ms() + p->config->timeout_ms;
     m->body_n = i->body_bytes < 0 ? UINT64_MAX : (uint64_t)i->body_bytes;
     channel_invoke(inst->channel, &i->stream, m, p->config->timeout_ms, data, is_end);
+    i->stream.may_upgrade = i->may_upgrade;
     hob_buf_consume(&i->body, data.n);
     if (data.n && i->events.on_body_window)
         i->events.on_body_window(i->ctx, data.n);
@@ -282,12 +262,24 @@ void invocation_dispatch(struct invocation *i, struct instance *inst)
 
 /* ---- what the instance says ---- */
 
+static void upgrade(struct invocation *i)
+{
+    i->is_upgraded = true;
+    i->has_body_end = false;
+    i->instance->upgraded_n++;
+    hob_list_remove(&i->node);
+    hob_list_push_back(&i->pool->upgraded, &i->node);
+    pool_mark(i->pool);
+}
+
 void invocation_head(struct invocation *i, unsigned status, const struct hob_pairs *fields,
                      int64_t body_bytes)
 {
     i->status = (uint16_t)status;
     if (!i->is_listening)
         return;
+    if (i->stream.is_raw)
+        upgrade(i);
     note_run(i);
     if (i->events.on_head)
         i->events.on_head(i->ctx, status, fields, body_bytes);
@@ -311,18 +303,28 @@ static void settle(struct invocation *i)
     hob_buf_clear(&i->body);
 }
 
-void invocation_end(struct invocation *i, const struct hob_pairs *trailers)
+static void finish(struct invocation *i, const struct hob_pairs *trailers)
 {
-    if (!i->is_listening)
-        return;
     char status[8];
     (void)snprintf(status, sizeof status, "%u", i->status);
     note_run(i);
     count(i, HOB_OK);
-    report(i, status);
+    invocation_report(i, status);
     settle(i);
     if (i->events.on_end)
         i->events.on_end(i->ctx, trailers);
+}
+
+void invocation_end(struct invocation *i, const struct hob_pairs *trailers)
+{
+    if (!i->is_listening)
+        return;
+    if (i->is_upgraded) {
+        if (i->events.on_data_end)
+            i->events.on_data_end(i->ctx);
+        return;
+    }
+    finish(i, trailers);
 }
 
 void invocation_error(struct invocation *i, const struct hob_pairs *pairs)
@@ -351,15 +353,18 @@ void invocation_done(struct invocation *i)
 {
     struct instance *inst = i->instance;
     struct pool *p = i->pool;
+    if (i->is_upgraded && i->is_listening)
+        finish(i, NULL);
     HOB_ASSERT(i->state != INVOCATION_RUNNING);
-    if (i->state == INVOCATION_ANSWERED)
+    if (i->state == INVOCATION_ANSWERED && !i->is_upgraded) /* that took as long as its client liked */
         scaler_note_service(&p->scaler, dispatcher_now(p->d) - i->dispatched_us);
     settle_overdue(i, inst);
+    inst->upgraded_n -= i->is_upgraded;
     recycle(i);
     p->in_flight_n--;
     instance_slot_freed(inst);
     pool_quiet(p);
-    if (p->queued_n)
+    if (p->queued_n || inst->upgraded_n)
         pool_mark(p);
 }
 
@@ -423,6 +428,7 @@ void invocation_orphaned(struct invocation *i)
     hob_list_remove(&i->stream.blocked);
     HOB_ASSERT(inst->in_flight > 0);
     settle_overdue(i, inst);
+    inst->upgraded_n -= i->is_upgraded;
     inst->in_flight--;
     p->in_flight_n--;
     if (waits) {
@@ -462,6 +468,8 @@ static void fill(struct invocation *i, struct pool *p, const struct invocation_s
     i->has_body_end = spec->body_bytes == 0;
     i->kind = spec->kind;
     i->status = 0;
+    i->may_upgrade = spec->may_upgrade;
+    i->is_upgraded = false;
     i->times = (struct invocation_times){0};
     i->dispatched_us = 0;
     i->received_us = spec->received_us;
@@ -542,10 +550,16 @@ void invocation_consumed(struct invocation *i, size_t n)
 void invocation_cancel(struct invocation *i, enum hob_cancel_reason why)
 {
     HOB_ASSERT(i->is_listening);
+    if (i->is_upgraded && i->stream.has_end &&
+        i->stream.has_body_end) { /* both ended; only DONE is missing */
+        i->events.on_end = NULL;
+        finish(i, NULL);
+        return;
+    }
     i->is_listening = false;
     note_run(i);
     count(i, HOB_E_CANCELLED);
-    report(i, "cancelled");
+    invocation_report(i, "cancelled");
     if (i->state == INVOCATION_RUNNING) {
         cancel_running(i, why);
         return;
@@ -555,6 +569,13 @@ void invocation_cancel(struct invocation *i, enum hob_cancel_reason why)
     recycle(i);
     pool_quiet(p);
     pool_mark(p); /* a start that only it needed is needed no more */
+}
+
+void invocation_shutdown(struct invocation *i)
+{
+    HOB_ASSERT(i->is_listening);
+    if (i->is_upgraded && i->instance)
+        instance_event(i->instance, INSTANCE_DRAIN);
 }
 
 const struct invocation_times *invocation_times(const struct invocation *i)

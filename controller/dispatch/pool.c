@@ -36,6 +36,7 @@ struct pool *pool_of(struct dispatcher *d, struct version *v)
     hob_list_init(&p->queue);
     hob_list_init(&p->running);
     hob_list_init(&p->cancelled);
+    hob_list_init(&p->upgraded);
     hob_list_init(&p->instances);
     hob_list_init(&p->ready);
     wake_init(&p->wake);
@@ -62,7 +63,8 @@ void pool_free(struct pool *p)
 static bool is_needless(const struct pool *p)
 {
     return p->is_gone && p->queued_n == 0 && hob_list_is_empty(&p->instances) &&
-           hob_list_is_empty(&p->running) && hob_list_is_empty(&p->cancelled);
+           hob_list_is_empty(&p->running) && hob_list_is_empty(&p->cancelled) &&
+           hob_list_is_empty(&p->upgraded);
 }
 
 void pool_mark(struct pool *p)

@@ -225,6 +225,12 @@ struct instance *pool_longest_idle(const struct pool *p)
     return longest;
 }
 
+/* Upgraded connections have no end that could be waited for: when nothing else is left, they are asked to end. */
+static bool has_only_upgraded(const struct instance *i)
+{
+    return i->state == INSTANCE_BUSY && i->upgraded_n == i->in_flight && !i->is_leaving;
+}
+
 static void let_worn_go(struct pool *p, uint64_t now_us)
 {
     HOB_LIST_EACH(&p->instances, n, tmp)
@@ -232,7 +238,7 @@ static void let_worn_go(struct pool *p, uint64_t now_us)
         struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
         if (is_too_old(p, i, now_us))
             instance_wear(i);
-        if (instance_is_idle(i) && (i->is_worn || is_outlived(p, i)))
+        if ((instance_is_idle(i) || has_only_upgraded(i)) && (i->is_worn || is_outlived(p, i)))
             instance_event(i, INSTANCE_DRAIN);
     }
 }

@@ -89,6 +89,13 @@ void conn_close(struct proxy *p, struct conn *c, bool is_abrupt)
     hob_list_push_back(&p->graves, &c->node); /* an event of this turn may still name it */
 }
 
+void conn_close_idle(struct proxy *p)
+{
+    struct hob_node *first;
+    while ((first = hob_list_first(&p->idle)) != NULL)
+        conn_close(p, HOB_CONTAINER_OF(first, struct conn, node), false);
+}
+
 void conn_bury(struct proxy *p)
 {
     struct hob_node *first;
@@ -111,7 +118,7 @@ static void keep(struct proxy *p, struct conn *c)
     hob_list_push_front(&p->idle, &c->node);
     p->idle_n++;
     proxy_watch(p, &c->source, EPOLLIN);
-    if (p->idle_n > p->slots)
+    if (p->idle_n > p->slots || p->state == PROXY_ENDING)
         conn_close(p, HOB_CONTAINER_OF(p->idle.head.prev, struct conn, node), false);
 }
 
@@ -161,7 +168,7 @@ static void attach(struct proxy *p, struct conn *c, struct exchange *x)
     c->x = x;
     x->conn = c;
     c->is_broken = c->has_end = false;
-    answer_begin(&c->answer, x->is_head);
+    answer_begin(&c->answer, x->is_head, x->may_switch);
     x->may_repeat = c->is_reused && x->is_idempotent && x->has_request_end;
     conn_send(p, c);
 }
@@ -201,6 +208,21 @@ static void set_mask(struct proxy *p, struct conn *c)
     proxy_watch(p, &c->source, (wants_in ? EPOLLIN : 0u) | (wants_out ? EPOLLOUT : 0u));
 }
 
+static void finish(struct proxy *p, struct conn *c);
+
+/* The client has ended its direction: so does ours to the program, behind its last byte. True when that was the last
+ * thing to do. */
+static bool end_raw(struct conn *c)
+{
+    struct exchange *x = c->x;
+    if (!x->is_raw || (!c->is_broken && (!x->has_request_end || x->request.n > x->sent)))
+        return false;
+    if (!x->is_shut && !c->is_broken)
+        (void)shutdown(c->source.fd, SHUT_WR); /* when it is gone, reading tells */
+    x->is_shut = true;
+    return c->answer.state == ANSWER_DONE;
+}
+
 void conn_send(struct proxy *p, struct conn *c)
 {
     struct exchange *x = c->x;
@@ -221,7 +243,10 @@ void conn_send(struct proxy *p, struct conn *c)
     if (c->is_broken && !x->may_repeat)
         hob_buf_clear(&x->request);
     exchange_sent(p, x);
-    set_mask(p, c);
+    if (end_raw(c))
+        finish(p, c);
+    else
+        set_mask(p, c);
 }
 
 /* ---- the answer ---- */
@@ -278,7 +303,10 @@ static void judge_end_of_input(struct proxy *p, struct conn *c)
     }
     hob_buf_clear(&p->body);
     exchange_pass(p, c->x, &c->answer);
-    finish(p, c);
+    if (c->x->is_raw && !end_raw(c) && !p->has_exited)
+        set_mask(p, c); /* the program may go on reading */
+    else
+        finish(p, c);
 }
 
 void conn_take(struct proxy *p, struct conn *c)
@@ -327,8 +355,10 @@ void conn_read(struct proxy *p, struct conn *c)
         c->x->may_repeat = false;
     } else {
         c->has_end = true;
-        if (n < 0 && c->answer.state == ANSWER_UNENDED)
-            c->answer.state = ANSWER_LENGTH; /* a reset is no end */
+        if (n < 0 && c->answer.state == ANSWER_UNENDED) { /* a reset is no end */
+            c->answer.state = ANSWER_LENGTH;
+            c->answer.left = UINT64_MAX;
+        }
     }
     conn_take(p, c);
 }
@@ -358,6 +388,8 @@ static void busy(struct proxy *p, struct conn *c, uint32_t events)
         c->is_broken = true; /* what it had said is read when there is credit */
     if ((events & EPOLLOUT) || c->is_broken)
         conn_send(p, c);
+    if (!c->x)
+        return; /* that was its end */
     if (!is_blocked && !c->has_end && ((events & EPOLLIN) || is_over))
         conn_read(p, c);
 }

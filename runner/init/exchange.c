@@ -105,6 +105,16 @@ void exchange_resume(struct proxy *p)
 
 /* ---- the answer ---- */
 
+/* From here on both directions are raw bytes, each with its own end. */
+static void switch_protocol(struct proxy *p, struct exchange *x)
+{
+    hob_buf_consume(&x->request, x->sent);
+    x->sent = 0;
+    x->is_raw = true;
+    x->has_request_end = false;
+    p->raw_n++;
+}
+
 void exchange_pass(struct proxy *p, struct exchange *x, const struct answer *a)
 {
     struct hob_str data = hob_buf_str(&p->body), trailers = hob_buf_str(&a->trailers);
@@ -121,6 +131,8 @@ void exchange_pass(struct proxy *p, struct exchange *x, const struct answer *a)
         f.type = HOB_FRAME_HEAD;
         HOB_ASSERT(hob_frame_add_meta(&p->out, f, hob_buf_str(&p->meta), data) == HOB_OK);
         x->has_head = true;
+        if (a->status == 101)
+            switch_protocol(p, x);
     } else if (data.n || f.flags) {
         f.type = HOB_FRAME_DATA;
         proxy_send(p, f, data);
@@ -131,6 +143,8 @@ void exchange_pass(struct proxy *p, struct exchange *x, const struct answer *a)
     }
     x->window -= (uint32_t)data.n;
     p->window -= (uint32_t)data.n;
+    if (x->is_raw)
+        proxy_idle(p);
 }
 
 void exchange_end(struct proxy *p, struct exchange *x)
@@ -148,6 +162,7 @@ void exchange_end(struct proxy *p, struct exchange *x)
     x->next = p->spare;
     p->spare = x;
     p->exchanges_n--;
+    p->raw_n -= x->is_raw;
     proxy_idle(p);
 }
 
@@ -208,6 +223,7 @@ void exchange_invoke(struct proxy *p, const struct hob_frame *f, struct hob_str 
     x->has_request_end = f->flags & HOB_FRAME_END;
     x->is_head = hob_str_is(m.method, "HEAD");
     x->is_idempotent = request_is_idempotent(m.method);
+    x->may_switch = request_may_upgrade(&m);
     if (request_write(&x->request, &m, data, x->has_request_end, HOB_STR("localhost"), &x->framing) == HOB_OK)
         conn_give(p, x);
     else
@@ -233,7 +249,11 @@ void exchange_body(struct proxy *p, const struct hob_frame *f, struct hob_str pa
         exchange_sent(p, x);
         return;
     }
-    if (request_write_body(&x->request, &x->framing, data, is_end, has_trailers ? &trailers : NULL) == HOB_OK)
+    if (x->is_raw) {
+        HOB_ASSERT(hob_buf_add_str(&x->request, data) == HOB_OK); /* within its credit */
+        conn_send(p, x->conn);
+    } else if (request_write_body(&x->request, &x->framing, data, is_end, has_trailers ? &trailers : NULL) ==
+               HOB_OK)
         conn_send(p, x->conn);
     else
         fail_request(p, x);

@@ -139,6 +139,17 @@ static bool is_named(struct hob_str lines, struct hob_str name)
     return false;
 }
 
+/* Of a switch, what it switches to has to be known. */
+static bool is_protocol(const struct answer *a, struct hob_str name)
+{
+    return a->status == 101 && hob_str_ieq(name, HOB_STR("upgrade"));
+}
+
+static bool is_of_connection(const struct answer *a, struct hob_str lines, struct hob_str name)
+{
+    return is_connections_own(name) || (a->has_connection && is_named(lines, name));
+}
+
 static void note_trailer(struct answer *a, const struct field *f)
 {
     if (hob_str_ieq(f->name, HOB_STR("content-length")) || hob_str_ieq(f->name, HOB_STR("transfer-encoding")))
@@ -164,8 +175,7 @@ static void read_fields(struct answer *a, struct hob_str lines,
         return;
     hob_pairs_start(&w, out);
     for (rest = lines; cut_line(&rest, &line);)
-        if (read_field(a, line, &f) && !is_connections_own(f.name) &&
-            !(a->has_connection && is_named(lines, f.name)))
+        if (read_field(a, line, &f) && (is_protocol(a, f.name) || !is_of_connection(a, lines, f.name)))
             add_pair(&w, &f);
     if (hob_pairs_end(&w, NULL) != HOB_OK)
         bad(a, "its header fields are too large");
@@ -184,7 +194,7 @@ static void read_status_line(struct answer *a, struct hob_str line)
     uint64_t status;
     if (!hob_str_u64(hob_str_n(line.at + 9, 3), &status) || status < 100 || status > 599)
         bad(a, "its status is not a number from 100 to 599");
-    else if (status == 101)
+    else if (status == 101 && (!a->may_switch || line.at[7] == '0'))
         bad(a, "it switches protocols without being asked");
     else
         a->status = (unsigned)status;
@@ -210,6 +220,17 @@ static void choose_framing(struct answer *a)
     }
 }
 
+/* RFC 9110, 15.2.2: a 101 has no body; what follows it is the other protocol, to the end of the connection. */
+static void switch_protocol(struct answer *a)
+{
+    a->is_keep_alive = false;
+    a->state = ANSWER_UNENDED;
+    if (a->has_coding || (a->has_length && a->left)) {
+        bad(a, "a switch of protocols says that it has a body");
+        a->status = 0;
+    }
+}
+
 static void forget_head(struct answer *a)
 {
     a->status = 0;
@@ -228,6 +249,8 @@ static void read_head(struct answer *a, struct hob_str head)
         read_fields(a, head, note_field, &a->fields);
     if (a->state == ANSWER_BAD) {
         a->status = 0;
+    } else if (a->status == 101) {
+        switch_protocol(a);
     } else if (a->status >= 200) {
         choose_framing(a);
         a->status = a->state == ANSWER_BAD ? 0 : a->status;
@@ -383,9 +406,10 @@ void answer_done(struct answer *a)
     hob_buf_done(&a->trailers);
 }
 
-void answer_begin(struct answer *a, bool is_head_request)
+void answer_begin(struct answer *a, bool is_head_request, bool may_switch)
 {
     forget_head(a);
+    a->may_switch = may_switch;
     a->state = ANSWER_HEAD;
     a->is_head_request = is_head_request;
     a->interim_n = 0;

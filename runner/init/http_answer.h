@@ -4,7 +4,7 @@
  * A head is at most HOB_MAX_HTTP_HEAD_BYTES with ANSWER_FIELDS_MAX fields; up to ANSWER_INTERIM_MAX interim answers
  * (1xx) are skipped; chunk extensions and trailers are bounded. Refused: bare CR or LF, NUL and other control
  * characters, folded lines, space before a colon, two lengths, a length beside chunks, another coding than chunked,
- * chunks in HTTP/1.0, a switch of protocols. */
+ * chunks in HTTP/1.0, a switch of protocols that nobody asked for. After a 101 that was asked for, everything is body. */
 #pragma once
 
 #include "base/pairs.h"
@@ -30,9 +30,9 @@ enum answer_state {
 
 struct answer {
     enum answer_state state;
-    bool is_head_request, is_http10, is_keep_alive;
+    bool is_head_request, may_switch /* 101 is an answer */, is_http10, is_keep_alive;
     bool has_close, has_connection, has_length, has_coding; /* what the head's fields said */
-    unsigned status; /* 200 to 599 once the head is whole, before that 0 */
+    unsigned status; /* 101 or 200 to 599 once the head is whole, before that 0 */
     unsigned interim_n;
     uint64_t left; /* body or chunk bytes that are still to come */
     size_t scanned, extension_bytes;
@@ -44,7 +44,7 @@ struct answer {
 void answer_init(struct answer *a);
 void answer_done(struct answer *a);
 /* For the next answer on a connection; keeps memory. */
-void answer_begin(struct answer *a, bool is_head_request);
+void answer_begin(struct answer *a, bool is_head_request, bool may_switch);
 /* Takes from the front of `in` and appends at most `body_max` bytes to `body`, which must have that much room. Returns
  * how many bytes were taken; the rest of an unfinished head or line has to come again, with more behind it. */
 HOB_MUST_USE size_t answer_take(struct answer *a, struct hob_str in, struct hob_buf *body, size_t body_max);

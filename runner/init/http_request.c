@@ -92,6 +92,20 @@ static enum hob_code add_framing(struct hob_buf *out, const struct hob_invoke_me
     return hob_buf_addf(out, "content-length: %llu\r\n\r\n", (unsigned long long)bytes);
 }
 
+/* The protocol that the client would rather speak; at == NULL: none. */
+static struct hob_str upgrade_of(const struct hob_invoke_meta *m)
+{
+    struct hob_pairs extras;
+    if (!hob_pairs_open(m->extras, FIELDS_MAX, &extras))
+        return (struct hob_str){NULL, 0};
+    return hob_pairs_get(&extras, "upgrade");
+}
+
+bool request_may_upgrade(const struct hob_invoke_meta *m)
+{
+    return upgrade_of(m).at != NULL;
+}
+
 enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m, struct hob_str data,
                             bool is_whole, struct hob_str authority, struct request_framing *ret_framing)
 {
@@ -106,6 +120,11 @@ enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m
         code = add_field(out, HOB_STR("content-type"), HOB_STR("application/json"));
     if (code == HOB_OK)
         code = add_fields(out, &fields);
+    struct hob_str upgrade = upgrade_of(m);
+    if (code == HOB_OK && upgrade.at)
+        code = add_field(out, HOB_STR("connection"), HOB_STR("Upgrade"));
+    if (code == HOB_OK && upgrade.at)
+        code = add_field(out, HOB_STR("upgrade"), upgrade);
     if (code == HOB_OK)
         code = add_framing(out, m, is_whole ? data.n : m->body_n, ret_framing);
     if (code == HOB_OK && (data.n || is_whole))

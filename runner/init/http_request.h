@@ -15,6 +15,8 @@ struct request_framing {
 HOB_MUST_USE enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m,
                                          struct hob_str data, bool is_whole, struct hob_str authority,
                                          struct request_framing *ret_framing);
+/* It asks for another protocol: the program may answer 101, and what follows is no HTTP. */
+bool request_may_upgrade(const struct hob_invoke_meta *m);
 /* More of the body; `trailers` (or NULL) with the end. HOB_E_INVALID when it is not the length that was announced. */
 HOB_MUST_USE enum hob_code request_write_body(struct hob_buf *out, struct request_framing *f,
                                               struct hob_str data, bool is_end,

@@ -71,14 +71,15 @@ static void end_program(struct proxy *p)
         return;
     p->state = PROXY_ENDING;
     p->kill_ms = hob_now_ms() + END_GRACE_MS;
+    conn_close_idle(p);
     if (p->program > 0)
         (void)kill(p->program, SIGTERM);
 }
 
 void proxy_idle(struct proxy *p)
 {
-    if (p->state != PROXY_DRAINING || p->exchanges_n)
-        return;
+    if (p->state != PROXY_DRAINING || p->exchanges_n > p->raw_n)
+        return; /* upgraded connections have no end of their own: the program's SIGTERM is theirs */
     proxy_send(p, (struct hob_frame){.type = HOB_FRAME_BYE}, HOB_STR(""));
     p->exit_code = 0;
     end_program(p);
@@ -297,6 +298,8 @@ static void on_signal(struct proxy *p, struct source *s, uint32_t events)
             if (p->state != PROXY_ENDING)
                 p->exit_code = code;
         } else if (info.ssi_signo != SIGCHLD && p->program > 0) {
+            if (info.ssi_signo == SIGTERM)
+                conn_close_idle(p);
             (void)kill(p->program, (int)info.ssi_signo);
         } else if (info.ssi_signo != SIGCHLD) {
             p->exit_code = EXIT_SIGNAL_BASE + (int)info.ssi_signo;

@@ -53,6 +53,9 @@ struct exchange {
     size_t sent; /* of request; only a request that may be repeated keeps what was sent */
     struct request_framing framing;
     bool has_request_end, has_head, is_head, is_idempotent, may_repeat;
+    /* may_switch: the program may answer 101; is_raw: it did, and request holds raw bytes; is_shut: it was told that
+     * no more of them come */
+    bool may_switch, is_raw, is_shut;
 };
 
 struct proxy {
@@ -67,7 +70,7 @@ struct proxy {
     uint64_t started_ms, kill_ms; /* kill_ms 0: no end is set */
     struct hob_buf in, out, body, meta;
     uint32_t window, uncredited;
-    unsigned slots, exchanges_n, idle_n;
+    unsigned slots, exchanges_n, raw_n, idle_n;
     struct exchange *exchanges[EXCHANGE_BUCKETS], *spare;
     struct hob_list idle, graves, blocked, lost;
 };
@@ -106,6 +109,8 @@ void conn_take(struct proxy *p, struct conn *c);
 void conn_read(struct proxy *p, struct conn *c);
 /* Closes it; abruptly: the program shall notice at once. */
 void conn_close(struct proxy *p, struct conn *c, bool is_abrupt);
+/* A server that ends gracefully waits for its connections: those that nobody uses are not to be waited for. */
+void conn_close_idle(struct proxy *p);
 void conn_bury(struct proxy *p);
 /* One try to connect; true when the program listens: that connection then is the first of the pool. */
 bool conn_probe(struct proxy *p);

@@ -375,7 +375,7 @@ test('DRAIN lets running invocations finish, then asks the program to end, and s
 });
 
 test('SIGTERM reaches the program', async () => {
-  await start(`${server('s.end();')}\nprocess.on('SIGTERM', () => process.exit(9));`);
+  await start(`process.on('SIGTERM', () => process.exit(9));\n${server('s.end();').replace("import http from 'node:http';", "const http = await import('node:http');")}`);
   await host.ready;
   host.child.kill('SIGTERM');
   assert.deepEqual(await host.exited, { code: 9, signal: null });

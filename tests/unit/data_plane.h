@@ -499,7 +499,36 @@ static void out_window(void *ctx, size_t n)
     o->window += n;
 }
 
-static const struct invocation_events outcome_events = {out_head, out_data, out_end, out_fail, out_window};
+static unsigned out_data_ends;
+static void out_data_end(void *ctx)
+{
+    (void)ctx;
+    out_data_ends++;
+}
+
+static const struct invocation_events outcome_events = {out_head, out_data,   out_end,
+                                                        out_fail, out_window, out_data_end};
+
+/* One that may become something else than HTTP. */
+HOB_UNUSED static void call_upgrade(struct outcome *o)
+{
+    hob_auto_buf struct hob_buf none;
+    *o = (struct outcome){0};
+    out_data_ends = 0;
+    hob_buf_init(&none, 64);
+    add_pairs(&none, NO_PAIRS);
+    o->inv = invocation_start(bench,
+                              &(struct invocation_spec){.version = &bench_version,
+                                                        .kind = HOB_INVOKE_HTTP,
+                                                        .method = HOB_STR("GET"),
+                                                        .target = HOB_STR("/"),
+                                                        .request_id = HOB_STR("req-1"),
+                                                        .fields = hob_buf_str(&none),
+                                                        .extras = hob_buf_str(&none),
+                                                        .received_us = bench_now_us,
+                                                        .may_upgrade = true},
+                              &outcome_events, o);
+}
 
 static void call_version(struct outcome *o, struct version *v, uint8_t kind, int64_t body_bytes)
 {

@@ -82,8 +82,8 @@ static void probe_close(void *ctx)
 
 static void probe_request(void *ctx, struct http_exchange *x)
 {
-    static const struct http_events events = {probe_body, probe_body_end, probe_drain, probe_abort,
-                                              probe_close};
+    static const struct http_events events = {probe_body,  probe_body_end, probe_drain,
+                                              probe_abort, probe_close,    NULL};
     struct probe *p = ctx;
     assert_int_equal(p->closes, p->requests); /* one at a time on a connection */
     p->requests++;

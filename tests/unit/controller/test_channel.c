@@ -646,6 +646,100 @@ static void a_closed_channel_ends_the_instance(void **state)
     assert_failed(o, "function_crashed");
 }
 
+static void a_101_opens_the_stream_for_both_directions_and_ends_the_deadline(void **state)
+{
+    (void)state;
+    struct outcome o;
+    struct hob_str payload;
+    call_upgrade(&o);
+    pump();
+    fake_ready(0, "1");
+    struct hob_frame f = heard_type(0, HOB_FRAME_INVOKE, NULL);
+    assert_true(f.flags & HOB_FRAME_END);
+    say_head(0, f.stream, 101, NO_PAIRS, HOB_STR("he"), false);
+    pump();
+    assert_int_equal(o.status, 101);
+    invocation_body(o.inv, HOB_STR("raw"), false, NULL);
+    pump();
+    assert_int_equal(heard_type(0, HOB_FRAME_BODY, &payload).stream, f.stream);
+    assert_str_equal(payload, "raw");
+    pass_ms(10 * bench_config.timeout_ms);
+    pump();
+    assert_int_equal(o.fails + o.ends, 0);
+    say_data(0, f.stream, HOB_STR("llo"), true);
+    pump();
+    assert_string_equal(o.body, "hello");
+    assert_int_equal(out_data_ends, 1);
+    assert_int_equal(o.ends, 0); /* what the client sends still arrives */
+    invocation_body(o.inv, HOB_STR("last"), true, NULL);
+    pump();
+    struct hob_frame last = heard_type(0, HOB_FRAME_BODY, &payload);
+    assert_str_equal(payload, "last");
+    assert_true(last.flags & HOB_FRAME_END);
+    say_done(0, f.stream);
+    pump();
+    assert_int_equal(o.ends, 1);
+    assert_int_equal(o.fails, 0);
+    assert_int_equal(fakes[0].stops, 0);
+}
+
+static void a_101_that_nobody_asked_for_opens_nothing(void **state)
+{
+    (void)state;
+    struct outcome o;
+    call(&o);
+    pump();
+    fake_ready(0, "1");
+    uint32_t s = heard_invoke(0);
+    say_head(0, s, 101, NO_PAIRS, HOB_STR(""), false);
+    pump();
+    invocation_body(o.inv, HOB_STR("raw"), false, NULL);
+    pump();
+    assert_int_equal(heard_type(0, HOB_FRAME_BODY, NULL).type, 0);
+    pass_ms(bench_config.timeout_ms + 1);
+    pump();
+    assert_failed(o, "function_timeout");
+}
+
+static void done_before_the_end_of_an_upgraded_answer_is_a_violation(void **state)
+{
+    (void)state;
+    struct outcome o;
+    call_upgrade(&o);
+    pump();
+    fake_ready(0, "1");
+    uint32_t s = heard_invoke(0);
+    say_head(0, s, 101, NO_PAIRS, HOB_STR(""), false);
+    say_done(0, s);
+    pump();
+    assert_failed(o, "function_crashed");
+}
+
+static void a_retired_instance_with_nothing_but_upgraded_connections_is_drained(void **state)
+{
+    (void)state;
+    struct outcome o, slow;
+    bench_config.concurrency = 2;
+    call_upgrade(&o);
+    call(&slow);
+    pump();
+    fake_ready(0, "2");
+    uint32_t s = heard_invoke(0), other = heard_invoke(0);
+    say_head(0, s, 101, NO_PAIRS, HOB_STR(""), false);
+    pump();
+    bench_function.live = &bench_version2; /* a deploy */
+    fake_on_catalog(fake_catalog_ctx, &bench_version, false);
+    pump();
+    assert_int_equal(heard_type(0, HOB_FRAME_DRAIN, NULL).type, 0); /* an answer is owed */
+    answer(0, other, "x");
+    pump();
+    assert_int_equal(heard_type(0, HOB_FRAME_DRAIN, NULL).type, HOB_FRAME_DRAIN);
+    say_data(0, s, HOB_STR(""), true);
+    say_done(0, s);
+    pump();
+    assert_int_equal(o.ends, 1);
+}
+
 static void a_thousand_invocations_share_one_instance(void **state)
 {
     (void)state;
@@ -684,6 +778,10 @@ int main(void)
         T(a_log_flood_is_cut_and_counted),
         T(bye_takes_no_new_work_and_finishes_the_old),
         T(a_closed_channel_ends_the_instance),
+        T(a_101_opens_the_stream_for_both_directions_and_ends_the_deadline),
+        T(a_101_that_nobody_asked_for_opens_nothing),
+        T(done_before_the_end_of_an_upgraded_answer_is_a_violation),
+        T(a_retired_instance_with_nothing_but_upgraded_connections_is_drained),
         T(a_thousand_invocations_share_one_instance),
     };
     return cmocka_run_group_tests_name("channel", tests, NULL, NULL);

@@ -20,7 +20,7 @@ static struct read read_answer(struct hob_str text, size_t piece, bool is_head)
     struct read r = {0};
     struct hob_buf in;
     answer_init(&r.a);
-    answer_begin(&r.a, is_head);
+    answer_begin(&r.a, is_head, false);
     hob_buf_init(&r.body, (size_t)1 << 20);
     hob_buf_init(&in, (size_t)1 << 20);
     for (size_t at = 0; at < text.n && r.a.state != ANSWER_DONE && r.a.state != ANSWER_BAD;) {
@@ -85,6 +85,46 @@ static void each_framing_is_read_to_its_end(void **state)
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Made\r\nContent-Length: "
         "2\r\n\r\nok",
         201, "ok");
+}
+
+static enum answer_state switch_with(const char *text, struct answer *a, struct hob_buf *body)
+{
+    answer_init(a);
+    hob_buf_init(body, 4096);
+    answer_begin(a, false, true);
+    (void)!answer_take(a, hob_str(text), body, BODY_MAX);
+    return a->state;
+}
+
+static void behind_a_101_that_was_asked_for_everything_is_body(void **state)
+{
+    (void)state;
+    struct answer a;
+    struct hob_buf body;
+    assert_int_equal(
+        switch_with("HTTP/1.1 101 S\r\nConnection: Upgrade, X-Hop\r\nUpgrade: raw\r\nX-Hop: 1\r\n"
+                    "Content-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+                    &a, &body),
+        ANSWER_UNENDED);
+    assert_int_equal(a.status, 101);
+    assert_false(a.is_keep_alive);
+    assert_str_equal(field(&a.fields, "upgrade"), "raw");
+    assert_null(field(&a.fields, "x-hop").at);
+    assert_null(field(&a.fields, "connection").at);
+    assert_str_equal(hob_buf_str(&body), "HTTP/1.1 200 OK\r\n\r\n");
+    answer_done(&a);
+    hob_buf_done(&body);
+    static const char *const bad[] = {
+        "HTTP/1.1 101 S\r\nUpgrade: raw\r\nContent-Length: 5\r\n\r\n",
+        "HTTP/1.1 101 S\r\nUpgrade: raw\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.0 101 S\r\nUpgrade: raw\r\n\r\n",
+    };
+    for (size_t i = 0; i < HOB_COUNT(bad); i++) {
+        assert_int_equal(switch_with(bad[i], &a, &body), ANSWER_BAD);
+        assert_int_equal(a.status, 0);
+        answer_done(&a);
+        hob_buf_done(&body);
+    }
 }
 
 static void an_answer_takes_nothing_of_what_follows_it(void **state)
@@ -278,7 +318,7 @@ static void no_more_body_is_given_than_asked_for(void **state)
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
                       text[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     answer_init(&a);
-    answer_begin(&a, false);
+    answer_begin(&a, false, false);
     hob_buf_init(&body, 64);
     assert_int_equal(answer_take(&a, HOB_STR(text), &body, 0), strlen(head));
     assert_int_equal(body.n, 0);
@@ -409,6 +449,7 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_framing_is_read_to_its_end),
+        cmocka_unit_test(behind_a_101_that_was_asked_for_everything_is_body),
         cmocka_unit_test(an_answer_takes_nothing_of_what_follows_it),
         cmocka_unit_test(an_answer_to_head_has_no_body),
         cmocka_unit_test(what_two_readers_could_read_differently_is_refused),
