@@ -85,3 +85,8 @@ struct backend_call *backend_ask(struct backend *b, const struct backend_request
                                  void *ctx);
 /* Nobody waits for the answer any more: `done` will not come. A write that is under way may still happen. */
 void backend_forget(struct backend_call *c);
+
+struct backend_stats {
+    uint64_t asked, answered, failed;
+};
+struct backend_stats backend_stats(const struct backend *b);

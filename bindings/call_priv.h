@@ -4,6 +4,7 @@
  * (Verbs are ask_...: call_... is the control API's.) */
 #pragma once
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "bindings/backend.h"
 #include "bindings/parse.h"
@@ -24,6 +25,9 @@ identity_is_master(const struct identity *i) /* reads everything; writes: role M
 {
     return i->role != BACKEND_CLIENT;
 }
+
+struct object_save;
+struct batch;
 
 /* The app's settings as a job may read them: taken on the loop, released with the call. */
 struct ask_settings;
@@ -50,9 +54,13 @@ struct backend_call {
     void (*next)(struct backend_call *c);
     backend_answer_cb done;
     void *done_ctx;
-    bool is_forgotten;
+    bool is_forgotten, is_starting, is_done;
+    struct hob_node link, ready_link;           /* of the living calls; of those that go on in the next turn */
+    void (*resume)(struct backend_call *c);     /* what they go on with */
     struct call_defer *defers; /* ask_defer */
-    struct batch *batch;       /* the call is a part of one: its first write waits for the others' */
+    struct object_save *save;     /* of the objects' flow */
+    struct batch *batch;          /* the call is a part of one: its first write waits for the others' */
+    struct batch *batch_of_parts; /* the call is one: given to its parts */
 };
 
 bool ask_bool(const struct backend_call *c,
@@ -75,8 +83,11 @@ void ask_header(struct backend_call *c, const char *name, struct hob_str value);
 void ask_defer(struct backend_call *c, void (*fn)(void *p), void *p);
 /* A member of the parameters, borrowed; NULL when there is none. */
 json_t *ask_param(const struct backend_call *c, const char *name);
-/* A call of the same caller (or of master) made inside another, e.g. a part of a batch: `done` gets its answer on the loop,
- * never from inside. */
+/* A slice ended by NUL, in the arena; NULL when its cap is reached. */
+const char *ask_text_of(struct backend_call *c, struct hob_str s);
+/* A call made inside another, e.g. a part of a batch: method, path, params and role are `r`'s, all else the outer call's,
+ * whose judged identity it borrows when the roles are equal: the outer call must outlive it. `done` gets the answer on the
+ * loop, never from inside. */
 struct backend_call *ask_again(struct backend_call *outer, const struct backend_request *r,
                                backend_answer_cb done, void *ctx);
 

@@ -50,6 +50,10 @@ struct object_save {
     json_t *object;          /* as it is now, likewise */
     int64_t created_ms, updated_ms;
     bool has_looked; /* the first job has run */
+
+    /* inner */
+    json_t *told;      /* members that a trigger changed: the answer carries them */
+    bool needs_object; /* for triggers behind the write */
 };
 /* The whole story on the loop: permission, triggers, hooks, one write, the answer. `s` is copied into the call's arena
  * and freed with the call; c->state stays the caller's. One job when the class has no triggers and there is no hook

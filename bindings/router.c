@@ -1,0 +1,182 @@
+/* Which route a method and a path below the mount mean. Routes are kept by the first letter of their first segment; among
+ * those that fit, the one with most literal segments wins ("/users/me" before "/users/:id"). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "bindings/backend_priv.h"
+
+#include "base/banned.h"
+
+enum { SEGMENTS_MAX = 6, LETTERS = 128 };
+
+struct entry {
+    const struct backend_route *route;
+    struct hob_str segments[SEGMENTS_MAX];
+    size_t n;
+    struct entry *next;
+};
+struct router {
+    struct entry *entries;
+    struct entry *by_letter[LETTERS];
+};
+
+/* The tables of all files of handlers. */
+static const struct backend_route *const tables[] = {
+    object_routes, batch_routes, schema_routes, aggregate_routes, role_routes,   user_routes,  session_routes, mail_routes,
+    token_routes,  config_routes, admin_routes, file_routes,      cloud_routes, hook_routes,    job_routes,
+};
+
+/* False when there are too many segments. Empty ones (double slashes) are passed over. */
+static bool split(struct hob_str path, struct hob_str *segments, size_t *ret_n)
+{
+    size_t n = 0;
+    struct hob_str rest = path;
+    while (rest.at && rest.n) {
+        struct hob_str part = hob_str_cut(rest, '/', &rest);
+        if (!part.n)
+            continue;
+        if (n == SEGMENTS_MAX)
+            return false;
+        segments[n++] = part;
+    }
+    *ret_n = n;
+    return true;
+}
+
+static size_t letter_of(struct hob_str segment)
+{
+    return (unsigned char)segment.at[0] & (LETTERS - 1);
+}
+
+static size_t count_routes(void)
+{
+    size_t n = 0;
+    for (size_t t = 0; t < HOB_COUNT(tables); t++)
+        for (const struct backend_route *r = tables[t]; r && r->method; r++)
+            n++;
+    return n;
+}
+
+struct router *router_new(void)
+{
+    struct router *r = hob_new(struct router);
+    r->entries = hob_new_n(struct entry, count_routes() + 1);
+    size_t n = 0;
+    for (size_t t = 0; t < HOB_COUNT(tables); t++)
+        for (const struct backend_route *route = tables[t]; route && route->method; route++) {
+            struct entry *e = &r->entries[n++];
+            e->route = route;
+            HOB_ASSERT(split(hob_str(route->pattern), e->segments, &e->n) && e->n > 0);
+            struct entry **list = &r->by_letter[letter_of(e->segments[0])];
+            e->next = *list;
+            *list = e;
+        }
+    return r;
+}
+
+void router_free(struct router *r)
+{
+    if (r)
+        free(r->entries);
+    free(r);
+}
+
+/* Number of literal segments plus one, or 0 when it does not fit. */
+static size_t fit(const struct entry *e, const struct hob_str *segments, size_t n)
+{
+    size_t literals = 1;
+    if (e->n != n)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (e->segments[i].at[0] == ':')
+            continue;
+        if (!hob_str_eq(e->segments[i], segments[i]))
+            return 0;
+        literals++;
+    }
+    return literals;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* %XX decoded; what is none stays as it is. */
+static struct hob_str decode(struct backend_call *c, struct hob_str s)
+{
+    if (!memchr(s.at, '%', s.n))
+        return s;
+    char *out = hob_arena_alloc(&c->arena, s.n + 1);
+    size_t n = 0;
+    if (!out)
+        return s;
+    for (size_t i = 0; i < s.n; i++) {
+        int high = s.at[i] == '%' && i + 2 < s.n ? hex_digit(s.at[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.at[i + 2]) : -1;
+        if (low >= 0 && (high || low)) {
+            out[n++] = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            out[n++] = s.at[i];
+        }
+    }
+    return hob_str_n(out, n);
+}
+
+static void take_params(struct backend_call *c, const struct entry *e, const struct hob_str *segments)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < e->n; i++)
+        if (e->segments[i].at[0] == ':') {
+            HOB_ASSERT(n < HOB_COUNT(c->params));
+            c->params[n++] = decode(c, segments[i]);
+        }
+}
+
+/* Classes that have routes of their own are the same under both names. */
+static void alias(struct hob_str *segments, size_t *n)
+{
+    static const struct {
+        const char *class_name, *own;
+    } aliases[] = {
+        {"_User", "users"}, {"_Session", "sessions"}, {"_Role", "roles"}, {"_Installation", "installations"}};
+    if (*n < 2 || !hob_str_is(segments[0], "classes"))
+        return;
+    for (size_t i = 0; i < HOB_COUNT(aliases); i++) {
+        if (!hob_str_is(segments[1], aliases[i].class_name))
+            continue;
+        segments[0] = hob_str(aliases[i].own);
+        for (size_t k = 2; k < *n; k++)
+            segments[k - 1] = segments[k];
+        --*n;
+        return;
+    }
+}
+
+enum hob_code router_find(const struct router *r, struct backend_call *c, struct hob_err *err)
+{
+    struct hob_str segments[SEGMENTS_MAX];
+    const struct entry *best = NULL;
+    size_t n = 0, best_fit = 0;
+    if (split(c->request.path, segments, &n) && n) {
+        alias(segments, &n);
+        for (const struct entry *e = r->by_letter[letter_of(segments[0])]; e; e = e->next) {
+            size_t literals = fit(e, segments, n);
+            if (literals > best_fit && hob_str_is(c->request.method, e->route->method)) {
+                best = e;
+                best_fit = literals;
+            }
+        }
+    }
+    if (!best)
+        return hob_fail_reason(err, HOB_E_NOT_FOUND, "no_route", "cannot %.*s %.*s", HOB_STR_ARG(c->request.method),
+                               (int)(c->request.path.n > 120 ? 120 : c->request.path.n), c->request.path.at);
+    c->route = best->route;
+    take_params(c, best, segments);
+    return HOB_OK;
+}
