@@ -37,11 +37,13 @@ static enum hob_code check_header(int fd, struct hob_err *err)
     return hob_fail(err, HOB_E_INTERNAL, "what came is not a database; nothing was kept");
 }
 
-static enum hob_code fetch(struct cli *c, int fd, uint64_t *ret_bytes, struct hob_err *err)
+/* `app` NULL: the server's store. */
+static enum hob_code fetch(struct cli *c, const char *app, int fd, uint64_t *ret_bytes, struct hob_err *err)
 {
     struct sink sink = {.fd = fd};
+    hob_auto_free char *path = app ? url_path("/v1/apps/%s/data/backup", app) : hob_strdup("/v1/backup");
     struct request q = {
-        .method = "POST", .path = "/v1/backup", .timeout_ms = BACKUP_MS, .on_data = on_data, .ctx = &sink};
+        .method = "POST", .path = path, .timeout_ms = BACKUP_MS, .on_data = on_data, .ctx = &sink};
     struct response r;
     response_init(&r);
     enum hob_code code = client_send(c, &q, &r, err);
@@ -54,8 +56,10 @@ static enum hob_code fetch(struct cli *c, int fd, uint64_t *ret_bytes, struct ho
     return code;
 }
 
-static enum hob_code fetch_to_file(struct cli *c, const char *path, bool is_forced, struct hob_err *err)
+static enum hob_code fetch_to_file(struct cli *c, const struct args *a, struct hob_err *err)
 {
+    const char *path = args_at(a, 0);
+    bool is_forced = args_has(a, "force");
     struct stat st;
     uint64_t bytes = 0;
     if (!is_forced && lstat(path, &st) == 0)
@@ -64,7 +68,7 @@ static enum hob_code fetch_to_file(struct cli *c, const char *path, bool is_forc
     hob_auto_close int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return hob_fail_errno(err, errno, "making '%.150s'", temporary);
-    enum hob_code code = fetch(c, fd, &bytes, err);
+    enum hob_code code = fetch(c, args_get(a, "app"), fd, &bytes, err);
     if (code == HOB_OK)
         code = check_header(fd, err);
     if (code == HOB_OK && (fsync(fd) < 0 || rename(temporary, path) < 0))
@@ -87,14 +91,15 @@ static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *er
 {
     uint64_t bytes;
     if (strcmp(args_at(a, 0), "-") != 0)
-        return fetch_to_file(c, args_at(a, 0), args_has(a, "force"), err);
+        return fetch_to_file(c, a, err);
     if (c->is_out_terminal)
         return hob_fail(err, HOB_E_INVALID,
                         "a database does not go to a terminal; name a file, or pipe it on");
-    return fetch(c, STDOUT_FILENO, &bytes, err);
+    return fetch(c, args_get(a, "app"), STDOUT_FILENO, &bytes, err);
 }
 
 static const struct option options[] = {
+    {'a', "app", "NAME", "of the data of that app's backend instead"},
     {'f', "force", NULL, "replace FILE"},
     {0},
 };

@@ -1,0 +1,388 @@
+/* An app's data: exported into a file of JSON lines, imported from one (or from an export of Parse Server), its log of
+ * changes, and the way back to a point in it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/lines.h"
+#include "cli/out.h"
+
+#include "base/banned.h"
+
+enum { CALL_MS = 10 * 60 * 1000, PIECE_BYTES = 4 << 20, PIECE_LINES = 2000, CURSOR_BYTES_MAX = 4096 };
+
+static enum hob_code data_path(const char *app, const char *below, char **ret_path, struct hob_err *err)
+{
+    if (!hob_name_is_valid(hob_str(app)))
+        return hob_fail(err, HOB_E_INVALID,
+                        "app '%.70s': use a-z, 0-9 and '-', 1 to 64 characters, a letter first, no '-' last",
+                        app);
+    hob_auto_free char *base = url_path("/v1/apps/%s/data", app);
+    *ret_path = hob_asprintf("%s%s", base, below);
+    return HOB_OK;
+}
+
+static void progress(struct cli *c, const char *what, uint64_t done, uint64_t total)
+{
+    char size[24];
+    if (!c->is_err_terminal || c->is_quiet || c->is_json)
+        return;
+    bytes_text(done, size);
+    if (total)
+        (void)fprintf(c->err, "\r\033[K%s %s, %3d %%", what, size, (int)(done * 100 / total));
+    else
+        (void)fprintf(c->err, "\r\033[K%s %s", what, size);
+    (void)fflush(c->err);
+}
+
+static void progress_end(struct cli *c)
+{
+    if (c->is_err_terminal && !c->is_quiet && !c->is_json)
+        (void)fprintf(c->err, "\r\033[K");
+}
+
+/* --- export ----------------------------------------------------------------------------------------------------------
+ * FILE.part grows page by page; FILE.next holds how far it is good and where the next page begins, so that the same
+ * command goes on where a broken one stopped. */
+
+struct export
+{
+    struct cli *c;
+    const char *app;
+    int fd, next_fd; /* next_fd -1: to stdout, nothing to go on with */
+    uint64_t bytes, lines;
+    char *cursor; /* NULL: from the start */
+    struct hob_err err;
+};
+
+static bool on_page(void *ctx, struct hob_str data)
+{
+    struct export *e = ctx;
+    e->bytes += data.n;
+    for (size_t i = 0; i < data.n; i++)
+        e->lines += data.at[i] == '\n';
+    return hob_write_all(e->fd, data, "the export", &e->err) == HOB_OK;
+}
+
+static enum hob_code note_next(struct export *e, struct hob_err *err)
+{
+    if (e->next_fd < 0)
+        return HOB_OK;
+    hob_auto_free char *text =
+        hob_asprintf("%llu %llu %s\n", (unsigned long long)e->bytes, (unsigned long long)e->lines, e->cursor);
+    if (fsync(e->fd) < 0 || ftruncate(e->next_fd, 0) < 0 || lseek(e->next_fd, 0, SEEK_SET) < 0)
+        return hob_fail_errno(err, errno, "noting how far the export is");
+    return hob_write_all(e->next_fd, hob_str(text), "how far the export is", err);
+}
+
+/* One page; *ret_more false behind the last. */
+static enum hob_code fetch_page(struct export *e, bool *ret_more, struct hob_err *err)
+{
+    hob_auto_free char *path = NULL, *query = e->cursor ? url_path("?after=%s", e->cursor) : hob_strdup("");
+    if (data_path(e->app, "/export", &path, err) != HOB_OK)
+        return err->code;
+    hob_auto_free char *full = hob_asprintf("%s%s", path, query);
+    struct request q = {.method = "GET", .path = full, .timeout_ms = CALL_MS, .on_data = on_page, .ctx = e};
+    struct response r;
+    response_init(&r);
+    enum hob_code rc = client_send(e->c, &q, &r, err);
+    struct hob_str next = rc == HOB_OK ? response_field(&r, "x-hob-next") : HOB_STR("");
+    free(e->cursor);
+    e->cursor = hob_strndup(next.at ? next.at : "", next.n);
+    *ret_more = next.n > 0;
+    response_done(&r);
+    if (e->err.code != HOB_OK) {
+        *err = e->err;
+        return err->code;
+    }
+    return rc == HOB_OK ? note_next(e, err) : rc;
+}
+
+static enum hob_code fetch_pages(struct export *e, struct hob_err *err)
+{
+    bool has_more = true;
+    while (has_more) {
+        if (fetch_page(e, &has_more, err) != HOB_OK)
+            return err->code;
+        progress(e->c, "exported", e->bytes, 0);
+    }
+    progress_end(e->c);
+    return HOB_OK;
+}
+
+/* Takes up what a broken export left. */
+static enum hob_code take_up(struct export *e, const char *next_path, struct hob_err *err)
+{
+    hob_auto_buf struct hob_buf text;
+    hob_buf_init(&text, CURSOR_BYTES_MAX);
+    if (hob_read_file(next_path, &text, err) != HOB_OK)
+        return err->code;
+    struct hob_str rest, bytes = hob_str_cut(hob_str_trim(hob_buf_str(&text)), ' ', &rest), cursor;
+    struct hob_str lines = hob_str_cut(rest.at ? rest : HOB_STR(""), ' ', &cursor);
+    if (!text.n)
+        return HOB_OK;
+    if (!hob_str_u64(bytes, &e->bytes) || !hob_str_u64(lines, &e->lines) || !cursor.at)
+        return hob_fail(err, HOB_E_INVALID, "'%.150s' is damaged: remove it to begin anew", next_path);
+    e->cursor = hob_strndup(cursor.at, cursor.n);
+    note(e->c, "Going on behind %llu lines.", (unsigned long long)e->lines);
+    return HOB_OK;
+}
+
+static enum hob_code export_to_file(struct export *e, const char *path, struct hob_err *err)
+{
+    hob_auto_free char *part = hob_asprintf("%s.part", path), *next = hob_asprintf("%s.next", path);
+    hob_auto_close int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    hob_auto_close int next_fd = open(next, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || next_fd < 0)
+        return hob_fail_errno(err, errno, "making '%.150s'", fd < 0 ? part : next);
+    e->fd = fd;
+    e->next_fd = next_fd;
+    if (take_up(e, next, err) != HOB_OK)
+        return err->code;
+    if (ftruncate(fd, (off_t)e->bytes) < 0 || lseek(fd, 0, SEEK_END) < 0)
+        return hob_fail_errno(err, errno, "going on with '%.150s'", part);
+    if (fetch_pages(e, err) != HOB_OK)
+        return hob_err_wrap(err, "the export broke off behind %llu lines; the same command goes on",
+                            (unsigned long long)e->lines);
+    if (fsync(fd) < 0 || rename(part, path) < 0 || unlink(next) < 0)
+        return hob_fail_errno(err, errno, "keeping '%.150s'", path);
+    return HOB_OK;
+}
+
+static enum hob_code run_export(struct cli *c, const struct args *a, struct hob_err *err)
+{
+    struct export e = {.c = c, .app = args_at(a, 0), .fd = STDOUT_FILENO, .next_fd = -1};
+    const char *path = args_at(a, 1);
+    struct stat st;
+    bool is_stdout = strcmp(path, "-") == 0;
+    enum hob_code rc = HOB_OK;
+    if (!is_stdout && !args_has(a, "force") && lstat(path, &st) == 0)
+        return hob_fail(err, HOB_E_CONFLICT, "'%.150s' is there already; say --force to replace it", path);
+    rc = is_stdout ? fetch_pages(&e, err) : export_to_file(&e, path, err);
+    free(e.cursor);
+    if (rc != HOB_OK || is_stdout)
+        return rc;
+    char size[24];
+    bytes_text(e.bytes, size);
+    hob_auto_json json_t *j =
+        json_pack("{s:s,s:I,s:I}", "file", path, "lines", (json_int_t)e.lines, "bytes", (json_int_t)e.bytes);
+    if (c->is_json)
+        print_json(c, j);
+    else
+        (void)fprintf(c->out, "%s: %llu lines, %s\n", path, (unsigned long long)e.lines, size);
+    return HOB_OK;
+}
+
+/* --- import ---------------------------------------------------------------------------------------------------------- */
+
+struct import {
+    struct cli *c;
+    char *path;
+    struct hob_buf piece;
+    uint64_t lines, piece_lines; /* taken in; waiting in the piece */
+    uint64_t objects, related;
+};
+
+static enum hob_code send_piece(struct import *im, struct hob_err *err)
+{
+    if (!im->piece_lines)
+        return HOB_OK;
+    struct request q = {.method = "POST",
+                        .path = im->path,
+                        .body = hob_buf_str(&im->piece),
+                        .content_type = "application/x-ndjson",
+                        .timeout_ms = CALL_MS};
+    struct response r;
+    response_init(&r);
+    enum hob_code rc = client_send(im->c, &q, &r, err);
+    hob_auto_json json_t *answer =
+        rc == HOB_OK ? hob_json_parse(hob_buf_str(&r.body), "the server's answer", err) : NULL;
+    response_done(&r);
+    if (!answer)
+        return hob_err_wrap(err, "behind line %llu", (unsigned long long)im->lines);
+    im->objects += (uint64_t)json_number_value(json_object_get(answer, "objects"));
+    im->related += (uint64_t)json_number_value(json_object_get(answer, "related"));
+    im->lines += im->piece_lines;
+    im->piece_lines = 0;
+    hob_buf_clear(&im->piece);
+    return HOB_OK;
+}
+
+static enum hob_code import_lines(struct import *im, struct lines *from, uint64_t skip, struct hob_err *err)
+{
+    struct hob_str line;
+    bool has_line = true;
+    for (uint64_t n = 1;; n++) {
+        if (signals_interrupted())
+            return hob_fail(err, HOB_E_CANCELLED, "interrupted");
+        if (lines_next(from, &line, &has_line, err) != HOB_OK)
+            return err->code;
+        if (!has_line)
+            return send_piece(im, err);
+        if (n <= skip) {
+            im->lines++;
+            continue;
+        }
+        if (im->piece.n + line.n + 1 > PIECE_BYTES || im->piece_lines >= PIECE_LINES) {
+            if (send_piece(im, err) != HOB_OK)
+                return err->code;
+            progress(im->c, "imported", lines_bytes(from), lines_total(from));
+        }
+        if (hob_buf_add_str(&im->piece, line) != HOB_OK || hob_buf_add(&im->piece, "\n", 1) != HOB_OK)
+            return hob_fail(err, HOB_E_TOO_LARGE, "line %llu has more than %d bytes (data.import_bytes)",
+                            (unsigned long long)n, LINE_BYTES_MAX);
+        im->piece_lines++;
+    }
+}
+
+static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_err *err)
+{
+    struct import im = {.c = c};
+    uint64_t from_line;
+    hob_auto_free char *path = NULL;
+    if (args_number(a, "from-line", 1, UINT64_MAX / 2, &from_line, err) != HOB_OK ||
+        data_path(args_at(a, 0), "/import", &path, err) != HOB_OK)
+        return err->code;
+    struct lines *from = lines_open(args_at(a, 1), err);
+    if (!from)
+        return err->code;
+    im.path = path;
+    hob_buf_init(&im.piece, LINE_BYTES_MAX);
+    enum hob_code rc = import_lines(&im, from, from_line ? from_line - 1 : 0, err);
+    progress_end(c);
+    lines_close(from);
+    hob_buf_done(&im.piece);
+    if (rc != HOB_OK && im.lines)
+        return hob_err_wrap(err, "%llu lines are in, go on with --from-line %llu",
+                            (unsigned long long)im.lines, (unsigned long long)im.lines + 1);
+    if (rc != HOB_OK)
+        return rc;
+    hob_auto_json json_t *j = json_pack("{s:I,s:I,s:I}", "lines", (json_int_t)im.lines, "objects",
+                                        (json_int_t)im.objects, "related", (json_int_t)im.related);
+    if (c->is_json)
+        print_json(c, j);
+    else
+        (void)fprintf(c->out, "Imported %llu objects and %llu relations (%llu lines)\n",
+                      (unsigned long long)im.objects, (unsigned long long)im.related,
+                      (unsigned long long)im.lines);
+    return HOB_OK;
+}
+
+/* --- changes and restore ------------------------------------------------------------------------------------------------ */
+
+static bool on_change(void *ctx, struct hob_str data)
+{
+    struct cli *c = ctx;
+    return fwrite(data.at, 1, data.n, c->out) == data.n;
+}
+
+static enum hob_code run_changes(struct cli *c, const struct args *a, struct hob_err *err)
+{
+    uint64_t after, limit;
+    hob_auto_free char *path = NULL;
+    if (args_number(a, "after", 0, INT64_MAX, &after, err) != HOB_OK ||
+        args_number(a, "limit", 100, 1000, &limit, err) != HOB_OK ||
+        data_path(args_at(a, 0), "/changes", &path, err) != HOB_OK)
+        return err->code;
+    hob_auto_free char *full =
+        hob_asprintf("%s?after=%llu&limit=%llu", path, (unsigned long long)after, (unsigned long long)limit);
+    struct request q = {.method = "GET", .path = full, .timeout_ms = CALL_MS, .on_data = on_change, .ctx = c};
+    struct response r;
+    response_init(&r);
+    enum hob_code rc = client_send(c, &q, &r, err);
+    response_done(&r);
+    return rc;
+}
+
+static enum hob_code run_restore(struct cli *c, const struct args *a, struct hob_err *err)
+{
+    const char *to = args_at(a, 1);
+    uint64_t sequence;
+    hob_auto_free char *path = NULL;
+    hob_auto_json json_t *body = json_object();
+    if (data_path(args_at(a, 0), "/restore", &path, err) != HOB_OK)
+        return err->code;
+    if (hob_str_u64(hob_str(to), &sequence))
+        (void)json_object_set_new(body, "sequence", json_integer((json_int_t)sequence));
+    else
+        (void)json_object_set_new(body, "at", json_string(to));
+    hob_auto_free char *question = hob_asprintf(
+        "Take all objects of '%s' back to %s? What was written since is undone.", args_at(a, 0), to);
+    if (confirm(c, a, question, err) != HOB_OK)
+        return err->code;
+    hob_auto_json json_t *answer = client_call(c, "POST", path, body, err);
+    if (!answer)
+        return err->code;
+    if (c->is_json)
+        print_json(c, answer);
+    else
+        (void)fprintf(c->out, "%s is where it was after change %.0f\n", args_at(a, 0),
+                      json_number_value(json_object_get(answer, "sequence")));
+    return HOB_OK;
+}
+
+/* --- rows --------------------------------------------------------------------------------------------------------------- */
+
+static const struct option export_options[] = {{'f', "force", NULL, "replace FILE"}, {0}};
+const struct command cmd_data_export = {
+    .name = "data export",
+    .usage = "APP FILE",
+    .summary = "Write all data of an app's backend as JSON lines; - is stdout.",
+    .details =
+        "Classes, permissions, configuration, objects with ids, dates and ACLs, relations, password hashes: as secret as\n"
+        "the database itself. Files' bytes are not in it. A broken export goes on when the command is given again.\n"
+        "For a snapshot of one moment there is `hob backup FILE --app APP`.",
+    .options = export_options,
+    .positionals_min = 2,
+    .positionals_max = 2,
+    .run = run_export,
+};
+static const struct option import_options[] = {
+    {0, "from-line", "N", "go on there, where a broken import said so"},
+    {0},
+};
+const struct command cmd_data_import = {
+    .name = "data import",
+    .usage = "APP FILE|DIR",
+    .summary = "Take in an export, or a folder with the collections of a Parse Server (mongoexport).",
+    .details =
+        "hob data import shop shop.jsonl\nhob data import shop dump/      # _SCHEMA.json, _User.json, Order.json, _Join:users:_Role.json\n"
+        "Ids, dates, ACLs, relations, password hashes and linked identities are kept. The same import again changes nothing.",
+    .options = import_options,
+    .positionals_min = 2,
+    .positionals_max = 2,
+    .run = run_import,
+};
+static const struct option changes_options[] = {
+    {0, "after", "N", "only behind this sequence number"},
+    {'n', "limit", "N", "at most so many; 100 when absent"},
+    {0},
+};
+const struct command cmd_data_changes = {
+    .name = "data changes",
+    .usage = "APP",
+    .summary = "Print the log of changes, a JSON line each: sequence, at, op, class, id.",
+    .options = changes_options,
+    .positionals_min = 1,
+    .positionals_max = 1,
+    .run = run_changes,
+};
+static const struct option restore_options[] = {OPTION_YES, {0}};
+const struct command cmd_data_restore = {
+    .name = "data restore",
+    .usage = "APP TIME|SEQUENCE",
+    .summary = "Take an app's objects back to a point in its log of changes.",
+    .details =
+        "hob data restore shop 2026-11-20T05:22:00.000Z\nThe restore is logged, too: it can be taken back.",
+    .options = restore_options,
+    .positionals_min = 2,
+    .positionals_max = 2,
+    .run = run_restore,
+};
