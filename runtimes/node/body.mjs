@@ -1,7 +1,7 @@
 // What a Request or Response carries: nothing, text, bytes, a stream, or a body still coming in from the channel.
 // Everything is kept as it was given until somebody asks for another form.
 
-import { Readable } from 'node:stream';
+import * as streams from 'node:stream'; // lazy
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: false });
 
@@ -163,7 +163,7 @@ export class BodyState {
 const EMPTY = new Uint8Array(0);
 
 export function isDisturbed(stream) {
-  return Readable.isDisturbed(stream);
+  return streams.Readable.isDisturbed(stream);
 }
 
 function streamOf(data) {

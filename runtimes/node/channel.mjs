@@ -1,9 +1,10 @@
 // The channel: frames over the stream socket on descriptor 3 (the wire format is base/frame.h of the platform).
 // Reading: one fixed buffer, frames are handed out as offsets into it. Writing: frames gather in one buffer and
 // leave with one write(2) when the work of this turn is done.
+// The socket is libuv's pipe handle itself: node:net and the streams below it take 2 ms of a start to load, and most
+// functions never need them.
 
 import { writeSync } from 'node:fs';
-import net from 'node:net';
 
 export const T = {
   HELLO: 1, CREDIT: 2, PING: 3, PONG: 4, BYE: 5,
@@ -19,11 +20,14 @@ const PAYLOAD_MAX = 65536;
 const BIG_MAX = 1 << 20;
 const BIG = new Set([T.HELLO, T.INVOKE, T.REPLY, T.RECONFIG]);
 const OUT_BYTES = 512 * 1024; // flushed before it is full: every frame written here fits by half
+const wrap = process.binding('stream_wrap');
 const SHORT = 24; // strings up to here are copied byte by byte, faster than a call into C++
 
 const out = Buffer.allocUnsafeSlow(OUT_BYTES);
 let at = 0;
-let socket = null;
+let handle = null;
+let waiting = 0; // asynchronous writes that have not ended
+let onWaited = null; // called when none is left
 let isFlushQueued = false;
 let isReading = false; // inside a read: it flushes at its end
 let isRehearsing = false; // what is sent goes nowhere
@@ -39,22 +43,36 @@ export function flush() {
   if (isRehearsing) at = 0;
   if (at === 0) return;
   let done = 0;
-  if (socket.writableLength === 0) {
+  if (waiting === 0) {
     try {
       done = writeSync(3, out, 0, at);
     } catch (error) {
       if (error.code !== 'EAGAIN') process.exit(0); // nobody reads any more
     }
   }
-  if (done < at) socket.write(Buffer.from(out.subarray(done, at)));
+  if (done < at) writeLater(Buffer.from(out.subarray(done, at)));
   at = 0;
+}
+
+/** libuv keeps the order, and writes when the peer reads again. */
+function writeLater(bytes) {
+  const request = new wrap.WriteWrap();
+  request.bytes = bytes; // kept alive until then
+  request.oncomplete = (status) => {
+    if (status < 0) process.exit(0);
+    waiting--;
+    if (waiting === 0 && onWaited !== null) onWaited();
+  };
+  waiting++;
+  if (handle.writeBuffer(request, bytes) !== 0) process.exit(0);
+  if (!wrap.streamBaseState[wrap.kLastWriteWasAsync]) request.oncomplete(0);
 }
 
 /** Calls back once everything that was sent has left. */
 export function whenFlushed(callback) {
   flush();
-  if (socket.writableLength === 0) callback();
-  else socket.write('', callback); // behind all that waits
+  if (waiting === 0) callback();
+  else onWaited = callback;
 }
 
 /** Runs `play` without a word to the outside. */
@@ -70,7 +88,7 @@ export async function rehearse(play) {
 
 /** For the end of the process: everything out, waiting for a slow reader at most 500 ms. */
 export function flushNow() {
-  if (socket === null || socket.writableLength > 0) return;
+  if (handle === null || waiting > 0) return;
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   for (let done = 0, tries = 0; done < at && tries < 250; ) {
     try {
@@ -270,13 +288,16 @@ export function open(onFrame, onClose) {
     }
     isReading = false;
     if (at > 0) flush();
-    return true;
   }
 
-  socket = new net.Socket({ fd: 3, readable: true, writable: true, onread: { buffer: fixed, callback: onBytes } });
-  socket.on('error', onClose);
-  socket.on('end', onClose);
-  socket.on('close', onClose);
-  socket.resume();
-  return socket;
+  const { Pipe, constants } = process.binding('pipe_wrap');
+  handle = new Pipe(constants.SOCKET);
+  handle.open(3);
+  handle.onread = () => {
+    const n = wrap.streamBaseState[wrap.kReadBytesOrError];
+    if (n > 0) onBytes(n);
+    else if (n < 0) onClose(); // the end, or an error
+  };
+  handle.useUserBuffer(fixed);
+  handle.readStart();
 }

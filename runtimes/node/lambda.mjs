@@ -1,7 +1,7 @@
 // Lambda handlers: event 2.0 of an HTTP request, the context, callbacks, and what a result means as HTTP.
 
 import { isUtf8 } from 'node:buffer';
-import { Writable } from 'node:stream';
+import * as streams from 'node:stream'; // lazy
 import { headerName, headerValue } from './headers.mjs';
 import { CancelError } from './invocation.mjs';
 
@@ -258,47 +258,51 @@ function run(handler, call, event) {
 }
 
 // --- streaming ---
-class AnswerStream extends Writable {
-  #call;
-  #prelude = { headers: { 'content-type': 'application/octet-stream' } };
-  #isOpen = false;
-  constructor(call) {
-    super({ highWaterMark: 65536 });
-    this.#call = call;
-  }
-  setContentType(type) {
-    this.#prelude.headers = { ...this.#prelude.headers, 'content-type': type };
-  }
-  setPrelude(prelude) {
-    if (this.#isOpen) throw new Error('HttpResponseStream.from: the answer has begun already');
-    this.#prelude = prelude ?? {};
-  }
-  #open() {
-    if (this.#isOpen) return;
-    this.#isOpen = true;
-    this.#call.head(statusOf(this.#prelude.statusCode ?? 200), flatOf(this.#prelude));
-  }
-  _write(chunk, encoding, callback) {
-    try {
-      this.#open();
-    } catch (error) {
-      return callback(error);
+let AnswerStream = null; // made when the first handler streams
+function makeAnswerStream() {
+  return class AnswerStream extends streams.Writable {
+    #call;
+    #prelude = { headers: { 'content-type': 'application/octet-stream' } };
+    #isOpen = false;
+    constructor(call) {
+      super({ highWaterMark: 65536 });
+      this.#call = call;
     }
-    this.#call.write(chunk).then((isOpen) => callback(isOpen ? null : new CancelError(this.#call.cancelled)), callback);
-  }
-  _final(callback) {
-    try {
-      this.#open();
-      this.#call.end();
-      callback();
-    } catch (error) {
-      callback(error);
+    setContentType(type) {
+      this.#prelude.headers = { ...this.#prelude.headers, 'content-type': type };
     }
-  }
+    setPrelude(prelude) {
+      if (this.#isOpen) throw new Error('HttpResponseStream.from: the answer has begun already');
+      this.#prelude = prelude ?? {};
+    }
+    #open() {
+      if (this.#isOpen) return;
+      this.#isOpen = true;
+      this.#call.head(statusOf(this.#prelude.statusCode ?? 200), flatOf(this.#prelude));
+    }
+    _write(chunk, encoding, callback) {
+      try {
+        this.#open();
+      } catch (error) {
+        return callback(error);
+      }
+      this.#call.write(chunk).then((isOpen) => callback(isOpen ? null : new CancelError(this.#call.cancelled)), callback);
+    }
+    _final(callback) {
+      try {
+        this.#open();
+        this.#call.end();
+        callback();
+      } catch (error) {
+        callback(error);
+      }
+    }
+  };
 }
 
 async function runStreaming(handler, call, event) {
   const settle = settler(call);
+  AnswerStream ??= makeAnswerStream();
   const stream = new AnswerStream(call);
   let failure = null;
   const closed = new Promise((resolve) => {

@@ -1,8 +1,7 @@
 // Finds the function in the code: imports the entry and decides what it is (fetch or Lambda handler).
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import net from 'node:net';
+import * as modules from 'node:module'; // lazy
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -46,7 +45,7 @@ async function importFile(file) {
   // CommonJS goes by require: import would hide names that it cannot see in the source
   const isCommonJs = file.endsWith('.cjs') || (!/\.m?[tj]s$/.test(file)) || (file.endsWith('.js') && nearestType(file) !== 'module');
   if (isCommonJs && !/\.[mc]?ts$/.test(file)) {
-    const require = createRequire(file);
+    const require = modules.createRequire(file);
     try {
       const exported = require(file);
       return isNamespace(exported) ? exported : { default: exported, ...own(exported) };
@@ -168,14 +167,18 @@ function detect(module, entry) {
   );
 }
 
+/** Notes whether the code binds a TCP socket, as a server does; below node:net, which most functions never load. */
 function watchListen() {
   if (isWatching) return;
   isWatching = true;
-  const { listen } = net.Server.prototype;
-  net.Server.prototype.listen = function (...args) {
-    hasListened = true;
-    return listen.apply(this, args);
-  };
+  const { prototype } = process.binding('tcp_wrap').TCP;
+  for (const name of ['bind', 'bind6', 'listen']) {
+    const original = prototype[name];
+    prototype[name] = function (...args) {
+      hasListened = true;
+      return original.apply(this, args);
+    };
+  }
 }
 
 /** Returns {kind: 'fetch' | 'lambda', handler, self}; throws what goes into INIT_ERROR. */
