@@ -9,6 +9,8 @@
  *           ASSIGN's, `text` is the account of the walls now in force, one "name: what" each line.
  *           With the flag EGRESS connect() of the instance is answered by the runner: LAUNCHED brings two more
  *           descriptors, the listener of its filter (seccomp_unotify(2)) and the UDP socket at 127.0.0.53:53 of its network.
+ *           With the flag PROFILE only the system calls of `calls` are allowed, of those that a sandbox may make at all.
+ *           With the flag LEARN, which stands alone or with EGRESS, each allowed call is told by USED when it is first made.
  * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
  *           With the flag STEM no digest: the program starts before it is known for whom. Nothing else differs.
  * ASSIGN    puts `digest` at a stem's /app and sets memory_mb, cpu_percent, cpu_weight, pids_max; once. No other
@@ -17,6 +19,7 @@
  * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
  * DENIED    comes by itself: `text` names a system call that the sandbox tried and was denied, `nth` counts those of
  *           that name; with is_last set the further ones are not told.
+ * USED      comes by itself: `text` names a system call that the sandbox made, once each.
  * CONNECT   comes by itself, with a duplicate of the caller's socket: `call` is the notification's id, `text` begins with
  *           the address_n bytes of address that connect() was given. The runner answers by the listener.
  * EXITED    comes by itself, once, after the sandbox's last process is gone: wait status, counters, usage.
@@ -24,6 +27,7 @@
 #pragma once
 
 #include "base/compiler.h"
+#include "base/rules/syscalls.h"
 
 enum { HOB_LAUNCH_MAGIC = 0x484f4231, HOB_LAUNCH_STRINGS_MAX = 96 * 1024 };
 
@@ -39,6 +43,8 @@ enum hob_launch_op {
 enum hob_launch_flag {
     HOB_LAUNCH_STEM = 1,
     HOB_LAUNCH_EGRESS = 2,
+    HOB_LAUNCH_PROFILE = 4,
+    HOB_LAUNCH_LEARN = 8,
 };
 enum hob_launch_answer {
     HOB_LAUNCH_LAUNCHED = 101,
@@ -48,6 +54,7 @@ enum hob_launch_answer {
     HOB_LAUNCH_PROBED = 105,
     HOB_LAUNCH_DENIED = 106,
     HOB_LAUNCH_CONNECT = 107,
+    HOB_LAUNCH_USED = 108,
 };
 
 struct hob_launch_request {
@@ -72,6 +79,7 @@ struct hob_launch_request {
     uint32_t argc, envc;
     uint32_t strings_n; /* argc + envc NUL-ended strings, back to back */
     uint32_t reserved;
+    struct hob_syscalls calls; /* PROFILE */
 };
 
 struct hob_launch_usage {

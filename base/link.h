@@ -13,6 +13,7 @@
  *                            cpu_weight pids_max nofile_max tmp_bytes tmp_inodes
  *                            fsize_bytes log_lines(0: stdout and stderr are not wanted)
  *                            egress (repeated: HOST:PORT, base/rules/egress.h)
+ *                            syscall (repeated: NAME, base/rules/syscalls.h: only these) learn(0|1)
  *                            pool_max(sandboxes of this kind to keep ready, at most; 0)
  *  STARTED     runner->hobd  instance pid launch_us pool(hit: was started ahead; miss: none  hobd's end of the channel
  *                            was ready; none: kinds like it are not kept)
@@ -27,6 +28,7 @@
  *  DOCTOR      hobd->runner  (none)            and back: repeated check="ok|warn|fail name: text"
  *  WALLS       runner->hobd  instance text        behind STARTED: the account of its isolation, "name: what" lines
  *  DENIED      runner->hobd  instance call nth(of that name) last(0|1)     a system call that was denied
+ *  USED        runner->hobd  instance call        of one started with learn=1: a system call that it made, once each
  *  NOTE        runner->hobd  instance text        a line for the function's log: what was refused to it, and why
  *  ENGINE      hobd->runner  ask(number) verb(ls|test|build|resolve) name   a question about an engine of the node
  *              runner->hobd  ask code(enum hob_code; 0: fine) reason message json         its answer, exactly one
@@ -52,6 +54,7 @@ enum hob_link_type {
     HOB_LINK_WALLS = 14,
     HOB_LINK_DENIED = 15,
     HOB_LINK_NOTE = 16,
+    HOB_LINK_USED = 17,
     HOB_LINK_ENGINE = 20,
 };
 

@@ -84,3 +84,4 @@ void help_command(FILE *to, const struct command *cmd);
  * an error of writing. */
 void signals_catch(void);
 bool signals_interrupted(void);
+void signals_forget(void); /* it was meant for a wait that is over now */

@@ -16,7 +16,7 @@
 
 /* clang-format off */
 #define COMMANDS(X) \
-    X(cmd_init) X(cmd_deploy) X(cmd_invoke) X(cmd_logs) X(cmd_ls) X(cmd_describe) X(cmd_instances) X(cmd_versions) \
+    X(cmd_init) X(cmd_deploy) X(cmd_invoke) X(cmd_logs) X(cmd_ls) X(cmd_describe) X(cmd_isolate_learn) X(cmd_instances) X(cmd_versions) \
     X(cmd_top) X(cmd_scale_explain) X(cmd_scale_record) X(cmd_scale_simulate) \
     X(cmd_rollback) X(cmd_rm) X(cmd_alias_set) X(cmd_alias_ls) X(cmd_alias_rm) X(cmd_env_set) X(cmd_env_unset) \
     X(cmd_env_ls) X(cmd_secret_set) X(cmd_secret_ls) X(cmd_secret_rm) X(cmd_app_create) X(cmd_app_ls) X(cmd_app_show) X(cmd_app_set) X(cmd_app_rm) \

@@ -24,6 +24,11 @@ void signals_catch(void)
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
+void signals_forget(void)
+{
+    interrupted = 0;
+}
+
 bool signals_interrupted(void)
 {
     return interrupted != 0;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/frame.h"
+#include "base/rules/syscalls.h"
 #include "controller/catalog.h"
 #include "controller/logs.h"
 #include "controller/node.h"
@@ -105,6 +106,24 @@ void dispatcher_each_instance(struct dispatcher *d, instance_view_cb cb, void *c
 /* System calls that sandboxes denied, counted by name since the start. */
 typedef void (*denied_call_cb)(void *ctx, const char *name, uint64_t n);
 void dispatcher_each_denied(const struct dispatcher *d, denied_call_cb cb, void *ctx);
+/* Learning which system calls a version makes (learn.c). */
+enum { LEARNING_DENIED_MAX = 64, LEARNING_NAME_BYTES = 32 };
+struct learning_view {
+    uint64_t left_ms; /* 0: it is over */
+    unsigned instances;
+    struct hob_syscalls used;
+    size_t denied_n;
+    struct {
+        char name[LEARNING_NAME_BYTES];
+        uint64_t n;
+    } denied[LEARNING_DENIED_MAX];
+};
+/* Forgets what was learnt before and begins, for so long; its instances are replaced, the busy ones when they are done. */
+void dispatcher_learn(struct dispatcher *d, struct version *v, uint64_t ms);
+void dispatcher_learn_end(struct dispatcher *d, struct version *v);
+/* False: nothing was learnt from it since it is here. */
+HOB_MUST_USE bool dispatcher_learnt(const struct dispatcher *d, const struct version *v,
+                                    struct learning_view *ret_view);
 struct version_view {
     unsigned instances, starting, queued;
     bool is_failing; /* starts fail: backing off */

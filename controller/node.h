@@ -29,6 +29,7 @@ struct node_events {
     void (*note)(void *ctx,
                  struct hob_str text); /* for the function's log: what was refused to it, and why */
     void (*denied)(void *ctx, struct hob_str call, uint64_t nth, bool is_last);
+    void (*used)(void *ctx, struct hob_str call); /* of one that is learnt from: once for each call */
 };
 struct node_start_spec {
     uint64_t instance;                             /* hob_id64() */
@@ -41,6 +42,9 @@ struct node_start_spec {
     uint64_t tmp_bytes;
     char *const *egress; /* what it may connect to, "HOST:PORT" */
     size_t egress_n;
+    char *const *syscalls; /* only these (base/rules/syscalls.h) */
+    size_t syscalls_n;
+    bool is_learning; /* and then `used` tells what it makes */
     uint32_t pool_max; /* processes of this kind that the node may keep ready; 0: none */
     int stdin_fd;      /* -1: none; borrows */
 };

@@ -3,9 +3,10 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "base/rules/egress.h"
 #include "base/rules/grant.h"
-#include "base/limits.h"
+#include "base/rules/syscalls.h"
 #include "manifest/cron.h"
 
 #include "base/banned.h"
@@ -292,6 +293,15 @@ enum hob_code check_egress(struct judge *j, const char *value)
     if (hob_egress_rule_parse(hob_str(value), &rule, j->err) == HOB_OK)
         return HOB_OK;
     return hob_err_wrap(j->err, "%s", j->path);
+}
+
+enum hob_code check_syscall(struct judge *j, const char *value)
+{
+    if (hob_syscall_find(hob_str(value)) >= 0)
+        return HOB_OK;
+    const char *like = hob_nearest(value, hob_syscall_names(), hob_syscalls_count());
+    return hob_fail(j->err, HOB_E_INVALID, "%s: '%s' is no system call that a sandbox allows%s%s%s", j->path,
+                    show(value).text, like ? "; did you mean '" : "", like ? like : "", like ? "'?" : "");
 }
 
 enum hob_code check_binding(struct judge *j, const char *value)

@@ -109,6 +109,11 @@ static int compare_vars(const void *a, const void *b)
     return strcmp(((const struct env_var *)a)->name, ((const struct env_var *)b)->name);
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static enum hob_code check_env(struct judge *j, const struct function_config *f)
 {
     size_t bytes = 0;
@@ -166,6 +171,11 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
     if (code == HOB_OK && f.engine == ENGINE_DOCKER && f.egress_n)
         code = hob_fail(j->err, HOB_E_UNSUPPORTED,
                         "%s.egress: is not supported with engine docker yet; use the sandbox", j->path);
+    if (code == HOB_OK && f.engine == ENGINE_DOCKER && f.syscalls_n)
+        code = hob_fail(j->err, HOB_E_UNSUPPORTED,
+                        "%s.syscalls: is not supported with engine docker; use the sandbox", j->path);
+    if (f.syscalls_n) /* one order, so that equal configurations are equal texts */
+        qsort(f.syscalls, f.syscalls_n, sizeof f.syscalls[0], compare_texts);
     if (code == HOB_OK)
         code = check_env(j, &f);
     if (code == HOB_OK)

@@ -1,6 +1,7 @@
 #include "manifest/manifest_priv.h"
 
 #include "base/limits.h"
+#include "base/rules/syscalls.h"
 
 #include "base/banned.h"
 
@@ -123,6 +124,8 @@ static const struct key function_array[] = {
      .help = "A fresh instance for every invocation: nothing of one is seen by another."},
     {.name = "egress", .type = KEY_STRINGS, .max = HOB_MAX_EGRESS_RULES, .check = check_egress, FIELDS(function_config, egress),
      .example = "[\"api.pay.example:443\"]", .help = "What it may connect to (TCP): `NAME:PORT`, `*.NAME:PORT`, `ADDRESS:PORT`, `NETWORK/BITS:PORT`. Without it: nothing."},
+    {.name = "syscalls", .type = KEY_STRINGS, .max = HOB_SYSCALLS_MAX, .check = check_syscall, FIELDS(function_config, syscalls),
+     .example = "[\"openat\", \"fstat\"]", .help = "The only system calls that it may make, of those that a sandbox allows; `hob isolate learn` finds them. Without it: all of those."},
     {.name = "routes", .type = KEY_OBJECTS, .of = &route_keys, .of_bytes = sizeof(struct route_config), .max = HOB_MAX_ROUTES_PER_FUNCTION, FIELDS(function_config, routes),
      .example = "[{\"path\": \"/checkout/:id\"}]", .help = "Paths at the server's root; `/fn/APP/FUNCTION/` works without."},
     {.name = "bindings", .type = KEY_STRINGS, .max = HOB_MAX_BINDINGS, .check = check_binding, FIELDS(function_config, bindings),

@@ -66,6 +66,8 @@ struct function_config {
     bool secrets_in_env;
     char **egress; /* "HOST:PORT" (base/rules/egress.h); egress_n == 0: no network */
     size_t egress_n;
+    char **syscalls; /* names (base/rules/syscalls.h), sorted; syscalls_n == 0: all that a sandbox allows */
+    size_t syscalls_n;
     char **
         bindings; /* what it may reach of the app, base/rules/grant.h; bindings_n == 0: nothing (kind parse: all) */
     size_t bindings_n;

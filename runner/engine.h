@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "base/rules/syscalls.h"
 
 struct egress_call;
 struct engine;
@@ -23,8 +24,11 @@ struct engine_spec {
     uint32_t argc, envc;
     uint32_t memory_mb, cpu_percent, cpu_weight, pids_max, nofile_max, tmp_inodes;
     uint64_t tmp_bytes, fsize_bytes;
-    bool has_egress; /* its connect() is answered by the listener's `connect` */
-    bool is_stem;    /* started before it is known for whom: digest "", to be assigned */
+    bool has_egress;  /* its connect() is answered by the listener's `connect` */
+    bool is_learning; /* each system call that it makes is told to the listener's `used` */
+    bool has_profile; /* only these system calls, of those that a sandbox may make */
+    struct hob_syscalls calls;
+    bool is_stem; /* started before it is known for whom: digest "", to be assigned */
     int channel_fd, stdout_fd, stderr_fd, stdin_fd; /* takes; stdin_fd may be -1 */
 };
 struct engine_usage {
@@ -46,6 +50,7 @@ struct engine_listener {
      * system call that was denied, the nth of its name (is_last: further ones are not told). */
     void (*walls)(void *ctx, const char *text);
     void (*denied)(void *ctx, const char *call, uint32_t nth, bool is_last);
+    void (*used)(void *ctx, const char *call); /* of a run that is learning: once for each call */
     /* Of a run with egress: what it is answered by (takes both), right before launched; and each connect() of it. */
     void (*egress)(void *ctx, int listener, int dns);
     void (*connect)(void *ctx, const struct egress_call *call);

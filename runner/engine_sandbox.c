@@ -20,6 +20,7 @@
 #include "base/msgsock.h"
 #include "runner/egress/egress.h"
 #include "runner/engine.h"
+#include "runner/engine_message.h"
 
 enum {
     BACKOFF_FIRST_MS = 50,
@@ -220,6 +221,12 @@ static void run_denied(struct engine_run *r, const struct hob_launch_reply *a)
         r->listener.denied(r->ctx, a->text, a->nth, a->is_last != 0);
 }
 
+static void run_used(struct engine_run *r, const struct hob_launch_reply *a)
+{
+    if (r->state == RUN_RUNNING && r->listener.used)
+        r->listener.used(r->ctx, a->text);
+}
+
 static void run_connects(struct engine_run *r, const struct hob_launch_reply *a, int *fd)
 {
     if (r->state != RUN_RUNNING || !r->listener.connect || a->address_n > sizeof a->text)
@@ -316,7 +323,8 @@ static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, i
     HASH_FIND(hh, e->runs, &a->id, sizeof a->id, r);
     if (!r) /* an answer that crossed with an end */
         return a->answer == HOB_LAUNCH_DONE || a->answer == HOB_LAUNCH_FAILED ||
-               a->answer == HOB_LAUNCH_DENIED || a->answer == HOB_LAUNCH_CONNECT;
+               a->answer == HOB_LAUNCH_DENIED || a->answer == HOB_LAUNCH_USED ||
+               a->answer == HOB_LAUNCH_CONNECT;
     bool is_launching = r->state == RUN_LAUNCHING;
     if (a->answer == HOB_LAUNCH_LAUNCHED && is_launching)
         run_launched(r, a, fds);
@@ -324,6 +332,8 @@ static bool engine_answer(struct sandbox *e, const struct hob_launch_reply *a, i
         run_ended(r, a);
     else if (a->answer == HOB_LAUNCH_DENIED && !is_launching)
         run_denied(r, a);
+    else if (a->answer == HOB_LAUNCH_USED && !is_launching)
+        run_used(r, a);
     else if (a->answer == HOB_LAUNCH_CONNECT && !is_launching)
         run_connects(r, a, &fds[0]);
     else if (a->answer == HOB_LAUNCH_DONE && !is_launching)
@@ -428,30 +438,9 @@ static const struct sandbox *peek(const struct engine *e)
 
 static bool send_launch(struct sandbox *e, const struct engine_run *r, const struct engine_spec *spec)
 {
-    struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
-                                   .op = HOB_LAUNCH_LAUNCH,
-                                   .id = r->id,
-                                   .flags = spec->is_stem      ? HOB_LAUNCH_STEM
-                                            : spec->has_egress ? HOB_LAUNCH_EGRESS
-                                                               : 0,
-                                   .memory_mb = spec->memory_mb,
-                                   .cpu_percent = spec->cpu_percent,
-                                   .cpu_weight = spec->cpu_weight,
-                                   .pids_max = spec->pids_max,
-                                   .nofile_max = spec->nofile_max,
-                                   .tmp_inodes = spec->tmp_inodes,
-                                   .tmp_bytes = spec->tmp_bytes,
-                                   .fsize_bytes = spec->fsize_bytes,
-                                   .argc = spec->argc,
-                                   .envc = spec->envc,
-                                   .strings_n = (uint32_t)spec->strings.n};
-    HOB_ASSERT(strlen(spec->runtime) < sizeof q.runtime && strlen(spec->digest) < sizeof q.digest);
-    HOB_ASSERT(spec->strings.n <= HOB_LAUNCH_STRINGS_MAX);
-    memcpy(q.runtime, spec->runtime, strlen(spec->runtime));
-    memcpy(q.digest, spec->digest, strlen(spec->digest));
     hob_auto_buf struct hob_buf msg;
-    hob_buf_init(&msg, sizeof q + HOB_LAUNCH_STRINGS_MAX);
-    if (hob_buf_add(&msg, &q, sizeof q) != HOB_OK || hob_buf_add_str(&msg, spec->strings) != HOB_OK)
+    hob_buf_init(&msg, sizeof(struct hob_launch_request) + HOB_LAUNCH_STRINGS_MAX);
+    if (engine_launch_message(r->id, spec, &msg) != HOB_OK)
         return false;
     int fds[] = {spec->channel_fd, spec->stdout_fd, spec->stderr_fd, spec->stdin_fd};
     hob_msgsock_send(e->sock, hob_buf_str(&msg), fds, spec->stdin_fd >= 0 ? 4 : 3);
@@ -500,14 +489,8 @@ static void sandbox_assign(struct engine_run *r, const struct engine_spec *spec,
                            const struct engine_listener *l, void *ctx)
 {
     HOB_ASSERT(r->state == RUN_RUNNING && r->ops_n < OPS_MAX && strlen(spec->digest) == 64);
-    struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
-                                   .op = HOB_LAUNCH_ASSIGN,
-                                   .id = r->id,
-                                   .memory_mb = spec->memory_mb,
-                                   .cpu_percent = spec->cpu_percent,
-                                   .cpu_weight = spec->cpu_weight,
-                                   .pids_max = spec->pids_max};
-    memcpy(q.digest, spec->digest, strlen(spec->digest));
+    struct hob_launch_request q;
+    engine_assign_message(r->id, spec, &q);
     r->listener = *l;
     r->ctx = ctx;
     r->memory_mb = spec->memory_mb;

@@ -356,6 +356,14 @@ static void on_denied(void *ctx, const char *call, uint32_t nth, bool is_last)
     instance_event(ctx, DENIED, (struct happening){.call = call, .nth = nth, .is_last = is_last});
 }
 
+static void on_used(void *ctx, const char *call)
+{
+    struct instance *i = ctx;
+    struct hob_pairs_writer *w = begin(i, HOB_LINK_USED);
+    hob_pairs_add(w, HOB_STR("call"), hob_str(call));
+    uplink_send(i->o.uplink, NULL, 0);
+}
+
 static void on_note(void *ctx, const char *text)
 {
     struct instance *i = ctx;
@@ -402,6 +410,7 @@ static const struct engine_listener listener = {.launched = on_launched,
                                                 .stats = on_stats,
                                                 .walls = on_walls,
                                                 .denied = on_denied,
+                                                .used = on_used,
                                                 .egress = on_egress,
                                                 .connect = on_connect};
 
@@ -467,7 +476,8 @@ struct instance *instance_start(const struct instance_options *o, const struct h
     i->id = hob_pairs_u64(start, "instance", 0);
     i->channel_fd = -1;
     i->spec = spec;
-    if (stdin_own < 0 && !spec->engine.has_egress && start_from_stem(i))
+    bool can_be_stem = stdin_own < 0 && !spec->engine.has_egress && !spec->engine.is_learning;
+    if (can_be_stem && start_from_stem(i))
         return i;
     if (start_cold(i, stdin_own, err) != HOB_OK) {
         instance_free(i);

@@ -139,6 +139,30 @@ static enum hob_code read_egress(struct instance_spec *s, const struct hob_pairs
     return HOB_OK;
 }
 
+static enum hob_code read_syscalls(struct instance_spec *s, const struct hob_pairs *start,
+                                   struct hob_err *err)
+{
+    struct hob_pairs_iter it = hob_pairs_walk(start);
+    struct hob_str name, value;
+    struct engine_spec *e = &s->engine;
+    e->is_learning = hob_pairs_u64(start, "learn", 0) != 0;
+    while (hob_pairs_next(&it, &name, &value)) {
+        if (!hob_str_is(name, "syscall"))
+            continue;
+        int index = hob_syscall_find(value);
+        if (index < 0)
+            return hob_fail(err, HOB_E_INVALID, "syscall '%.*s': a sandbox never allows it",
+                            (int)(value.n < 40 ? value.n : 40), value.at);
+        if (!e->has_profile)
+            e->calls = hob_syscalls_always();
+        e->has_profile = true;
+        hob_syscalls_add(&e->calls, (size_t)index);
+    }
+    if (e->has_profile && e->is_learning)
+        return hob_fail(err, HOB_E_INVALID, "learn with syscalls: want one of the two");
+    return HOB_OK;
+}
+
 enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,
                                  struct hob_err *err)
 {
@@ -158,6 +182,8 @@ enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct ho
         code = read_strings(s, start, true, &s->engine.envc, err);
     if (code == HOB_OK)
         code = read_egress(s, start, err);
+    if (code == HOB_OK)
+        code = read_syscalls(s, start, err);
     if (code == HOB_OK && s->engine.argc == 0 && !s->image[0])
         code = hob_fail(err, HOB_E_INVALID, "no program to start: START needs at least one 'arg'");
     if (code != HOB_OK) {

@@ -392,7 +392,8 @@ static bool is_kind(const struct shelf *h, const struct instance_spec *spec)
                       hob_str_eq(a->strings, b->strings)); /* native: told when it is assigned */
     return strcmp(h->runtime, spec->runtime) == 0 && h->is_native == is_native && is_program &&
            a->nofile_max == b->nofile_max && a->tmp_inodes == b->tmp_inodes && a->tmp_bytes == b->tmp_bytes &&
-           a->fsize_bytes == b->fsize_bytes && h->wants_logs == spec->wants_logs;
+           a->fsize_bytes == b->fsize_bytes && a->has_profile == b->has_profile &&
+           memcmp(&a->calls, &b->calls, sizeof a->calls) == 0 && h->wants_logs == spec->wants_logs;
 }
 
 static struct shelf *shelf_find(struct stems *s, const struct instance_spec *spec)

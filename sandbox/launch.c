@@ -49,6 +49,8 @@ struct recipe {
     unsigned uid;
     int landlock_abi;
     char tmp_options[96];
+    struct seccomp_kind filter;
+    struct sock_fprog program; /* that filter */
     struct report *report;
 };
 
@@ -151,7 +153,6 @@ static int step_rlimits(const struct recipe *r)
 
 static int step_filter(const struct recipe *r)
 {
-    (void)r;
     /* A first process ignores these until it asks for them; blocked they wait, so that no early STOP is lost. */
     sigset_t waiting;
     (void)sigemptyset(&waiting);
@@ -161,8 +162,7 @@ static int step_filter(const struct recipe *r)
     if (sigprocmask(SIG_SETMASK, &waiting, NULL) < 0)
         return -1;
     int listener = -1;
-    bool is_egress = r->request->head->flags & HOB_LAUNCH_EGRESS;
-    if ((is_egress ? seccomp_restrict_egress(&listener) : seccomp_restrict(&listener)) < 0)
+    if (seccomp_restrict(&r->filter, &r->program, &listener) < 0)
         return -1;
     /* Without it denied calls are answered all the same, only not seen. */
     return listener < 0 || hob_fdmsg_send(4, HOB_STR("l"), &listener, 1) == 1 ? 0 : -1;
@@ -345,6 +345,11 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
                             .uid = uid,
                             .landlock_abi = abi,
                             .report = l->report};
+    recipe.filter = (struct seccomp_kind){.is_egress = r->head->flags & HOB_LAUNCH_EGRESS,
+                                          .is_learning = r->head->flags & HOB_LAUNCH_LEARN,
+                                          .has_profile = r->head->flags & HOB_LAUNCH_PROFILE,
+                                          .calls = r->head->calls};
+    recipe.program = seccomp_program(&recipe.filter);
     for (size_t i = 0; i < 4; i++)
         HOB_ASSERT(recipe.fds[i] > 3); /* below lie the descriptors that they become */
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
@@ -363,7 +368,7 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
                                     .fsize_bytes = r->head->fsize_bytes,
                                     .landlock_abi = abi,
                                     .has_code = r->head->digest[0] != '\0',
-                                    .has_egress = r->head->flags & HOB_LAUNCH_EGRESS,
+                                    .filter = recipe.filter,
                                     .has_listener = ret->listener >= 0};
     }
     hob_close_p(&recipe.mnt);

@@ -65,6 +65,6 @@ void probe_report(const struct launcher *l, char *text, size_t text_bytes)
          : abi    ? "warn landlock: ABI %d, 6 does all\n"
                   : "warn landlock: ABI %d, none\n",
          abi);
-    line(&t, "ok seccomp: %u instructions\n", seccomp_program().len);
+    line(&t, "ok seccomp: %u instructions\n", seccomp_program(&(struct seccomp_kind){0}).len);
     line(&t, "ok netns: empty, %zu ahead\n", l->shelf.netns_n);
 }

@@ -23,7 +23,7 @@ static const struct {
     FIELD(pids_max, 2, 32768),
     FIELD(nofile_max, 8, 65536),
     FIELD(tmp_inodes, 16, 16777216),
-    FIELD(flags, 0, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS),
+    FIELD(flags, 0, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS | HOB_LAUNCH_PROFILE | HOB_LAUNCH_LEARN),
     FIELD(tmp_bytes, 4096, 1ULL << 40),
     FIELD(fsize_bytes, 4096, 1ULL << 40),
     FIELD(argc, 1, REQUEST_ARGC_MAX),
@@ -53,6 +53,15 @@ static bool digest_is_valid(const char digest[65])
 {
     size_t n = strnlen(digest, 65);
     return n == 0 || (n == 64 && strspn(digest, "0123456789abcdef") == 64);
+}
+
+/* Whether only the first `n` indices are used. */
+static bool calls_are_listed(const struct hob_syscalls *calls, size_t n)
+{
+    for (; n < HOB_SYSCALLS_MAX; n++)
+        if (calls->bits[n / 64] >> n % 64 & 1)
+            return false;
+    return true;
 }
 
 /* hob-init's own options in front of the program: "--http", PORT, "--". It is told by its port which TCP it may do. */
@@ -128,8 +137,15 @@ static enum hob_code judge_launch(const char *strings, size_t strings_n, struct 
         return hob_fail(err, HOB_E_INVALID, "the digest: want 64 digits 0-9a-f, or none");
     if ((head->flags & HOB_LAUNCH_STEM) && head->digest[0])
         return hob_fail(err, HOB_E_INVALID, "a stem gets its code by ASSIGN: want no digest");
-    if (head->flags == (HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS))
-        return hob_fail(err, HOB_E_INVALID, "a stem with egress: want one of the two flags");
+    if ((head->flags & HOB_LAUNCH_STEM) && (head->flags & (HOB_LAUNCH_EGRESS | HOB_LAUNCH_LEARN)))
+        return hob_fail(err, HOB_E_INVALID, "a stem with egress, or to learn from: want one of the flags");
+    if ((head->flags & HOB_LAUNCH_PROFILE) && (head->flags & HOB_LAUNCH_LEARN))
+        return hob_fail(err, HOB_E_INVALID, "learning with a profile: want one of the two flags");
+    if (!(head->flags & HOB_LAUNCH_PROFILE) && !calls_are_listed(&head->calls, 0))
+        return hob_fail(err, HOB_E_INVALID, "calls without the flag of a profile");
+    if (!calls_are_listed(&head->calls, hob_syscalls_count()))
+        return hob_fail(err, HOB_E_INVALID, "calls that a sandbox may not make: the list has %zu",
+                        hob_syscalls_count());
     if (head->strings_n != strings_n)
         return hob_fail(err, HOB_E_INVALID, "strings_n is %u, the message brings %zu", head->strings_n,
                         strings_n);

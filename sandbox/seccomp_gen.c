@@ -2,9 +2,9 @@
  *
  *   number range tree   system call numbers with the same treatment are merged into ranges, found by binary
  *                       search: the kernel runs the filter for every number at load, so depth is what costs
- *   variants            plain; egress: connect() waits for an answer (sandbox/notify/egress.h), and since one filter has one
- *                       listener, calls that are not listed are answered ENOSYS without being told
- *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/notify/denied.h), or a check of arguments
+ *   variants            plain; egress: connect() waits for an answer (sandbox/notify/egress.h); learning: what is allowed
+ *                       waits for the launcher, too, which notes it and lets it pass; both
+ *   leaves              allow, ENOSYS, ENOSYS by way of the launcher (sandbox/notify/calls.h), or a check of arguments
  *
  * Arguments are judged by their low 32 bits: that is all the kernel takes of these calls' arguments, but for one pointer. */
 #include <errno.h>
@@ -24,8 +24,10 @@
 #include "base/banned.h"
 
 enum { NUMBERS_MAX = 1024, CODE_MAX = 4096 };
+enum variant { PLAIN = 0, EGRESS = 1, LEARN = 2 }; /* bits */
 enum leaf {
     LEAF_TOLD,
+    LEAF_START,
     LEAF_QUIET,
     LEAF_ALLOW,
     LEAF_CLONE,
@@ -46,6 +48,8 @@ struct code {
 };
 
 static const char *const allowed[] = {POLICY_ALLOWED}, *const quiet[] = {POLICY_QUIET};
+/* Made while the launcher sleeps until the new process has its program: they cannot wait for it. */
+static const char *const starting[] = {"sendmsg", "execve", "exit_group"};
 static const uint32_t families[] = POLICY_SOCKET_FAMILIES, protocols[] = POLICY_SOCKET_PROTOCOLS;
 static const uint32_t personalities[] = POLICY_PERSONALITIES, ioctls_forbidden[] = POLICY_IOCTLS_FORBIDDEN;
 
@@ -77,7 +81,7 @@ static void emit_need_one_of(struct code *c, unsigned arg, const uint32_t *value
     emit_errno(c, errnum);
 }
 
-static void emit_leaf(struct code *c, enum leaf leaf, bool is_egress)
+static void emit_leaf(struct code *c, enum leaf leaf, unsigned variant)
 {
     switch (leaf) {
     case LEAF_TOLD:
@@ -85,6 +89,9 @@ static void emit_leaf(struct code *c, enum leaf leaf, bool is_egress)
         return;
     case LEAF_QUIET:
         emit_errno(c, ENOSYS);
+        return;
+    case LEAF_START:
+        emit_return(c, SECCOMP_RET_ALLOW);
         return;
     case LEAF_ALLOW:
         break;
@@ -102,7 +109,7 @@ static void emit_leaf(struct code *c, enum leaf leaf, bool is_egress)
         break;
     case LEAF_IOCTL:
         emit_load(c, offsetof(struct seccomp_data, args) + sizeof(uint64_t));
-        if (is_egress) { /* a connected socket is of the host's network: it shall not tell of that */
+        if (variant & EGRESS) { /* a connected socket is of the host's network: it shall not tell of that */
             emit(c, BPF_JMP | BPF_JGE | BPF_K, POLICY_IOCTLS_OF_SOCKETS, 0, 2);
             emit(c, BPF_JMP | BPF_JGT | BPF_K, POLICY_IOCTLS_OF_SOCKETS + 0xff, 1, 0);
             emit_errno(c, EPERM);
@@ -127,20 +134,20 @@ static void emit_leaf(struct code *c, enum leaf leaf, bool is_egress)
         emit_errno(c, EPERM);
         break;
     }
-    emit_return(c, SECCOMP_RET_ALLOW);
+    emit_return(c, variant & LEARN ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW);
 }
 
 /* Binary search: numbers from ranges[n/2] on lie behind the left half's code. */
-static void emit_tree(struct code *c, const struct range *ranges, size_t n, bool is_egress)
+static void emit_tree(struct code *c, const struct range *ranges, size_t n, unsigned variant)
 {
     if (n == 1) {
-        emit_leaf(c, ranges[0].leaf, is_egress);
+        emit_leaf(c, ranges[0].leaf, variant);
         return;
     }
     size_t middle = n / 2, jump = c->n;
     emit(c, BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, 0, 1);
     emit(c, BPF_JMP | BPF_JA, 0, 0, 0); /* a conditional jump reaches only 255 instructions */
-    emit_tree(c, ranges, middle, is_egress);
+    emit_tree(c, ranges, middle, variant);
     size_t left = c->n - jump - 2;
     c->op[jump + 1].k = (uint32_t)left;
     if (left <= 255) { /* the usual case needs no second instruction; all jumps inside are relative */
@@ -149,7 +156,7 @@ static void emit_tree(struct code *c, const struct range *ranges, size_t n, bool
         memmove(&c->op[jump + 1], &c->op[jump + 2], left * sizeof c->op[0]);
         c->n--;
     }
-    emit_tree(c, ranges + middle, n - middle, is_egress);
+    emit_tree(c, ranges + middle, n - middle, variant);
 }
 
 static void mark(enum leaf *leaves, uint32_t arch, const char *name, enum leaf leaf)
@@ -161,11 +168,11 @@ static void mark(enum leaf *leaves, uint32_t arch, const char *name, enum leaf l
         leaves[nr] = leaf;
 }
 
-static size_t ranges_of(uint32_t arch, bool is_egress, struct range ranges[NUMBERS_MAX])
+static size_t ranges_of(uint32_t arch, unsigned variant, struct range ranges[NUMBERS_MAX])
 {
     static enum leaf leaves[NUMBERS_MAX];
     for (size_t i = 0; i < NUMBERS_MAX; i++)
-        leaves[i] = is_egress ? LEAF_QUIET : LEAF_TOLD;
+        leaves[i] = LEAF_TOLD;
     for (size_t i = 0; i < HOB_COUNT(allowed); i++)
         mark(leaves, arch, allowed[i], LEAF_ALLOW);
     for (size_t i = 0; i < HOB_COUNT(quiet); i++)
@@ -176,8 +183,10 @@ static size_t ranges_of(uint32_t arch, bool is_egress, struct range ranges[NUMBE
     mark(leaves, arch, "ioctl", LEAF_IOCTL);
     mark(leaves, arch, "setrlimit", LEAF_SETRLIMIT);
     mark(leaves, arch, "prlimit64", LEAF_PRLIMIT);
-    if (is_egress)
+    if (variant & EGRESS)
         mark(leaves, arch, "connect", LEAF_TOLD);
+    for (size_t i = 0; (variant & LEARN) && i < HOB_COUNT(starting); i++)
+        mark(leaves, arch, starting[i], LEAF_START);
     size_t n = 0;
     for (uint32_t nr = 0; nr < NUMBERS_MAX; nr++)
         if (nr == 0 || leaves[nr] != leaves[nr - 1])
@@ -185,7 +194,7 @@ static size_t ranges_of(uint32_t arch, bool is_egress, struct range ranges[NUMBE
     return n;
 }
 
-static void print_filter(const char *name, bool is_egress, uint32_t scmp_arch, uint32_t audit_arch)
+static void print_filter(const char *name, unsigned variant, uint32_t scmp_arch, uint32_t audit_arch)
 {
     static struct code c;
     static struct range ranges[NUMBERS_MAX];
@@ -194,7 +203,7 @@ static void print_filter(const char *name, bool is_egress, uint32_t scmp_arch, u
     emit(&c, BPF_JMP | BPF_JEQ | BPF_K, audit_arch, 1, 0);
     emit_return(&c, SECCOMP_RET_KILL_PROCESS);
     emit_load(&c, offsetof(struct seccomp_data, nr)); /* x32's numbers lie above: denied */
-    emit_tree(&c, ranges, ranges_of(scmp_arch, is_egress, ranges), is_egress);
+    emit_tree(&c, ranges, ranges_of(scmp_arch, variant, ranges), variant);
     printf("static const struct sock_filter %s[] = {\n", name);
     for (size_t i = 0; i < c.n; i++)
         printf("    {0x%02x, %u, %u, 0x%x},\n", c.op[i].code, c.op[i].jt, c.op[i].jf, c.op[i].k);
@@ -204,8 +213,25 @@ static void print_filter(const char *name, bool is_egress, uint32_t scmp_arch, u
 static void print_arch(const char *macro, uint32_t scmp_arch, uint32_t audit_arch)
 {
     printf("#ifdef %s\n", macro);
-    print_filter("seccomp_code", false, scmp_arch, audit_arch);
-    print_filter("seccomp_code_egress", true, scmp_arch, audit_arch);
+    static const char *const variants[] = {[PLAIN] = "seccomp_code",
+                                           [EGRESS] = "seccomp_code_egress",
+                                           [LEARN] = "seccomp_code_learn",
+                                           [EGRESS | LEARN] = "seccomp_code_egress_learn"};
+    static const char *const listed[] = {POLICY_ALLOWED, POLICY_JUDGED};
+    for (unsigned i = 0; i < HOB_COUNT(variants); i++)
+        print_filter(variants[i], i, scmp_arch, audit_arch);
+    printf("enum { SECCOMP_ARCH = (int)0x%xu };\n", audit_arch);
+    printf("static const short seccomp_quiet[] = {");
+    for (size_t i = 0; i < HOB_COUNT(quiet); i++)
+        printf("%d, ", seccomp_syscall_resolve_name_arch(scmp_arch, quiet[i]));
+    printf("};\n");
+    printf(
+        "static const short seccomp_numbers[] = { /* by index of base/rules/syscalls.h; negative: none here */\n");
+    for (size_t i = 0; i < HOB_COUNT(listed); i++) {
+        int nr = seccomp_syscall_resolve_name_arch(scmp_arch, listed[i]);
+        printf("    %d,\n", nr < 0 ? -1 : nr);
+    }
+    printf("};\n");
     printf("static const char *const seccomp_names[] = {\n");
     for (int nr = 0; nr < NUMBERS_MAX; nr++) {
         char *name = seccomp_syscall_resolve_num_arch(scmp_arch, nr);

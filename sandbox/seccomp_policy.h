@@ -1,5 +1,6 @@
-/* The system call policy: the one source of truth. seccomp_gen.c turns it into BPF while building, the unit
- * tests compare that with a filter libseccomp makes from the same table, docs/sandbox.md explains it.
+/* The system call policy: with base/rules/syscalls.h, the list of names, the one source of truth. seccomp_gen.c turns it into BPF
+ * while building, the unit tests compare that with a filter libseccomp makes from the same table, docs/sandbox.md explains
+ * it.
  *
  * An allow-list: what static C, CPython, Node and Lua need to serve requests, with ordinary file, thread and
  * loopback work. Everything else answers ENOSYS, as on a kernel that lacks it, so that libraries fall back;
@@ -8,6 +9,8 @@
 #pragma once
 
 #include <sched.h>
+
+#include "base/rules/syscalls.h"
 
 /* clone: EPERM when any of these is asked for: CLONE_NEW{TIME,NS,CGROUP,UTS,IPC,USER,PID,NET} */
 #define POLICY_CLONE_FORBIDDEN 0x7e020080u
@@ -41,33 +44,6 @@
 /* ENOSYS without a word: what libraries try at every start or thread and do well without. */
 #define POLICY_QUIET "clone3", "io_uring_setup", "pkey_alloc"
 
-/* Allowed whatever the arguments; a name that an architecture lacks is skipped there. */
-/* clang-format off */
-#define POLICY_ALLOWED                                                                                          \
-    "accept", "accept4", "access", "alarm", "arch_prctl", "bind", "brk", "capget", "chdir", "chmod",            \
-    "chown", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "close_range", "connect",             \
-    "copy_file_range", "creat", "dup", "dup2", "dup3", "epoll_create", "epoll_create1", "epoll_ctl",            \
-    "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "execve", "execveat", "exit",           \
-    "exit_group", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat",          \
-    "fchown", "fchownat", "fcntl", "fdatasync", "fgetxattr", "flistxattr", "flock", "fork", "fstat",            \
-    "fstatfs", "fsync", "ftruncate", "futex", "getcpu", "getcwd", "getdents", "getdents64", "getegid",          \
-    "geteuid", "getgid", "getgroups", "getitimer", "getpeername", "getpgid", "getpgrp", "getpid",               \
-    "getppid", "getpriority", "getrandom", "getresgid", "getresuid", "getrlimit", "getrusage", "getsid",        \
-    "getsockname", "getsockopt", "gettid", "gettimeofday", "getuid", "getxattr", "inotify_add_watch",           \
-    "inotify_init", "inotify_init1", "inotify_rm_watch", "kill", "lchown", "lgetxattr", "link", "linkat",       \
-    "listen", "listxattr", "llistxattr", "lseek", "lstat", "madvise", "membarrier", "memfd_create",             \
-    "mkdir", "mkdirat", "mlock", "mmap", "mprotect", "mremap", "msync", "munlock", "munmap", "nanosleep",       \
-    "newfstatat", "open", "openat", "openat2", "pause", "pidfd_open", "pidfd_send_signal", "pipe", "pipe2",     \
-    "poll", "ppoll", "prctl", "pread64", "preadv", "preadv2", "pselect6", "pwrite64", "pwritev",                \
-    "pwritev2", "read", "readlink", "readlinkat", "readv", "recvfrom", "recvmmsg", "recvmsg", "rename",         \
-    "renameat", "renameat2", "restart_syscall", "rmdir", "rseq", "rt_sigaction", "rt_sigpending",               \
-    "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",                    \
-    "rt_tgsigqueueinfo", "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity",               \
-    "sched_getparam", "sched_getscheduler", "sched_setaffinity", "sched_yield", "select", "sendfile",           \
-    "sendmmsg", "sendmsg", "sendto", "set_robust_list", "set_tid_address", "setitimer", "setpgid",              \
-    "setpriority", "setsid", "setsockopt", "shutdown", "sigaltstack", "signalfd", "signalfd4",                  \
-    "socketpair", "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "sysinfo", "tgkill", "time",     \
-    "timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime", "timerfd_create",     \
-    "timerfd_gettime", "timerfd_settime", "times", "tkill", "truncate", "umask", "uname", "unlink",             \
-    "unlinkat", "utime", "utimensat", "utimes", "vfork", "wait4", "waitid", "write", "writev"
-/* clang-format on */
+/* Allowed whatever the arguments, and with those above. */
+#define POLICY_ALLOWED HOB_SYSCALLS_PLAIN
+#define POLICY_JUDGED HOB_SYSCALLS_JUDGED

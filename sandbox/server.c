@@ -4,6 +4,7 @@
  *   connection one request at a time, one answer each; while answers wait to be sent, nothing more is read
  *   signals    SIGTERM ends everything; SIGCHLD: a sandbox's pid 1 is gone, and with it (the kernel waits for
  *              them) every process of its pid namespace
+ *   calls      system calls of sandboxes that wait for an answer
  *   oom        v1 tells that some group ran out of memory: find it, end all of it
  *   timers     grace periods of STOP, cgroups that are still busy, shelves to fill
  *
@@ -30,8 +31,7 @@
 #include "sandbox/conn.h"
 #include "sandbox/launch.h"
 #include "sandbox/launcher.h"
-#include "sandbox/notify/denied.h"
-#include "sandbox/notify/egress.h"
+#include "sandbox/notify/calls.h"
 #include "sandbox/request.h"
 
 #include "base/banned.h"
@@ -61,8 +61,7 @@ struct sandbox {
     uint16_t slot;
     int mnt; /* of a stem that waits for ASSIGN, owned; else -1 */
     struct walls walls;
-    struct denied *denied; /* NULL: not seen */
-    struct egress *egress; /* NULL: none */
+    struct calls *calls; /* NULL: none of them are seen */
     bool is_frozen, is_killed;
     UT_hash_handle by_key, by_pid;
 };
@@ -74,8 +73,7 @@ struct busy_set { /* to be removed */
 struct server {
     struct launcher *l;
     int epoll, listener, signals;
-    int denials;  /* an epoll of its own in which denied calls wait */
-    int connects; /* and one for connects */
+    struct calls_desk calls; /* system calls that wait for an answer */
     struct hob_list conns, stopping, busy;
     struct sandbox *by_key, *by_pid;
     size_t live, conns_n, busy_n;
@@ -165,10 +163,8 @@ static struct sandbox *sandbox_add(struct server *s, struct conn *c, uint64_t id
     b->set = launched->set;
     b->mnt = launched->mnt;
     b->walls = launched->walls;
-    if (launched->dns >= 0)
-        b->egress = egress_new(s->connects, launched->listener, b);
-    else if (launched->listener >= 0)
-        b->denied = denied_new(s->denials, launched->listener, b);
+    if (launched->listener >= 0)
+        b->calls = calls_new(&s->calls, launched->listener, &launched->walls.filter, b);
     b->slot = s->free_slots[--s->free_n];
     HASH_ADD(by_key, s->by_key, key, sizeof b->key, b);
     HASH_ADD(by_pid, s->by_pid, pid, sizeof b->pid, b);
@@ -208,8 +204,7 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     if (b->conn)
         conn_answer(b->conn, &reply);
     hob_close_p(&b->mnt);
-    denied_free(b->denied);
-    egress_free(b->egress);
+    calls_free(b->calls);
     free(b);
 }
 
@@ -250,35 +245,13 @@ static void on_oom(struct server *s)
         s->oom_scans = OOM_SCANS;
 }
 
-static void on_denied(struct server *s)
+static void on_calls(struct server *s)
 {
-    struct denied_event e;
-    if (!denied_take(s->denials, &e))
+    struct calls_event e;
+    if (!calls_take(&s->calls, &e))
         return;
-    struct sandbox *b = e.owner;
-    struct hob_launch_reply reply = {
-        .answer = HOB_LAUNCH_DENIED, .id = b->key.id, .nth = e.nth, .is_last = e.is_last};
-    (void)snprintf(reply.text, sizeof reply.text, "%s", e.name);
-    if (b->conn)
-        conn_answer(b->conn, &reply);
-}
-
-static void on_connect(struct server *s)
-{
-    struct egress_call call;
-    if (!egress_take(s->connects, &call))
-        return;
-    struct sandbox *b = call.owner;
-    struct hob_launch_reply reply = {.answer = HOB_LAUNCH_CONNECT,
-                                     .id = b->key.id,
-                                     .call = call.id,
-                                     .address_n = (uint32_t)call.address_n,
-                                     .fd = call.fd};
-    memcpy(reply.text, call.address, call.address_n);
-    if (b->conn)
-        conn_answer_fds(b->conn, &reply, &call.socket, 1);
-    else
-        (void)close(call.socket); /* it is about to be killed */
+    const struct sandbox *b = e.owner;
+    calls_tell(&e, b->conn, b->key.id);
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
@@ -287,8 +260,8 @@ static void say_launched(struct server *s, struct conn *c, struct sandbox *b, co
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = b->key.id};
     walls_text(s->l, &launched->walls, &launched->set.limits, reply.text, sizeof reply.text);
     int fds[CONN_FDS_MAX] = {launched->pidfd, -1, launched->dns};
-    if (b->egress)
-        fds[1] = fcntl(egress_listener(b->egress), F_DUPFD_CLOEXEC, 10);
+    if (launched->dns >= 0 && b->calls)
+        fds[1] = fcntl(calls_listener(b->calls), F_DUPFD_CLOEXEC, 10);
     if (launched->dns >= 0 && fds[1] < 0) { /* short of descriptors: nobody could answer it */
         sandbox_kill(s, b);
         hob_close_p(&fds[2]);
@@ -541,10 +514,8 @@ static void dispatch(struct server *s, const struct epoll_event *e)
         on_signals(s);
     else if (e->data.ptr == &s->oom_noise)
         on_oom(s);
-    else if (e->data.ptr == &s->denials)
-        on_denied(s);
-    else if (e->data.ptr == &s->connects)
-        on_connect(s);
+    else if (e->data.ptr == &s->calls)
+        on_calls(s);
     else
         on_conn(s, e->data.ptr, e->events);
 }
@@ -559,6 +530,9 @@ static void serve(struct server *s)
             dispatch(s, &events[i]);
         int64_t idle_ms = idle(s, n == 0), due_ms = deadlines(s);
         wait_ms = idle_ms < 0 || (due_ms >= 0 && due_ms < idle_ms) ? due_ms : idle_ms;
+        int64_t pause_ms = calls_pace(&s->calls);
+        if (pause_ms >= 0 && (wait_ms < 0 || pause_ms < wait_ms))
+            wait_ms = pause_ms;
         if (s->is_ending)
             wait_ms = TICK_MS;
     }
@@ -576,11 +550,8 @@ static void open_server(struct server *s, int listener)
     s->listener = listener;
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    s->denials = epoll_create1(EPOLL_CLOEXEC);
-    s->connects = epoll_create1(EPOLL_CLOEXEC);
-    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0 && s->denials >= 0 && s->connects >= 0);
-    watch(s, s->denials, &s->denials);
-    watch(s, s->connects, &s->connects);
+    HOB_ASSERT(s->epoll >= 0 && s->signals >= 0);
+    calls_open(&s->calls, s->epoll);
     watch(s, listener, &s->listener);
     watch(s, s->signals, &s->signals);
     if (cgroup_oom_fd(&s->l->cgroups) >= 0)

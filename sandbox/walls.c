@@ -5,7 +5,6 @@
 
 #include "sandbox/launcher.h"
 #include "sandbox/rlimits.h"
-#include "sandbox/seccomp.h"
 
 #include "base/banned.h"
 
@@ -21,16 +20,6 @@ HOB_PRINTF(2, 3) static void add(struct text *t, const char *fmt, ...)
     int n = vsnprintf(t->at + t->n, t->max - t->n, fmt, args);
     va_end(args);
     t->n = n < 0 || t->n + (size_t)n >= t->max ? t->max - 1 : t->n + (size_t)n;
-}
-
-/* Names the filter: FNV-1a over its instructions. */
-static uint64_t filter_hash(const struct sock_fprog *program)
-{
-    uint64_t hash = 14695981039346656037ULL;
-    const unsigned char *at = (const void *)program->filter;
-    for (size_t i = 0; i < program->len * sizeof program->filter[0]; i++)
-        hash = (hash ^ at[i]) * 1099511628211ULL;
-    return hash;
 }
 
 static const char *version_of(const struct launcher *l, enum cgroup_part part)
@@ -70,21 +59,31 @@ static void add_groups(const struct launcher *l, const struct cgroup_limits *lim
         add(t, "cpu: no limit\n");
 }
 
+static void add_filter(const struct walls *w, struct text *t)
+{
+    static unsigned long long hashes[2][2]; /* of those without a profile: they never change */
+    struct sock_fprog program = seccomp_program(&w->filter);
+    unsigned long long own = 0, *hash = w->filter.has_profile
+                                            ? &own
+                                            : &hashes[w->filter.is_learning][w->filter.is_egress];
+    if (*hash == 0)
+        *hash = seccomp_hash(&program);
+    add(t, "seccomp: filter %016llx, %u instructions, ", *hash, program.len);
+    if (w->filter.has_profile)
+        add(t, "profile of %zu calls, ", hob_syscalls_size(&w->filter.calls));
+    add(t, "%s are %s\n", w->filter.is_learning ? "learning: all calls" : "denied calls",
+        w->has_listener ? "told" : "not told");
+}
+
 void walls_text(const struct launcher *l, const struct walls *w, const struct cgroup_limits *limits,
                 char *text, size_t text_bytes)
 {
     struct text t = {.at = text, .max = text_bytes};
-    static uint64_t hashes[2]; /* the programs never change */
-    struct sock_fprog program = w->has_egress ? seccomp_program_egress() : seccomp_program();
-    uint64_t *hash = &hashes[w->has_egress];
-    if (*hash == 0)
-        *hash = filter_hash(&program);
     add(&t, "namespaces: mnt pid ipc uts cgroup net%s\n", l->is_rootless ? " user" : "");
     add(&t, "ids: uid %u gid %u, %s\n", w->uid, w->uid,
         l->has_uid_range ? "its own, no groups" : "shared by all instances");
     add(&t, "capabilities: none, none to be gained, no_new_privs\n");
-    add(&t, "seccomp: filter %016llx, %u instructions, denied calls are %s\n", (unsigned long long)*hash,
-        program.len, w->has_listener && !w->has_egress ? "told" : "not told");
+    add_filter(w, &t);
     add(&t, "landlock: ABI %d:%s%s%s\n", w->landlock_abi, w->landlock_abi >= 1 ? " files" : " none",
         w->landlock_abi >= 4 ? ", no tcp" : "",
         w->landlock_abi >= 6 ? ", no outside sockets or signals" : "");
@@ -94,6 +93,7 @@ void walls_text(const struct launcher *l, const struct walls *w, const struct cg
     add(&t, "rlimits: nofile %u, fsize %llu, core %d, memlock %d, msgqueue 0, sigpending %d, stack %d\n",
         w->nofile, (unsigned long long)w->fsize_bytes, RLIMITS_CORE, RLIMITS_MEMLOCK, RLIMITS_SIGPENDING,
         RLIMITS_STACK);
-    add(&t, w->has_egress ? "network: none; connect() is made by the runner, as far as egress lists it\n"
-                          : "network: none\n");
+    add(&t, w->filter.is_egress
+                ? "network: none; connect() is made by the runner, as far as egress lists it\n"
+                : "network: none\n");
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sandbox/seccomp.h"
+
 struct cgroup_limits;
 struct launcher;
 
@@ -15,8 +17,8 @@ struct walls { /* what differs from sandbox to sandbox, beside its cgroup limits
     uint64_t tmp_bytes, fsize_bytes;
     int landlock_abi;
     bool has_code;     /* mounted at /app */
-    bool has_egress;   /* connect() waits for the runner */
     bool has_listener; /* denied calls are seen */
+    struct seccomp_kind filter;
 };
 
 /* How many processes an rlimit allows; 0: a group limits them. */

@@ -157,6 +157,9 @@ void handle_function(struct call *c);
 void handle_function_remove(struct call *c);
 void handle_instances(struct call *c);
 void handle_isolation(struct call *c); /* isolation.c */
+void handle_learn(struct call *c);
+void handle_learnt(struct call *c);
+void handle_learn_end(struct call *c);
 void handle_versions(struct call *c);  /* versions.c */
 void handle_rollback(struct call *c);
 void handle_aliases(struct call *c);

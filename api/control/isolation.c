@@ -57,3 +57,90 @@ void handle_isolation(struct call *c)
     hob_jw_object_end(of.w);
     call_finish(c);
 }
+
+/* --- learning ----------------------------------------------------------------------------------------------------- */
+
+enum { LEARN_S_USUAL = 600, LEARN_S_MAX = 3600 };
+
+/* Sorted, without those that every set has. */
+static void write_learnt_calls(struct hob_jw *w, const struct hob_syscalls *used)
+{
+    struct hob_syscalls always = hob_syscalls_always();
+    hob_jw_array(w);
+    for (size_t i = 0; i < hob_syscalls_count(); i++)
+        if (hob_syscalls_has(used, i) && !hob_syscalls_has(&always, i))
+            hob_jw_cstr(w, hob_syscall_name(i));
+    hob_jw_array_end(w);
+}
+
+static void write_learning(struct call *c, const struct function *f, const struct learning_view *v)
+{
+    struct hob_jw *w = call_start(c);
+    hob_jw_object(w);
+    hob_jw_kint(w, "version", f->live->number);
+    hob_jw_kint(w, "left_ms", (int64_t)v->left_ms);
+    hob_jw_kint(w, "instances", v->instances);
+    hob_jw_key(w, "syscalls");
+    write_learnt_calls(w, &v->used);
+    hob_jw_key(w, "denied");
+    hob_jw_array(w);
+    for (size_t i = 0; i < v->denied_n; i++) {
+        hob_jw_object(w);
+        hob_jw_kcstr(w, "call", v->denied[i].name);
+        hob_jw_kint(w, "n", (int64_t)v->denied[i].n);
+        hob_jw_object_end(w);
+    }
+    hob_jw_array_end(w);
+    hob_jw_object_end(w);
+    call_finish(c);
+}
+
+static void answer_learnt(struct call *c, const struct function *f)
+{
+    struct learning_view v;
+    struct hob_err err;
+    if (dispatcher_learnt(c->control->o.dispatcher, f->live, &v)) {
+        write_learning(c, f, &v);
+        return;
+    }
+    (void)hob_fail_reason(&err, HOB_E_NOT_FOUND, "nothing_learnt",
+                          "nothing is being learnt from version %u of '%s'; POST here begins",
+                          f->live->number, f->name);
+    call_fail(c, &err);
+}
+
+void handle_learn(struct call *c)
+{
+    const struct function *f = call_function(c);
+    const json_t *given = json_object_get(c->json, "seconds");
+    json_int_t seconds = given ? json_integer_value(given) : LEARN_S_USUAL;
+    struct hob_err err;
+    if (!f)
+        return;
+    if (seconds < 1 || seconds > LEARN_S_MAX)
+        (void)hob_fail(&err, HOB_E_INVALID, "seconds: %lld; give 1 to %d", (long long)seconds, LEARN_S_MAX);
+    else if (version_config(f->live)->engine != ENGINE_SANDBOX)
+        (void)hob_fail(&err, HOB_E_UNSUPPORTED, "only a function in the sandbox can be learnt from");
+    else {
+        dispatcher_learn(c->control->o.dispatcher, f->live, (uint64_t)seconds * 1000);
+        answer_learnt(c, f);
+        return;
+    }
+    call_fail(c, &err);
+}
+
+void handle_learnt(struct call *c)
+{
+    const struct function *f = call_function(c);
+    if (f)
+        answer_learnt(c, f);
+}
+
+void handle_learn_end(struct call *c)
+{
+    const struct function *f = call_function(c);
+    if (!f)
+        return;
+    dispatcher_learn_end(c->control->o.dispatcher, f->live);
+    answer_learnt(c, f);
+}

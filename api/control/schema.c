@@ -191,6 +191,19 @@ static const struct schema_member walled[] = {
     {"state", "string", "", true},
     {"walls", "Wall[]", "", true},
 };
+static const struct schema_member learn_body[] = {
+    {"seconds", "integer", "it ends by itself after so long; 1 to 3600, 600 when absent", false}};
+static const struct schema_member denied_call[] = {
+    {"call", "string", "", true},
+    {"n", "integer", "how often, up to 64 an instance", true},
+};
+static const struct schema_member learning[] = {
+    {"version", "integer", "", true},
+    {"left_ms", "integer", "0: it is over", true},
+    {"instances", "integer", "that were learnt from", true},
+    {"syscalls", "string[]", "for hob.json", true},
+    {"denied", "DeniedCall[]", "calls that no sandbox allows", true},
+};
 static const struct schema_member isolation[] = {{"instances", "Walled[]", "those that run", true}};
 static const struct schema_member decision[] = {
     {"ago_ms", "integer", "", true},
@@ -331,6 +344,9 @@ static const struct schema schemas[] = {
     SCHEMA("Wall", wall),
     SCHEMA("Walled", walled),
     SCHEMA("Isolation", isolation),
+    SCHEMA("LearnBody", learn_body),
+    SCHEMA("DeniedCall", denied_call),
+    SCHEMA("Learning", learning),
 };
 
 size_t schemas_count(void)

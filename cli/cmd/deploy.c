@@ -2,7 +2,6 @@
  * changed on the server before it has the whole archive and has judged it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,6 +13,7 @@
 #include "cli/out.h"
 #include "cli/pack.h"
 #include "cli/project.h"
+#include "cli/shell.h"
 #include "cli/target.h"
 
 #include "base/banned.h"
@@ -24,58 +24,13 @@ enum { UPLOAD_MS = 15 * 60 * 1000, BAR_CELLS = 30 };
 
 /* Building -------------------------------------------------------------------------------------------------------- */
 
-/* The environment without what opens the server: a build command runs strangers' packages. Returns owned. */
-static char **environment_for_build(void)
-{
-    size_t n = 0, kept = 0;
-    while (environ[n])
-        n++;
-    char **list = hob_new_n(char *, n + 1);
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(environ[i], "HOB_TOKEN=", 10) != 0)
-            list[kept++] = environ[i];
-    return list;
-}
-
-/* Its output goes to stderr as it comes: stdout is for what people pipe on. */
-static int spawn_shell(const char *dir, const char *command, pid_t *ret_pid)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t defaults;
-    char sh[] = "/bin/sh", flag[] = "-c";
-    hob_auto_free char *text = hob_strdup(command);
-    char *argv[] = {sh, flag, text, NULL};
-    int failed = posix_spawn_file_actions_init(&actions);
-    if (failed)
-        return failed;
-    failed = posix_spawnattr_init(&attributes);
-    if (failed) {
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return failed;
-    }
-    hob_auto_free char **env = environment_for_build();
-    (void)sigemptyset(&defaults);
-    (void)sigaddset(&defaults, SIGPIPE); /* we ignore it, the command shall not */
-    failed = posix_spawnattr_setsigdefault(&attributes, &defaults);
-    failed = failed ? failed : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-    failed = failed ? failed : posix_spawn_file_actions_addchdir_np(&actions, dir);
-    failed =
-        failed ? failed : posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    failed = failed ? failed : posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    failed = failed ? failed : posix_spawn(ret_pid, sh, &actions, &attributes, argv, env);
-    (void)posix_spawnattr_destroy(&attributes);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    return failed;
-}
-
 static enum hob_code build_one(struct cli *c, const char *dir, const struct function_config *f,
                                struct hob_err *err)
 {
     note(c, "Building %s: %s", f->name, f->build);
     (void)fflush(c->err);
     pid_t pid;
-    int status = 0, failed = spawn_shell(dir, f->build, &pid);
+    int status = 0, failed = shell_start(dir, f->build, false, &pid);
     if (failed)
         return hob_fail_errno(err, failed, "starting /bin/sh for functions.%s.build", f->name);
     while (waitpid(pid, &status, 0) < 0)

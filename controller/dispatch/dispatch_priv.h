@@ -112,6 +112,7 @@ struct pool {
     unsigned saved_live;
     struct bucket reports;
     uint64_t reports_skipped;
+    struct learning *learning; /* NULL: nobody asked */
 };
 
 enum instance_state {
@@ -154,12 +155,13 @@ struct instance {
     struct channel *channel; /* NULL before STARTED and after GONE */
     unsigned slots, in_flight;
     unsigned upgraded_n; /* of those in flight */
-    unsigned overdue; /* invocations past their deadline that still owe DONE: no new work meanwhile */
+    unsigned overdue;    /* invocations past their deadline that still owe DONE: no new work meanwhile */
     uint64_t asked_us, started_us, launch_us, ready_us, idle_us, drain_by_us, ping_us;
     unsigned pings_missed;
     uint64_t invocations;
     bool is_pooled;        /* its process came out of a pool */
     bool was_killed;       /* it ended by SIGKILL, and not for want of memory */
+    bool is_learning;      /* each system call that it makes is noted */
     bool is_worn;          /* used up: it gets nothing new and goes when it is idle */
     bool was_thawed;       /* for the invocation that comes next; whoever dispatches that takes it back */
     bool is_exit_expected; /* we asked for it */
@@ -264,6 +266,14 @@ void recall_done(struct dispatcher *d);
 /* trace.c */
 void trace_ended(struct invocation *i);
 void invocation_report(struct invocation *i, const char *status); /* a line of the function's log */
+/* learn.c: one event of the node, the others' hooks */
+struct learning;
+bool learn_begins(struct instance *i); /* whether it is learnt from, as it is started */
+void learn_used(void *ctx, struct hob_str call);
+void learn_denied(struct instance *i, struct hob_str call);
+void learn_tick(struct pool *p, uint64_t now_us);
+uint64_t learn_wake_us(const struct pool *p);
+void learn_free(struct pool *p);
 /* A start failed; waiting requests are told when there is no hope. */
 void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic);
 void pool_instance_changed(struct pool *p); /* counts or slots changed */

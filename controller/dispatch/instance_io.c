@@ -345,6 +345,7 @@ static const struct node_events node_listener = {
     .note = on_note,
     .walls = isolation_walls,
     .denied = isolation_denied,
+    .used = learn_used,
 };
 
 void instance_start(struct pool *p)

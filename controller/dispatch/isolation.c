@@ -48,10 +48,12 @@ void isolation_denied(void *ctx, struct hob_str call, uint64_t nth, bool is_last
     struct instance *i = ctx;
     char text[160];
     int n;
+    bool is_by_profile = hob_syscall_find(call) >= 0;
     count(i->pool->d, call);
+    learn_denied(i, call);
     if (nth == 1) {
-        n = snprintf(text, sizeof text, "denied system call: %.*s (not allowed in a sandbox)", (int)call.n,
-                     call.at);
+        n = snprintf(text, sizeof text, "denied system call: %.*s (not %s)", (int)call.n, call.at,
+                     is_by_profile ? "in its profile: \"syscalls\" of hob.json" : "allowed in a sandbox");
         pool_platform_log(i->pool, HOB_CHLOG_WARN, i, HOB_STR(""), hob_str_n(text, (size_t)n));
     }
     if (is_last) {

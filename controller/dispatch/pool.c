@@ -52,6 +52,7 @@ void pool_free(struct pool *p)
     HOB_ASSERT(hob_list_is_empty(&p->instances) && p->queued_n == 0);
     wake_set(&p->d->wakes, &p->wake, UINT64_MAX);
     pool_scale_done(p);
+    learn_free(p);
     hob_list_remove(&p->in_pools);
     hob_list_remove(&p->in_dirty);
     p->d->pools_n--;
@@ -264,7 +265,7 @@ static uint64_t next_wake(struct pool *p, uint64_t now_us)
         at = earlier(at, cancel_deadline(i));
     HOB_LIST_EACH(&p->instances, n, tmp)
     at = earlier(at, instance_wake_us(HOB_CONTAINER_OF(n, struct instance, in_pool)));
-    return earlier(at, pool_scale_wake_us(p, now_us));
+    return earlier(at, earlier(learn_wake_us(p), pool_scale_wake_us(p, now_us)));
 }
 
 void pool_tick(struct pool *p, uint64_t now_us)
@@ -273,6 +274,7 @@ void pool_tick(struct pool *p, uint64_t now_us)
     expire_running(p, now_us);
     HOB_LIST_EACH(&p->instances, n, tmp)
     instance_tick(HOB_CONTAINER_OF(n, struct instance, in_pool), now_us);
+    learn_tick(p, now_us);
     pool_let_go(p, now_us);
     pool_mark(p);
     wake_set(&p->d->wakes, &p->wake, next_wake(p, now_us));

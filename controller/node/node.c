@@ -218,6 +218,10 @@ static void write_start(struct node_hub *h, const struct node_start_spec *s)
     hob_pairs_add_u64(w, "log_lines", 1);
     for (size_t i = 0; i < s->egress_n; i++)
         hob_pairs_add(w, HOB_STR("egress"), hob_str(s->egress[i]));
+    for (size_t i = 0; i < s->syscalls_n && !s->is_learning; i++)
+        hob_pairs_add(w, HOB_STR("syscall"), hob_str(s->syscalls[i]));
+    if (s->is_learning)
+        hob_pairs_add_u64(w, "learn", 1);
     hob_pairs_add_u64(w, "pool_max", s->pool_max);
 }
 

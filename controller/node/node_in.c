@@ -177,6 +177,16 @@ static const char *take_denied(struct node_instance *i, const struct hob_pairs *
     return NULL;
 }
 
+static const char *take_used(struct node_instance *i, const struct hob_pairs *p)
+{
+    struct hob_str call = hob_pairs_get(p, "call");
+    if (!i || !i->is_started || !call.n || call.n > NODE_CALL_BYTES_MAX)
+        return "USED of an instance that does not run";
+    if (i->events.used)
+        i->events.used(i->ctx, call);
+    return NULL;
+}
+
 static const char *take_doctor(struct node_hub *h, const struct hob_pairs *p)
 {
     struct hob_str lines[DOCTOR_LINES_MAX], name, value;
@@ -218,6 +228,8 @@ bool node_take(struct node_hub *h, struct hob_str msg, int fd, const char **ret_
         why = take_walls(i, &p);
     else if (type == HOB_LINK_DENIED)
         why = take_denied(i, &p);
+    else if (type == HOB_LINK_USED)
+        why = take_used(i, &p);
     else if (type == HOB_LINK_NOTE)
         why = take_note(i, &p);
     else if (type == HOB_LINK_DOCTOR)

@@ -20,41 +20,8 @@
 
 #include "base/banned.h"
 
-/* The kernel's structs may have grown since this was compiled: it copies its own size. */
-enum { NOTIF_BYTES = 512, STATUS_BYTES = 4096, DNS_ADDRESS = 0x7f000035, DNS_PORT = 53 };
+enum { STATUS_BYTES = 4096, DNS_ADDRESS = 0x7f000035, DNS_PORT = 53 };
 enum { PIDFD_OF_THREAD = O_EXCL }; /* PIDFD_THREAD, from Linux 6.9 on */
-
-struct egress {
-    void *owner;
-    int epoll, listener;
-};
-
-struct egress *egress_new(int epoll, int listener, void *owner)
-{
-    struct egress *e = hob_new(struct egress);
-    struct epoll_event watched = {.events = EPOLLIN, .data.ptr = e};
-    *e = (struct egress){.owner = owner, .epoll = epoll, .listener = listener};
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &watched) == 0)
-        return e;
-    (void)close(listener);
-    free(e);
-    return NULL;
-}
-
-void egress_free(struct egress *e)
-{
-    if (!e)
-        return;
-    /* The runner's duplicate would keep it watched. */
-    (void)epoll_ctl(e->epoll, EPOLL_CTL_DEL, e->listener, NULL);
-    hob_close_p(&e->listener);
-    free(e);
-}
-
-int egress_listener(const struct egress *e)
-{
-    return e->listener;
-}
 
 /* The process of a thread, in the numbers of our own pid namespace, which the rootless worker's /proc does not show:
  * so a /proc of our own, mounted nowhere. */
@@ -90,8 +57,7 @@ static int socket_of(pid_t thread, int fd)
     return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 }
 
-/* 0, or the errno that connect() shall give. */
-static int copy_call(const struct seccomp_notif *n, struct egress_call *ret_call)
+int egress_copy_call(const struct seccomp_notif *n, struct egress_call *ret_call)
 {
     uint64_t bytes = n->data.args[2];
     if (bytes < sizeof(sa_family_t) || bytes > EGRESS_ADDRESS_MAX)
@@ -105,37 +71,6 @@ static int copy_call(const struct seccomp_notif *n, struct egress_call *ret_call
     ret_call->fd = (int)n->data.args[0];
     ret_call->socket = socket_of((pid_t)n->pid, ret_call->fd);
     return ret_call->socket < 0 ? EBADF : 0;
-}
-
-bool egress_take(int epoll, struct egress_call *ret_call)
-{
-    struct epoll_event event;
-    union {
-        char bytes[NOTIF_BYTES];
-        struct seccomp_notif call;
-        struct seccomp_notif_resp answer;
-    } u;
-    if (epoll_wait(epoll, &event, 1, 0) != 1)
-        return false;
-    struct egress *e = event.data.ptr;
-    memset(&u, 0, sizeof u);
-    if (!(event.events & EPOLLIN)) /* nobody is left who could call */
-        (void)epoll_ctl(epoll, EPOLL_CTL_DEL, e->listener, NULL);
-    if (!(event.events & EPOLLIN) || ioctl(e->listener, SECCOMP_IOCTL_NOTIF_RECV, &u) < 0)
-        return false;
-    *ret_call = (struct egress_call){.owner = e->owner, .socket = -1};
-    uint64_t id = u.call.id;
-    int errnum = copy_call(&u.call, ret_call);
-    /* Still the same call? Else its pid may have been another's when we looked. */
-    if (ioctl(e->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0 && errnum == 0)
-        return true;
-    hob_close_p(&ret_call->socket);
-    memset(&u, 0, sizeof u);
-    u.answer.id = id;
-    u.answer.error = errnum ? -errnum : -EACCES;
-    (void)ioctl(e->listener, SECCOMP_IOCTL_NOTIF_SEND,
-                &u); /* it fails when the caller was killed meanwhile */
-    return false;
 }
 
 int egress_dns_socket(int netns, int own_net)

@@ -12,9 +12,8 @@
 
 enum { EGRESS_ADDRESS_MAX = 128 };
 
-struct egress;
+struct seccomp_notif;
 struct egress_call {
-    void *owner;
     uint64_t id; /* of the notification: who answers names it */
     int fd;      /* the caller's descriptor */
     int socket;  /* a duplicate of the caller's, owned */
@@ -22,12 +21,8 @@ struct egress_call {
     unsigned char address[EGRESS_ADDRESS_MAX]; /* a struct sockaddr of some family, as the caller had it */
 };
 
-/* Takes `listener`; its calls become readable in `epoll`, which holds nothing else. NULL: it could not be watched, and is closed. */
-struct egress *egress_new(int epoll, int listener, void *owner);
-void egress_free(struct egress *e); /* NULL is fine; closes the listener */
-int egress_listener(const struct egress *e);
-/* One call of those that wait in `epoll`; false: there was none to hand on (a wrong one is answered here). */
-bool egress_take(int epoll, struct egress_call *ret_call);
+/* Fills *ret_call: 0, or the errno that connect() shall give. */
+int egress_copy_call(const struct seccomp_notif *n, struct egress_call *ret_call);
 /* A UDP socket at 127.0.0.53:53 inside the network namespace `netns`: the runner answers names there. Returns owned,
  * or -1 with errno. */
 int egress_dns_socket(int netns, int own_net);

@@ -1,4 +1,4 @@
-// No rule of the allow-list without a reason: each call of POLICY_ALLOWED is taken away in turn, and some program of the
+// No rule of the allow-list without a reason: each call of HOB_SYSCALLS_PLAIN is taken away in turn, and some program of the
 // corpus must break, or kept.mjs must say why it stays. Slow: `make test-seccomp`. Prints TAP.
 import { spawn } from "node:child_process";
 import fs from "node:fs";
@@ -9,8 +9,8 @@ import { kept } from "./kept.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const tool = process.argv[2], corpus = process.argv[3];
-const policy = fs.readFileSync(path.join(here, "../../sandbox/seccomp_policy.h"), "utf8");
-const allowed = [...policy.slice(policy.indexOf("#define POLICY_ALLOWED")).matchAll(/"([a-z0-9_]+)"/g)].map((m) => m[1]);
+const list = fs.readFileSync(path.join(here, "../../base/rules/syscalls.h"), "utf8").split("#define HOB_SYSCALLS_PLAIN")[1].split("*/")[0];
+const allowed = [...list.matchAll(/"([a-z0-9_]+)"/g)].map((m) => m[1]);
 const has = (file) => fs.existsSync(file);
 const programs = {
   c: [corpus],

@@ -220,6 +220,25 @@ static void egress_is_judged_entry_by_entry(void **state)
     refuse_function("\"egress\":[\"a.example:1\",\"a.example:1\"]", HOB_E_INVALID, "is there twice");
 }
 
+static void a_profile_names_only_what_a_sandbox_allows(void **state)
+{
+    (void)state;
+    hob_auto_manifest struct manifest *m = parse(
+        "{\"app\":\"shop\",\"functions\":{\"f\":{\"entry\":\"a.mjs\",\"syscalls\":[\"socket\",\"openat\"]},"
+        "\"g\":{\"entry\":\"a.mjs\"}}}",
+        NULL);
+    assert_int_equal(m->functions[0].syscalls_n, 2);
+    assert_string_equal(m->functions[0].syscalls[0], "openat"); /* sorted: equal profiles are equal texts */
+    assert_int_equal(m->functions[1].syscalls_n, 0);
+    refuse_function("\"syscalls\":[\"openat\",\"mount\"]", HOB_E_INVALID,
+                    "functions.checkout.syscalls[1]: 'mount' is no system call that a sandbox allows");
+    refuse_function("\"syscalls\":[\"opennat\"]", HOB_E_INVALID, "did you mean 'openat'?");
+    refuse_function("\"syscalls\":[\"openat\",\"openat\"]", HOB_E_INVALID, "is there twice");
+    refuse_function("\"syscalls\":\"openat\"", HOB_E_INVALID, "functions.checkout.syscalls: ");
+    refuse_function("\"engine\":\"docker\",\"syscalls\":[\"openat\"]", HOB_E_UNSUPPORTED,
+                    "functions.checkout.syscalls: is not supported with engine docker");
+}
+
 static void bindings_are_judged_by_their_words(void **state)
 {
     (void)state;
@@ -641,7 +660,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
         "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"engine\":\"sandbox\",\"kind\":\"auto\",\"port\":8080,\"memory_mb\":128,\"timeout_ms\":10000,"
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
         "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"keep_s\":0,\"windows\":[]},"
-        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"egress\":[],"
+        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"egress\":[],\"syscalls\":[],"
         "\"routes\":[],\"bindings\":[]}");
 }
 
@@ -711,6 +730,7 @@ int main(void)
         cmocka_unit_test(unknown_keys_are_refused_with_a_suggestion),
         cmocka_unit_test(a_port_is_1024_to_65535_and_of_a_server),
         cmocka_unit_test(egress_is_judged_entry_by_entry),
+        cmocka_unit_test(a_profile_names_only_what_a_sandbox_allows),
         cmocka_unit_test(bindings_are_judged_by_their_words),
         cmocka_unit_test(keys_of_later_are_not_supported_yet),
         cmocka_unit_test(an_image_needs_docker_and_stands_for_runtime_and_entry),

@@ -194,18 +194,20 @@ static inline void send_all(int sock, const void *msg, size_t n, const int *fds,
     }
 }
 
-/* The next reply, within 10 s; *ret_fd the descriptor it brought, or -1. */
-/* DENIED comes between the answers: its names are kept here, one after another. */
-static char denied_names[4096];
+/* The next reply, within a minute; *ret_fd the descriptor it brought, or -1. */
+/* DENIED and USED come between the answers: their names are kept here, one after another. */
+static char denied_names[4096], used_names[8192];
 static unsigned denied_n;
 static inline struct hob_launch_reply next_answer(int sock, int *ret_fd)
 {
     struct hob_launch_reply reply = {0};
     struct pollfd p = {.fd = sock, .events = POLLIN};
-    int fds[1] = {-1};
+    int fds[3] = {-1, -1, -1};
     size_t fds_n = 0;
-    assert_int_equal(poll(&p, 1, 10000), 1);
-    ssize_t n = hob_fdmsg_recv(sock, &reply, sizeof reply, fds, 1, &fds_n);
+    assert_int_equal(poll(&p, 1, 60000), 1);
+    ssize_t n = hob_fdmsg_recv(sock, &reply, sizeof reply, fds, HOB_COUNT(fds), &fds_n);
+    for (size_t i = 1; i < fds_n; i++) /* with egress: nobody shall answer */
+        (void)close(fds[i]);
     assert_int_equal(n, sizeof reply);
     assert_int_equal(reply.magic, HOB_LAUNCH_MAGIC);
     if (ret_fd)
@@ -220,8 +222,13 @@ static inline struct hob_launch_reply next_reply(int sock, int *ret_fd)
 {
     for (;;) {
         struct hob_launch_reply reply = next_answer(sock, ret_fd);
-        if (reply.answer != HOB_LAUNCH_DENIED)
+        if (reply.answer != HOB_LAUNCH_DENIED && reply.answer != HOB_LAUNCH_USED)
             return reply;
+        if (reply.answer == HOB_LAUNCH_USED) {
+            size_t used_n = strlen(used_names);
+            snprintf(used_names + used_n, sizeof used_names - used_n, "%s\n", reply.text);
+            continue;
+        }
         denied_n++;
         size_t n = strlen(denied_names);
         if (reply.nth == 1)

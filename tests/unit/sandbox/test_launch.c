@@ -213,6 +213,89 @@ static void a_flood_of_denied_calls_is_told_up_to_a_limit(void **state)
     print_message("100000 denied calls: %llu us\n", us);
 }
 
+static struct hob_syscalls profile_of(const char *const *names)
+{
+    struct hob_syscalls set = hob_syscalls_always();
+    for (; *names; names++) {
+        int index = hob_syscall_find(hob_str(*names));
+        assert_true(index >= 0);
+        hob_syscalls_add(&set, (size_t)index);
+    }
+    return set;
+}
+
+/* "network" makes sockets, which its profile does or does not name; a name that no list has cannot be asked for. */
+static void a_profile_denies_and_names_what_it_leaves_out(void **state)
+{
+    (void)state;
+    struct hob_launch_request head = plain_request(next_id++);
+    *denied_names = '\0';
+    head.flags = HOB_LAUNCH_PROFILE;
+    head.calls = profile_of(WORDS("ioctl", "fstat", "newfstatat", "openat", "pause"));
+    struct instance in = launch_probe(sock, head, WORDS("network"));
+    (void)read_all(in.out, text, sizeof text);
+    assert_int_equal(next_reply(sock, NULL).answer, HOB_LAUNCH_EXITED);
+    instance_done(&in);
+    assert_has(text, "socket_tcp=38\n");
+    assert_has(denied_names, "socket\n");
+    *denied_names = '\0';
+    head.id = next_id++;
+    head.calls = profile_of(WORDS("ioctl", "fstat", "newfstatat", "openat", "pause", "socket", "bind",
+                                  "sendto", "connect", "listen", "accept", "getsockname", "accept4"));
+    (void)run_probe(sock, head, WORDS("network"), text, sizeof text);
+    assert_has(text, "socket_tcp=0\n");
+    assert_has(text, "socket_netlink=97\n"); /* the list's judgement of arguments holds on */
+    assert_null(strstr(denied_names, "socket\n"));
+}
+
+static void with_a_whole_profile_denied_calls_stay_denied(void **state)
+{
+    (void)state;
+    struct hob_launch_request head = plain_request(next_id++);
+    head.flags = HOB_LAUNCH_PROFILE;
+    for (size_t i = 0; i < hob_syscalls_count(); i++)
+        hob_syscalls_add(&head.calls, i);
+    *denied_names = '\0';
+    (void)run_probe(sock, head, WORDS("calls"), text, sizeof text);
+    static const char *const told[] = {"mount\n", "ptrace\n", "bpf\n", "keyctl\n", "setns\n"};
+    for (size_t i = 0; i < HOB_COUNT(told); i++)
+        assert_has(denied_names, told[i]);
+    assert_has(text, "call_mount=38\n");
+    assert_has(text, "call_personality=1\n");
+}
+
+static void learning_tells_what_is_used_and_allows_no_more(void **state)
+{
+    (void)state;
+    for (unsigned egress = 0; egress <= HOB_LAUNCH_EGRESS; egress += HOB_LAUNCH_EGRESS) {
+        struct hob_launch_request head = plain_request(next_id++);
+        head.flags = HOB_LAUNCH_LEARN | egress;
+        *denied_names = *used_names = '\0';
+        (void)run_probe(sock, head, WORDS("calls"), text, sizeof text);
+        assert_has(text, "call_mount=38\n");
+        assert_has(text, "call_personality=1\n");
+        static const char *const told[] = {"mount\n", "ptrace\n", "bpf\n", "keyctl\n", "setns\n"};
+        for (size_t i = 0; i < HOB_COUNT(told); i++)
+            assert_has(denied_names, told[i]);
+        assert_has(used_names, "rt_sigaction\n");
+        assert_has(used_names, "wait4\n"); /* hob-init's, too */
+        assert_null(strstr(used_names, "mount\n"));
+        assert_null(strstr(used_names, "personality\n")); /* refused by its argument */
+    }
+}
+
+static void denied_calls_are_told_with_egress_too(void **state)
+{
+    (void)state;
+    struct hob_launch_request head = plain_request(next_id++);
+    head.flags = HOB_LAUNCH_EGRESS;
+    *denied_names = '\0';
+    denied_n = 0;
+    (void)run_probe(sock, head, WORDS("denied", "2000"), text, sizeof text);
+    assert_has(text, "enosys=2000\n");
+    assert_int_equal(denied_n, 64);
+}
+
 static void a_call_of_a_foreign_architecture_kills(void **state)
 {
     (void)state;
@@ -428,8 +511,16 @@ static void bad_fields_are_refused_with_the_reason(void **state)
     REFUSED(tmp_inodes, 1, "tmp_inodes");
     REFUSED(tmp_bytes, 0, "tmp_bytes");
     REFUSED(fsize_bytes, 0, "fsize_bytes");
-    REFUSED(flags, 4, "flags");
+    REFUSED(flags, 16, "flags");
     REFUSED(flags, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS, "stem");
+    REFUSED(flags, HOB_LAUNCH_STEM | HOB_LAUNCH_LEARN, "stem");
+    REFUSED(flags, HOB_LAUNCH_PROFILE | HOB_LAUNCH_LEARN, "learning with a profile");
+    REFUSED(calls.bits[0], 1, "calls without the flag");
+    bad = head;
+    bad.flags = HOB_LAUNCH_PROFILE;
+    bad.calls = hob_syscalls_always();
+    bad.calls.bits[hob_syscalls_count() / 64] |= 1ULL << hob_syscalls_count() % 64;
+    expect_refusal(bad, "calls that a sandbox may not make");
     REFUSED(reserved, 1, "reserved");
     REFUSED(runtime[0], 'X', "runtime's name");
     REFUSED(runtime[0], '\0', "runtime's name");
@@ -613,6 +704,10 @@ int main(void)
         cmocka_unit_test(forbidden_system_calls_do_not_reach_the_kernel),
         cmocka_unit_test(denied_calls_are_told_by_name),
         cmocka_unit_test(a_flood_of_denied_calls_is_told_up_to_a_limit),
+        cmocka_unit_test(a_profile_denies_and_names_what_it_leaves_out),
+        cmocka_unit_test(with_a_whole_profile_denied_calls_stay_denied),
+        cmocka_unit_test(learning_tells_what_is_used_and_allows_no_more),
+        cmocka_unit_test(denied_calls_are_told_with_egress_too),
         cmocka_unit_test(a_call_of_a_foreign_architecture_kills),
         cmocka_unit_test(a_fork_bomb_stays_within_its_processes),
         cmocka_unit_test(a_memory_bomb_ends_the_whole_instance),

@@ -31,7 +31,7 @@ static struct sock_fprog ours, twin;
 /* Classic BPF, as much of it as filters use: seccomp(2), linux/filter.h. */
 static uint32_t run(const struct sock_fprog *p, const struct seccomp_data *data)
 {
-    uint32_t a = 0;
+    uint32_t a = 0, x = 0;
     for (size_t pc = 0; pc < p->len; pc++) {
         const struct sock_filter *op = &p->filter[pc];
         uint32_t k = op->k;
@@ -43,6 +43,16 @@ static uint32_t run(const struct sock_fprog *p, const struct seccomp_data *data)
             continue;
         case BPF_ALU | BPF_AND | BPF_K:
             a &= k;
+            continue;
+        case BPF_MISC | BPF_TAX:
+            x = a;
+            continue;
+        case BPF_LD | BPF_IMM:
+            a = k;
+            continue;
+        case BPF_ALU | BPF_RSH | BPF_X:
+            assert_true(x < 32);
+            a >>= x;
             continue;
         case BPF_RET | BPF_K:
             return k;
@@ -123,7 +133,7 @@ static int setup(void **state)
     (void)close(fd);
     seccomp_release(c);
     twin = (struct sock_fprog){.len = (unsigned short)((size_t)n / sizeof code[0]), .filter = code};
-    ours = seccomp_program();
+    ours = seccomp_program(&(struct seccomp_kind){0});
     return 0;
 }
 
@@ -150,22 +160,64 @@ static void every_number_is_judged_as_libseccomp_judges_it(void **state)
         assert_same(&(struct seccomp_data){.nr = nr, .arch = AUDIT_ARCH_OWN});
 }
 
-static void with_egress_only_connect_waits_and_sockets_tell_nothing(void **state)
+static void with_egress_connect_waits_and_sockets_tell_nothing(void **state)
 {
     (void)state;
-    struct sock_fprog egress = seccomp_program_egress();
+    struct sock_fprog egress = seccomp_program(&(struct seccomp_kind){.is_egress = true});
     for (int nr = 0; nr < 2048; nr++)
         for (unsigned command = 0x8800; command <= 0x8a00; command++) {
             struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_OWN, .args = {0, command}};
             uint32_t plain = run(&ours, &d), want = plain;
-            if (plain == SECCOMP_RET_USER_NOTIF)
-                want = SECCOMP_RET_ERRNO | ENOSYS;
             if (nr == SYS_connect)
                 want = SECCOMP_RET_USER_NOTIF;
             if (nr == SYS_ioctl && command >= 0x8900 && command <= 0x89ff)
                 want = SECCOMP_RET_ERRNO | EPERM;
             assert_int_equal(run(&egress, &d), want);
         }
+}
+
+/* A random profile: what it names is judged as ever, whatever the arguments; all else is told. */
+static void a_profile_only_takes_away(void **state)
+{
+    (void)state;
+    unsigned seed = 11;
+    for (int round = 0; round < 40; round++) {
+        struct seccomp_kind k = {.has_profile = true, .is_egress = round % 2};
+        struct sock_fprog list = seccomp_program(&(struct seccomp_kind){.is_egress = k.is_egress});
+        for (size_t i = 0; round > 1 && i < hob_syscalls_count(); i++)
+            if (rand_r(&seed) % 4 < round % 5)
+                hob_syscalls_add(&k.calls, i);
+        struct sock_fprog profile = seccomp_program(&k);
+        for (int n = 0; n < 20000; n++) {
+            int nr = n < 2048 ? n : rand_r(&seed) % 512 | (n % 64 == 0 ? 0x40000000 : 0);
+            struct seccomp_data d = {.nr = nr, .arch = n % 100 == 99 ? AUDIT_ARCH_I386 : AUDIT_ARCH_OWN};
+            for (size_t a = 0; a < 6; a++)
+                d.args[a] = (uint32_t)rand_r(&seed) >> (rand_r(&seed) % 31);
+            int index = seccomp_index(nr);
+            bool is_quiet = run(&list, &d) == (SECCOMP_RET_ERRNO | ENOSYS);
+            bool is_named = d.arch != AUDIT_ARCH_OWN || is_quiet ||
+                            (index >= 0 && hob_syscalls_has(&k.calls, (size_t)index));
+            assert_int_equal(run(&profile, &d), is_named ? run(&list, &d) : SECCOMP_RET_USER_NOTIF);
+        }
+    }
+}
+
+/* What the list allows waits for the launcher, but for what a start makes before the launcher listens. */
+static void learning_lets_pass_nothing_that_is_not_allowed(void **state)
+{
+    (void)state;
+    unsigned seed = 13;
+    struct sock_fprog learning = seccomp_program(&(struct seccomp_kind){.is_learning = true});
+    for (int n = 0; n < 500000; n++) {
+        struct seccomp_data d = {.nr = n < 2048 ? n : rand_r(&seed) % 512, .arch = AUDIT_ARCH_OWN};
+        for (size_t a = 0; a < 6; a++)
+            d.args[a] = (uint32_t)rand_r(&seed) >> (rand_r(&seed) % 31);
+        uint32_t plain = run(&ours, &d);
+        bool is_start = d.nr == SYS_sendmsg || d.nr == SYS_execve || d.nr == SYS_exit_group;
+        uint32_t want = plain == SECCOMP_RET_ALLOW && !is_start ? SECCOMP_RET_USER_NOTIF : plain;
+        assert_int_equal(run(&learning, &d), want);
+        assert_true((plain == SECCOMP_RET_ALLOW) <= (seccomp_index(d.nr) >= 0));
+    }
 }
 
 static void sampled_arguments_are_judged_as_libseccomp_judges_them(void **state)
@@ -245,7 +297,8 @@ static void the_kernel_refuses_what_the_table_refuses(void **state)
     int status, refused = 0;
     pid_t pid = fork();
     if (pid == 0) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_restrict(NULL) < 0)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            seccomp_restrict(&(struct seccomp_kind){0}, &ours, NULL) < 0)
             _exit(100);
         for (int nr = 0; nr < 512; nr++) {
             /* x86's uretprobe and uprobe pass every filter and end in SIGILL outside of their trampolines */
@@ -269,7 +322,9 @@ int main(void)
     (void)alarm(100);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_is_judged_as_libseccomp_judges_it),
-        cmocka_unit_test(with_egress_only_connect_waits_and_sockets_tell_nothing),
+        cmocka_unit_test(with_egress_connect_waits_and_sockets_tell_nothing),
+        cmocka_unit_test(a_profile_only_takes_away),
+        cmocka_unit_test(learning_lets_pass_nothing_that_is_not_allowed),
         cmocka_unit_test(sampled_arguments_are_judged_as_libseccomp_judges_them),
         cmocka_unit_test(foreign_architectures_and_x32_never_pass),
         cmocka_unit_test(refused_arguments_have_the_errno_of_the_table),
