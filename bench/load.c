@@ -1,13 +1,19 @@
 /* load: a small open-loop HTTP/1.1 client for benches. Requests are due at fixed times whatever the server does, and
- * latency counts from when a request was due, so a stalled server cannot hide its stalls (coordinated omission).
+ * latency counts from when a request was due, so a stalled server cannot hide its stalls (coordinated omission). Where it
+ * was this client that came late (it sleeps between requests, and shares the machine), latency counts from when it came,
+ * and how late it was is told beside it.
  *
  *   load rate  TARGET PATH RATE SECONDS CONNECTIONS    requests/s spread over keep-alive connections
+ *   load pair  TARGET PATH RATE SECONDS CONNECTIONS TARGET2 PATH2
+ *                                                      the same at two servers, SLICE_MS each in turn: what the machine
+ *                                                      does to one it does to the other
  *   load each  TARGET PATTERN COUNT GAP_US             one request each to PATTERN with %d = 0..COUNT-1, one after
  *                                                      another on one connection, GAP_US apart
  *   load burst TARGET PATTERN COUNT                    all at once, one connection each
  *   load echo  SOCKET                                  a Unix-socket server that answers every request at once
  *
- * TARGET is ADDR:PORT or unix:PATH. Prints one JSON line: n, errors, seconds, p50_us, p90_us, p99_us, p999_us, max_us. */
+ * TARGET is ADDR:PORT or unix:PATH. Prints one JSON line: n, errors, seconds, p50_us, p90_us, p99_us, p999_us, max_us
+ * (pair: {"first":{...},"second":{...}}); rate and pair also late_p50_us and late_p99_us. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,23 +25,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNS_MAX = 2048, BUF = 16384 };
+enum { CONNS_MAX = 2048, BUF = 16384, SLICE_MS = 50 };
 
+struct samples {
+    uint32_t *at;
+    size_t n, max;
+};
+struct series { /* one server's answers */
+    struct samples took, late;
+    size_t errors;
+};
 struct conn {
     int fd;
     bool is_busy;
     uint64_t due_us;
     char in[BUF];
     size_t in_n;
+    struct series *series;
 };
 static struct conn conns[CONNS_MAX];
-static uint32_t *samples;
-static size_t samples_n, samples_max, errors_n;
+static struct series first, second;
 static const char *target;
 
 static uint64_t now_us(void)
@@ -100,12 +115,17 @@ static bool is_answer_complete(const struct conn *c)
     return c->in_n >= head_n + 5 && memcmp(c->in + c->in_n - 5, "0\r\n\r\n", 5) == 0;
 }
 
+static void add(struct samples *s, uint64_t us)
+{
+    if (s->n < s->max)
+        s->at[s->n++] = (uint32_t)us;
+}
+
 static void note(struct conn *c)
 {
     if (c->in_n < 12 || memcmp(c->in + 9, "200", 3) != 0)
-        errors_n++;
-    if (samples_n < samples_max)
-        samples[samples_n++] = (uint32_t)(now_us() - c->due_us);
+        c->series->errors++;
+    add(&c->series->took, now_us() - c->due_us);
     c->is_busy = false;
 }
 
@@ -125,68 +145,150 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void report(double seconds)
+static uint32_t quantile(const struct samples *s, double q)
 {
-    qsort(samples, samples_n, sizeof *samples, by_value);
-    const double at[] = {0.5, 0.9, 0.99, 0.999};
-    const char *const name[] = {"p50_us", "p90_us", "p99_us", "p999_us"};
-    printf("{\"n\":%zu,\"errors\":%zu,\"seconds\":%.3f", samples_n, errors_n, seconds);
-    for (int i = 0; i < 4; i++)
-        printf(",\"%s\":%u", name[i], samples_n ? samples[(size_t)((double)(samples_n - 1) * at[i])] : 0);
-    printf(",\"max_us\":%u}\n", samples_n ? samples[samples_n - 1] : 0);
+    return s->n ? s->at[(size_t)((double)(s->n - 1) * q)] : 0;
 }
 
-static void room_for(size_t n)
+static void print_series(struct series *s, double seconds)
 {
-    samples_max = n;
-    samples = calloc(n, sizeof *samples);
-    if (!samples)
+    struct samples *t = &s->took, *l = &s->late;
+    if (t->n)
+        qsort(t->at, t->n, sizeof *t->at, by_value);
+    if (l->n)
+        qsort(l->at, l->n, sizeof *l->at, by_value);
+    printf(
+        "{\"n\":%zu,\"errors\":%zu,\"seconds\":%.3f,\"p50_us\":%u,\"p90_us\":%u,\"p99_us\":%u,\"p999_us\":%u,"
+        "\"max_us\":%u,\"late_p50_us\":%u,\"late_p99_us\":%u}",
+        t->n, s->errors, seconds, quantile(t, 0.5), quantile(t, 0.9), quantile(t, 0.99), quantile(t, 0.999),
+        quantile(t, 1), quantile(l, 0.5), quantile(l, 0.99));
+}
+
+static void report(double seconds)
+{
+    print_series(&first, seconds);
+    printf("\n");
+}
+
+static void room_for(struct series *s, size_t n)
+{
+    s->took = (struct samples){.at = calloc(n, sizeof(uint32_t)), .max = n};
+    s->late = (struct samples){.at = calloc(n, sizeof(uint32_t)), .max = n};
+    if (!s->took.at || !s->late.at)
         die("memory");
 }
 
-static void run_rate(const char *path, double rate, double seconds, int connections)
+static void dial_all(int ep, struct conn *from, int n, struct series *series)
 {
-    int ep = epoll_create1(EPOLL_CLOEXEC);
-    for (int i = 0; i < connections; i++) {
-        conns[i].fd = dial();
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &conns[i]};
-        if (epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &e) < 0)
+    for (int i = 0; i < n; i++) {
+        from[i].fd = dial();
+        from[i].series = series;
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &from[i]};
+        if (epoll_ctl(ep, EPOLL_CTL_ADD, from[i].fd, &e) < 0)
             die("epoll");
     }
-    room_for((size_t)(rate * seconds) + 16);
-    uint64_t began = now_us(), end = began + (uint64_t)(seconds * 1e6);
-    uint64_t k = 0;
-    for (;;) {
-        uint64_t now = now_us(), due = began + (uint64_t)((double)k * 1e6 / rate);
-        while (due <= now && due < end) {
-            struct conn *free_one = NULL;
-            for (int i = 0; i < connections && !free_one; i++)
-                free_one = conns[(k + (uint64_t)i) % (uint64_t)connections].is_busy
-                               ? NULL
-                               : &conns[(k + (uint64_t)i) % (uint64_t)connections];
-            if (!free_one)
-                break;
-            send_request(free_one, path, due);
-            due = began + (uint64_t)((double)++k * 1e6 / rate);
+}
+
+struct run { /* of rate and pair */
+    double rate;
+    int connections, ep;
+    uint64_t began, end, k; /* k: requests sent */
+    bool is_blocked; /* no connection was free when one was due: the server is to blame for what follows */
+    const char *paths[2];
+    int servers;
+};
+
+static uint64_t due_at(const struct run *r)
+{
+    return r->began + (uint64_t)((double)r->k * 1e6 / r->rate);
+}
+
+static struct conn *free_conn(const struct run *r, struct conn *from)
+{
+    for (int i = 0; i < r->connections; i++) {
+        struct conn *c = &from[(r->k + (uint64_t)i) % (uint64_t)r->connections];
+        if (!c->is_busy)
+            return c;
+    }
+    return NULL;
+}
+
+/* Sends what is due. */
+static void send_due(struct run *r, uint64_t now)
+{
+    uint64_t due;
+    for (; (due = due_at(r)) <= now && due < r->end; r->k++) {
+        int server = r->servers == 2 ? (int)((due - r->began) / (SLICE_MS * 1000) % 2) : 0;
+        struct conn *c = free_conn(r, conns + server * r->connections);
+        if (!c) {
+            r->is_blocked = true;
+            return;
         }
-        if (due >= end && now >= end)
+        add(&c->series->late, now - due);
+        send_request(c, r->paths[server], r->is_blocked ? due : now);
+    }
+    r->is_blocked = false;
+}
+
+static void run_rate(struct run *r, double seconds)
+{
+    r->began = now_us();
+    r->end = r->began + (uint64_t)(seconds * 1e6);
+    (void)prctl(PR_SET_TIMERSLACK, 1000);
+    for (;;) {
+        uint64_t now = now_us();
+        send_due(r, now);
+        uint64_t due = due_at(r);
+        if (due >= r->end && now >= r->end)
             break;
         struct epoll_event got[64];
-        struct timespec wait = {0, due > now ? (long)((due - now) * 1000) % 1000000000L : 0};
-        int n = epoll_pwait2(ep, got, 64, &wait, NULL);
+        struct timespec wait = {0, due > now       ? (long)((due - now) * 1000) % 1000000000L
+                                   : r->is_blocked ? 1000000
+                                                   : 0};
+        int n = epoll_pwait2(r->ep, got, 64, &wait, NULL);
         for (int i = 0; i < n; i++)
             read_some(got[i].data.ptr);
     }
-    for (int i = 0; i < connections; i++)
+    for (int i = 0; i < r->connections * r->servers; i++)
         while (conns[i].is_busy)
             read_some(&conns[i]);
-    report((double)(now_us() - began) / 1e6);
+}
+
+static void run_one(const char *path, double rate, double seconds, int connections)
+{
+    struct run r = {.rate = rate, .connections = connections, .servers = 1, .paths = {path}};
+    r.ep = epoll_create1(EPOLL_CLOEXEC);
+    room_for(&first, (size_t)(rate * seconds) + 16);
+    dial_all(r.ep, conns, connections, &first);
+    run_rate(&r, seconds);
+    report((double)(now_us() - r.began) / 1e6);
+}
+
+static void run_pair(char **argv, double rate, double seconds, int connections)
+{
+    struct run r = {.rate = rate, .connections = connections, .servers = 2, .paths = {argv[3], argv[8]}};
+    if (connections * 2 > CONNS_MAX)
+        die("too many connections");
+    r.ep = epoll_create1(EPOLL_CLOEXEC);
+    room_for(&first, (size_t)(rate * seconds) + 16);
+    room_for(&second, (size_t)(rate * seconds) + 16);
+    dial_all(r.ep, conns, connections, &first);
+    target = argv[7];
+    dial_all(r.ep, conns + connections, connections, &second);
+    run_rate(&r, seconds);
+    double took = (double)(now_us() - r.began) / 1e6;
+    printf("{\"first\":");
+    print_series(&first, took);
+    printf(",\"second\":");
+    print_series(&second, took);
+    printf("}\n");
 }
 
 static void run_each(const char *pattern, int count, unsigned gap_us)
 {
-    room_for((size_t)count);
+    room_for(&first, (size_t)count);
     conns[0].fd = dial();
+    conns[0].series = &first;
     uint64_t began = now_us();
     for (int i = 0; i < count; i++) {
         char path[256];
@@ -206,14 +308,9 @@ static void run_each(const char *pattern, int count, unsigned gap_us)
 
 static void run_burst(const char *pattern, int count)
 {
-    room_for((size_t)count);
+    room_for(&first, (size_t)count);
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    for (int i = 0; i < count; i++) {
-        conns[i].fd = dial();
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &conns[i]};
-        if (epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &e) < 0)
-            die("epoll");
-    }
+    dial_all(ep, conns, count, &first);
     uint64_t began = now_us();
     for (int i = 0; i < count; i++) {
         char path[256], number[16];
@@ -223,7 +320,7 @@ static void run_burst(const char *pattern, int count)
                        pattern, mark ? number : "", mark ? mark + 2 : "");
         send_request(&conns[i], path, began);
     }
-    while (samples_n < (size_t)count) {
+    while (first.took.n < (size_t)count) {
         struct epoll_event got[64];
         int n = epoll_wait(ep, got, 64, 30000);
         if (n == 0)
@@ -268,7 +365,9 @@ int main(int argc, char **argv)
     if (argc >= 3)
         target = argv[2];
     if (argc == 7 && strcmp(argv[1], "rate") == 0)
-        run_rate(argv[3], strtod(argv[4], NULL), strtod(argv[5], NULL), (int)strtol(argv[6], NULL, 10));
+        run_one(argv[3], strtod(argv[4], NULL), strtod(argv[5], NULL), (int)strtol(argv[6], NULL, 10));
+    else if (argc == 9 && strcmp(argv[1], "pair") == 0)
+        run_pair(argv, strtod(argv[4], NULL), strtod(argv[5], NULL), (int)strtol(argv[6], NULL, 10));
     else if (argc == 6 && strcmp(argv[1], "each") == 0)
         run_each(argv[3], (int)strtol(argv[4], NULL, 10), (unsigned)strtoul(argv[5], NULL, 10));
     else if (argc == 5 && strcmp(argv[1], "burst") == 0)

@@ -218,10 +218,13 @@ static void init_exited(struct instance *i)
     pool_start_failed(i->pool, &i->why, i->why.code == HOB_E_FUNCTION);
 }
 
+/* Trying again at once cannot help when the node itself says what is not there: an image, a limit. An engine comes back
+ * by itself, in a moment when only its node was started anew: the breaker ends that waiting. */
 static void start_failed(struct instance *i)
 {
-    /* Trying again at once cannot help when the node itself says that the engine or the image is not there. */
-    pool_start_failed(i->pool, &i->why, strcmp(hob_err_reason(&i->why), "start_failed") != 0);
+    const char *reason = hob_err_reason(&i->why);
+    bool is_passing = strcmp(reason, "start_failed") == 0 || strcmp(reason, "engine_unavailable") == 0;
+    pool_start_failed(i->pool, &i->why, !is_passing);
 }
 
 static void become_busy(struct instance *i)

@@ -90,6 +90,7 @@ void dispatcher_explain(struct dispatcher *d, struct version *v, struct hob_jw *
     struct pool *p = pool_of(d, v);
     struct scaler_view view = pool_scaler_view(p, dispatcher_now(d));
     const struct explain_node node = {
+        .is_away = !node_hub_has_runner(d->o.nodes),
         .is_full = d->memory.is_full,
         .waiting = p->entry.wanted,
         .failure = p->scaler.failures ? failure_of(p) : "",

@@ -222,6 +222,9 @@ static void expire_queued(struct pool *p, uint64_t now_us)
                               p->config->queue_timeout_ms);
         if (p->scaler.failures && p->ready_n == 0)
             err = p->failure;
+        else if (p->ready_n == 0 && !node_hub_has_runner(p->d->o.nodes))
+            (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "no_runner",
+                                  "no node is connected that could start the function; try again");
         invocation_fail(i, &err, NULL, 1);
     }
 }

@@ -6,7 +6,10 @@
 
 #include "base/banned.h"
 
-enum { GRANT_AGAIN_US = 100 * 1000 /* while the node has no memory */ };
+enum {
+    GRANT_AGAIN_US = 100 * 1000, /* while the node has no memory */
+    AWAY_AGAIN_US = 20 * 1000,   /* while there is no node */
+};
 
 void pool_scale_init(struct pool *p)
 {
@@ -157,8 +160,12 @@ void dispatcher_grant_starts(struct dispatcher *d)
     struct starts_entry *e;
     uint64_t now = dispatcher_now(d), again;
     d->grant_at_us = UINT64_MAX;
-    if (hob_list_is_empty(&d->starts.ring))
-        d->memory.is_full = false; /* nobody waits for memory any more */
+    if (hob_list_is_empty(&d->starts.ring)) {
+        d->memory.is_full = false;                 /* nobody waits for memory any more */
+    } else if (!node_hub_has_runner(d->o.nodes)) { /* to ask nobody would count as failing starts */
+        dispatcher_grant_at(d, now + AWAY_AGAIN_US);
+        return;
+    }
     while ((e = starts_next(&d->starts, now, &again)) != NULL) {
         struct pool *p = HOB_CONTAINER_OF(e, struct pool, entry);
         if (!memory_has_room(d, p->config->memory_mb, now)) {

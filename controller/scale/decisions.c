@@ -180,6 +180,8 @@ static void say_bounds(struct hob_jw *w, const struct scaler *s, const struct sc
                  "The breaker is open: %u of the last %u starts failed; requests that no instance can take "
                  "are answered at once.",
                  (unsigned)__builtin_popcount(s->outcomes), (unsigned)SCALER_OUTCOMES);
+    if (node->is_away)
+        sentence(w, "No node is connected (hob-runner): nothing can be started until one is.");
     if (node->is_full)
         sentence(w, "The node has no memory for one more instance; idle ones of others are being let go.");
     if (node->waiting)

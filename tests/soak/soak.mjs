@@ -147,6 +147,7 @@ async function startDocker() {
 
 async function main() {
   const docker = await startDocker();
+  process.on("exit", () => docker && !docker.exit && process.kill(docker.pid, "SIGTERM")); // when we are interrupted
   const hob = await Daemon.start({ env: docker ? { HOB_DOCKER_HOST: `unix://${docker.socket}` } : {} });
   const functions = { ...FUNCTIONS, ...(docker ? DOCKER : {}) };
   const project = { dir: makeProject(), functions };

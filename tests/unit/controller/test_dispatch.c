@@ -507,16 +507,63 @@ static void a_missing_runner_is_waited_for(void **state)
     fake_has_no_runner = true;
     call(&o);
     pump();
-    for (unsigned k = 0; k < 5; k++) {
-        fake_fail(k);
+    for (unsigned k = 0; k < 40; k++) {
+        pass_ms(100);
+        assert_int_equal(o.fails + fakes_n, 0); /* nobody is asked, and nothing counts as failing */
+    }
+    fake_has_no_runner = false;
+    pass_ms(20);
+    assert_int_equal(fakes_n, 1);
+    fake_ready(0, "1");
+    answer(0, heard_invoke(0), "came back");
+    assert_answered(o, "came back");
+}
+
+static void a_runner_that_does_not_come_back_is_the_reason_at_the_deadline(void **state)
+{
+    (void)state;
+    struct outcome o;
+    fake_has_no_runner = true;
+    call(&o);
+    pump();
+    pass_ms(4999);
+    assert_int_equal(o.fails, 0);
+    pass_ms(1);
+    assert_failed(o, "no_runner");
+}
+
+static void fail_with(unsigned k, const char *reason)
+{
+    struct hob_err err;
+    (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, reason, "the engine is not there");
+    fakes[k].is_over = true;
+    fakes[k].events->failed(fakes[k].ctx, &err);
+    pump();
+}
+
+/* As when the node was started anew and its engine needs a moment. Seen to fail with engine_unavailable told at once. */
+static void an_engine_that_needs_a_moment_is_waited_for_but_not_for_long(void **state)
+{
+    (void)state;
+    struct outcome o;
+    call(&o);
+    pump();
+    for (unsigned k = 0; k < 2; k++) {
+        fail_with(k, "engine_unavailable");
         assert_int_equal(o.fails, 0);
         pass_ms(100u << k);
     }
-    fake_has_no_runner = false;
-    assert_int_equal(fakes_n, 6);
-    fake_ready(5, "1");
-    answer(5, heard_invoke(5), "came back");
+    fake_ready(2, "1");
+    answer(2, heard_invoke(2), "came back");
     assert_answered(o, "came back");
+    fake_exit(2, (struct node_exit){.exit_code = 0});
+    call(&o);
+    pump();
+    for (unsigned k = 3; k < 6 && !o.fails; k++) {
+        fail_with(k, "engine_unavailable");
+        pass_ms(400);
+    }
+    assert_failed(o, "engine_unavailable"); /* three of the last ten */
 }
 
 static void a_missing_runtime_is_a_failing_start(void **state)
@@ -1012,6 +1059,8 @@ int main(void)
         T(three_failing_starts_answer_at_once_until_the_next_try),
         T(the_back_off_doubles_to_thirty_seconds),
         T(a_missing_runner_is_waited_for),
+        T(a_runner_that_does_not_come_back_is_the_reason_at_the_deadline),
+        T(an_engine_that_needs_a_moment_is_waited_for_but_not_for_long),
         T(a_missing_runtime_is_a_failing_start),
         T(a_missing_secret_is_a_failing_start),
         T(hello_carries_configuration_variables_and_secrets),
