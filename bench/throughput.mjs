@@ -3,7 +3,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { answers, bin, buildC, freePort, k, median, pidsWith, root, rounds, sleep, start, startHob, stop, stopAll, table, wrk, load, benchBin, seconds } from './lib.mjs';
+import { answers, bin, buildC, freePort, k, median, pidsWith, root, rounds, sleep, start, startHob, stopAll, table, wrk } from './lib.mjs';
 
 process.on('uncaughtException', async (e) => { console.error(e); await stopAll(); process.exit(1); });
 const peers = [];
@@ -67,26 +67,6 @@ for (const name of ['hob fetch', 'hob handler']) {
 rows.push(['hob c: rate ÷ nginx return 200', (m('hob c', 'rate') / m('nginx', 'rate')).toFixed(2), '≥ 0.5', m('hob c', 'rate') / m('nginx', 'rate') >= 0.5]);
 table('Throughput against peers', rows);
 
-// Added latency of the warm path at half load, beside a direct Unix-socket echo at the same rate.
-for (const x of peers) if (x.p && x.name !== 'nginx') await stop(x.p);
-const sock = path.join(os.tmpdir(), `hob-bench-${process.pid}.sock`);
-const echo = start(path.join(benchBin, 'load'), ['echo', sock]);
-await sleep(200);
-const half = Math.floor(m('hob c', 'rate') / 2);
-const added = { p50: [], p99: [], direct50: [], direct99: [] };
-for (let r = 0; r < rounds; r++) {
-  const direct = load('rate', `unix:${sock}`, '/', half, seconds, 16);
-  const through = load('rate', hob.address, '/fn/bench-c/hello', half, seconds, 16);
-  added.p50.push(through.p50_us - direct.p50_us);
-  added.p99.push(through.p99_us - direct.p99_us);
-  added.direct50.push(direct.p50_us);
-  added.direct99.push(direct.p99_us);
-}
-await stop(echo);
-table(`Added latency of the warm path at half load (${half}/s, C function; direct echo p50 ${median(added.direct50)} µs, p99 ${median(added.direct99)} µs)`, [
-  ['p50 added', `${median(added.p50)} µs`, '≤ 80 µs', median(added.p50) <= 80],
-  ['p99 added', `${median(added.p99)} µs`, '≤ 400 µs', median(added.p99) <= 400],
-]);
 await hob.done();
 await stopAll();
 fs.rmSync(cDir, { recursive: true, force: true });

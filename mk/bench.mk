@@ -8,4 +8,13 @@ bench: ## measure against peers and floors (about 5 minutes; BENCH_SECONDS, BENC
 	@$(MAKE) --no-print-directory -s -j2 all $(B)/bench/load $(BENCH_EXTRA)
 	@[ -d bench/node_modules ] || (cd bench && npm install --no-audit --no-fund --silent)
 	@B=$(B) node bench/throughput.mjs
+	@B=$(B) node bench/latency.mjs
 	@B=$(B) node bench/starts.mjs
+
+bench-scale: ## a step from 0 to 2,000 requests/s; side by side with workerd, a Node cluster and Docker (8 minutes)
+	@./tools/install-deps build run bench
+	@$(MAKE) --no-print-directory -s -j2 all $(B)/bench/load
+	@[ -d bench/node_modules ] || (cd bench && npm install --no-audit --no-fund --silent)
+	@B=$(B) node bench/step.mjs
+	@B=$(B) node bench/side.mjs
+.PHONY: bench-scale

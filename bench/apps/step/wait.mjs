@@ -1,0 +1,1 @@
+export default { fetch: async () => { await new Promise((d) => setTimeout(d, 20)); return new Response('done\n'); } };

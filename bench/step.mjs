@@ -1,0 +1,75 @@
+// A step from nothing to 2,000 requests a second (open loop, STEP_RATE), for functions that take 20 ms each and one request
+// at a time: how long requests wait, what it costs in instance seconds, and what the simulation says of the same arrivals.
+//   node bench/step.mjs        (about 3 minutes: the last instance goes after a minute)
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { benchBin, bin, buildC, root, sleep, startHob, stopAll, table } from './lib.mjs';
+
+process.on('uncaughtException', async (e) => { console.error(e); await stopAll(); process.exit(1); });
+const RATE = Number(process.env.STEP_RATE ?? 2000), SECONDS = Number(process.env.STEP_SECONDS ?? 10), CONNECTIONS = 1000;
+const hob = await startHob();
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-step-'));
+fs.cpSync(path.join(root, 'bench/apps/step'), dir, { recursive: true });
+buildC(dir, 'musl-gcc');
+fs.writeFileSync(path.join(dir, 'hob.json'), JSON.stringify({ app: 'step', functions: {
+  c: { runtime: 'c', entry: 'main', scale: { max: 300 } }, node: { runtime: 'node', entry: 'wait.mjs', scale: { max: 300 } } } }));
+hob.hob('deploy', dir);
+
+const run = (cmd, args) => new Promise((done, fail) => {
+  const p = spawn(cmd, args.map(String), { env: { ...process.env, HOB_URL: hob.url, HOB_TOKEN: hob.token } });
+  let out = '';
+  for (const s of [p.stdout, p.stderr]) s.on('data', (d) => (out += d));
+  p.on('exit', (code) => (code === 0 ? done(out) : fail(new Error(`${cmd} ${args.join(' ')}: ${out}`))));
+});
+const top = async (fn) => (await (await fetch(`${hob.url}/v1/top`, { headers: { authorization: `Bearer ${hob.token}` } })).json()).functions.find((f) => f.function === fn);
+const live = (row) => Object.entries(row?.instances ?? {}).reduce((n, [state, k]) => n + (['stopping', 'gone'].includes(state) ? 0 : k), 0);
+
+/* Adds up instances over time until the last one is gone. */
+async function meter(fn, isOver) {
+  let seconds = 0, peak = 0, at = performance.now();
+  for (let n = 0; !isOver() || n > 0; await sleep(50)) {
+    const now = performance.now();
+    seconds += (n * (now - at)) / 1000;
+    at = now;
+    n = live(await top(fn));
+    peak = Math.max(peak, n);
+  }
+  return { seconds, peak };
+}
+
+const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
+
+/* Every request's wait and start, as the daemon itself wrote them down. */
+function readTrace(file) {
+  const lines = fs.readFileSync(file, 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+  const by = (key) => lines.map((l) => l[key]).filter((v) => v !== undefined).sort((a, b) => a - b);
+  return { n: lines.length, waits: by('wait_ms'), colds: by('cold_ms').filter((v) => v > 0) };
+}
+
+async function step(fn) {
+  const file = path.join(dir, `${fn}.ndjson`);
+  let isOver = false;
+  const recorded = run(path.join(bin, 'hob'), ['scale', 'record', '--seconds', SECONDS + 8, file]);
+  const metered = meter(fn, () => isOver);
+  await sleep(1000);
+  const load = JSON.parse(await run(path.join(benchBin, 'load'), ['rate', hob.address, `/fn/step/${fn}`, RATE, SECONDS, CONNECTIONS]));
+  await recorded;
+  isOver = true;
+  const { seconds, peak } = await metered;
+  const { n, waits, colds } = readTrace(file);
+  const said = JSON.parse(await run(path.join(bin, 'hob'), ['scale', 'simulate', '--trace', file, '--mode', 'balanced', '--max', 300, '--json']));
+  const model = said.modes[0], cold = quantile(colds, 0.95), p99 = quantile(waits, 0.99);
+  table(`A step from 0 to ${RATE} requests/s of 20 ms each for ${SECONDS} s, ${fn} (${n} recorded; peak ${peak} instances, the model's ${model.peak}; starts p50 ${quantile(colds, 0.5).toFixed(1)} ms, p95 ${cold.toFixed(1)} ms)`, [
+    ['p99 wait', `${p99.toFixed(1)} ms (max ${waits.at(-1).toFixed(1)})`, `≤ 2 × C95 of these starts (${(2 * cold).toFixed(1)} ms)`, p99 <= 2 * cold],
+    ['p99 wait in the model', `${(model.wait_p99_ms ?? 0).toFixed(1)} ms`],
+    ['errors', `${load.errors}`, '0', load.errors === 0],
+    ['instance seconds', seconds.toFixed(0), `≤ 1.5 × the model's ${model.instance_seconds.toFixed(0)}`, seconds <= 1.5 * model.instance_seconds],
+  ]);
+}
+
+for (const fn of ['c', 'node']) await step(fn);
+await stopAll();
+fs.rmSync(hob.home, { recursive: true, force: true });
+fs.rmSync(dir, { recursive: true, force: true });
