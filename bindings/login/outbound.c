@@ -1,0 +1,452 @@
+/* Flow of an exchange: RUNNING (curl has it) -> ENDED (curl is done, or it was refused before) -> told -> gone. What curl's
+ * callbacks collect is looked at behind curl_multi_socket_action. */
+#include "bindings/login/outbound.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/rules/egress.h"
+
+#include "base/banned.h"
+
+enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 16, MAIL_MS = 30000 };
+
+struct outbound {
+    uv_loop_t *loop;
+    CURLM *multi;
+    uv_timer_t timer;
+    uv_async_t wake; /* something ended without curl */
+    unsigned handles, exchanges_n;
+    struct hob_list exchanges;
+    bool may_reach_private, is_closing;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+struct watch { /* one of curl's sockets */
+    uv_poll_t poll;
+    struct outbound *outbound;
+    curl_socket_t fd;
+};
+
+struct exchange {
+    struct hob_node node;
+    struct outbound *outbound;
+    CURL *easy;
+    struct curl_slist *fields, *to;
+    char *app, *form, *text;
+    size_t text_n, text_at;
+    struct hob_buf in;
+    bool is_ended, is_too_large, is_refused;
+    CURLcode result;
+    struct hob_err err;
+    outbound_cb done;
+    void *ctx;
+};
+
+/* --- steps: an exchange --- */
+static void exchange_free(struct exchange *x)
+{
+    struct outbound *o = x->outbound;
+    hob_list_remove(&x->node);
+    o->exchanges_n--;
+    if (x->easy) {
+        (void)curl_multi_remove_handle(o->multi, x->easy);
+        curl_easy_cleanup(x->easy);
+    }
+    curl_slist_free_all(x->fields);
+    curl_slist_free_all(x->to);
+    hob_buf_done(&x->in);
+    free(x->app);
+    free(x->form);
+    free(x->text);
+    free(x);
+}
+
+static void judge_result(struct exchange *x)
+{
+    struct hob_err *err = &x->err;
+    if (err->code != HOB_OK || (x->result == CURLE_OK && !x->is_too_large))
+        return;
+    if (x->is_refused)
+        (void)hob_fail(err, HOB_E_FORBIDDEN, "the address is not one of the internet");
+    else if (x->is_too_large)
+        (void)hob_fail(err, HOB_E_TOO_LARGE, "the answer has more than %d bytes", HOB_MAX_OUTBOUND_BYTES);
+    else if (x->result == CURLE_OPERATION_TIMEDOUT)
+        (void)hob_fail(err, HOB_E_TIMEOUT, "there was no answer in time");
+    else if (x->result == CURLE_UNSUPPORTED_PROTOCOL || x->result == CURLE_URL_MALFORMAT)
+        (void)hob_fail(err, HOB_E_FORBIDDEN, "the address is none that may be asked: https is needed");
+    else
+        (void)hob_fail(err, HOB_E_UNAVAILABLE, "the exchange failed: %s", curl_easy_strerror(x->result));
+}
+
+static void exchange_tell(struct exchange *x)
+{
+    long status = 0;
+    if (x->easy)
+        (void)curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    judge_result(x);
+    struct hob_buf in hob_auto_buf = x->in;
+    struct hob_err err = x->err;
+    outbound_cb done = x->done;
+    void *ctx = x->ctx;
+    hob_buf_init(&x->in, 0);
+    exchange_free(x);
+    struct outbound_answer a = {.status = (int)status, .body = hob_buf_str(&in)};
+    done(ctx, err.code == HOB_OK ? &a : NULL, err.code == HOB_OK ? NULL : &err);
+}
+
+/* --- steps: curl --- */
+static void note_ends(struct outbound *o)
+{
+    int left;
+    const CURLMsg *m;
+    while ((m = curl_multi_info_read(o->multi, &left))) {
+        char *private = NULL;
+        if (m->msg != CURLMSG_DONE ||
+            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private) != CURLE_OK)
+            continue;
+        struct exchange *x = (struct exchange *)(void *)private;
+        x->is_ended = true;
+        x->result = m->data.result;
+    }
+}
+
+static struct exchange *next_ended(struct outbound *o)
+{
+    HOB_LIST_EACH(&o->exchanges, node, tmp)
+    {
+        struct exchange *x = HOB_CONTAINER_OF(node, struct exchange, node);
+        if (x->is_ended)
+            return x;
+    }
+    return NULL;
+}
+
+static void settle(struct outbound *o)
+{
+    struct exchange *x;
+    note_ends(o);
+    while (!o->is_closing && (x = next_ended(o)))
+        exchange_tell(x);
+}
+
+static void act(struct outbound *o, curl_socket_t fd, int events)
+{
+    int running;
+    if (o->is_closing)
+        return;
+    (void)curl_multi_socket_action(o->multi, fd, events, &running);
+    settle(o);
+}
+
+static void handle_closed(struct outbound *o)
+{
+    if (--o->handles > 0)
+        return;
+    void (*closed)(void *ctx) = o->closed;
+    void *ctx = o->closed_ctx;
+    free(o);
+    closed(ctx);
+}
+
+/* --- callbacks: curl's --- */
+static size_t on_body(char *data, size_t size, size_t n, void *ctx)
+{
+    struct exchange *x = ctx;
+    if (hob_buf_add(&x->in, data, size * n) == HOB_OK)
+        return size * n;
+    x->is_too_large = true;
+    return 0; /* ends the transfer */
+}
+
+static size_t on_upload(char *to, size_t size, size_t n, void *ctx)
+{
+    struct exchange *x = ctx;
+    size_t left = x->text_n - x->text_at, take = size * n < left ? size * n : left;
+    memcpy(to, x->text + x->text_at, take);
+    x->text_at += take;
+    return take;
+}
+
+static bool is_of_internet(const struct curl_sockaddr *a)
+{
+    uint8_t address[HOB_ADDRESS_BYTES] = {0};
+    if (a->family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, &a->addr, sizeof in);
+        address[10] = address[11] = 0xff;
+        memcpy(address + 12, &in.sin_addr, 4);
+    } else if (a->family == AF_INET6) {
+        struct sockaddr_in6 in;
+        memcpy(&in, &a->addr, sizeof in);
+        memcpy(address, &in.sin6_addr, sizeof address);
+    } else {
+        return false;
+    }
+    return hob_address_range(address) == NULL;
+}
+
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct exchange *x = ctx;
+    (void)purpose;
+    if (!x->outbound->may_reach_private && !is_of_internet(a)) {
+        x->is_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct watch *w = handle->data;
+    struct outbound *o = w->outbound;
+    free(w);
+    handle_closed(o);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *w = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    act(w->outbound, w->fd, flags);
+}
+
+static struct watch *watch_new(struct outbound *o, curl_socket_t fd)
+{
+    struct watch *w = hob_new(struct watch);
+    w->outbound = o;
+    w->fd = fd;
+    if (uv_poll_init_socket(o->loop, &w->poll, fd) < 0) {
+        free(w);
+        return NULL;
+    }
+    w->poll.data = w;
+    o->handles++;
+    (void)curl_multi_assign(o->multi, fd, w);
+    return w;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
+{
+    struct outbound *o = ctx;
+    struct watch *w = socket_ctx;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (w) {
+            (void)uv_poll_stop(&w->poll);
+            uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+            (void)curl_multi_assign(o->multi, fd, NULL);
+        }
+        return 0;
+    }
+    if (!w && !(w = watch_new(o, fd)))
+        return -1;
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&w->poll, events, on_socket_ready) < 0 ? -1 : 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *ctx)
+{
+    struct outbound *o = ctx;
+    (void)multi;
+    if (o->is_closing || timeout_ms < 0)
+        (void)uv_timer_stop(&o->timer);
+    else
+        (void)uv_timer_start(&o->timer, on_timer, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct outbound *o = wake->data;
+    if (!o->is_closing)
+        settle(o);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    handle_closed(handle->data);
+}
+
+/* --- steps: starting one --- */
+static struct exchange *exchange_new(struct outbound *o, const char *app, outbound_cb done, void *ctx)
+{
+    struct exchange *x = hob_new(struct exchange);
+    unsigned of_app = 0;
+    HOB_LIST_EACH(&o->exchanges, node, tmp)
+    of_app += strcmp(HOB_CONTAINER_OF(node, struct exchange, node)->app, app) == 0;
+    x->outbound = o;
+    x->app = hob_strdup(app);
+    x->done = done;
+    x->ctx = ctx;
+    hob_buf_init(&x->in, HOB_MAX_OUTBOUND_BYTES);
+    if (o->is_closing)
+        (void)hob_fail(&x->err, HOB_E_CANCELLED, "the server is stopping");
+    else if (o->exchanges_n >= HOB_MAX_OUTBOUND_CALLS || of_app >= HOB_MAX_OUTBOUND_CALLS_PER_APP)
+        (void)hob_fail(&x->err, HOB_E_BUSY, "too many providers are being asked now: try again in a moment");
+    hob_list_push_back(&o->exchanges, &x->node);
+    o->exchanges_n++;
+    if (x->err.code == HOB_OK) {
+        x->easy = curl_easy_init();
+        HOB_ASSERT(x->easy);
+    }
+    return x;
+}
+
+static void set_manners(struct exchange *x, const char *url, const char *schemes, long timeout_ms)
+{
+    CURL *e = x->easy;
+    (void)curl_easy_setopt(e, CURLOPT_PRIVATE, x);
+    (void)curl_easy_setopt(e, CURLOPT_URL, url);
+    (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, schemes);
+    (void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(e, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout_ms);
+    (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, x);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
+}
+
+static void add_field(struct exchange *x, const char *field)
+{
+    struct curl_slist *more = curl_slist_append(x->fields, field);
+    HOB_ASSERT(more);
+    x->fields = more;
+}
+
+static void exchange_start(struct exchange *x)
+{
+    if (x->err.code == HOB_OK && curl_multi_add_handle(x->outbound->multi, x->easy) == CURLM_OK)
+        return;
+    if (x->err.code == HOB_OK)
+        (void)hob_fail(&x->err, HOB_E_UNAVAILABLE, "the exchange cannot be started");
+    x->is_ended = true;
+    if (!x->outbound->is_closing)
+        (void)uv_async_send(&x->outbound->wake);
+}
+
+/* --- door --- */
+struct outbound *outbound_new(uv_loop_t *loop, bool may_reach_private)
+{
+    struct outbound *o = hob_new(struct outbound);
+    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    o->loop = loop;
+    o->may_reach_private = may_reach_private;
+    o->multi = curl_multi_init();
+    HOB_ASSERT(o->multi && uv_timer_init(loop, &o->timer) == 0 &&
+               uv_async_init(loop, &o->wake, on_wake) == 0);
+    o->timer.data = o->wake.data = o;
+    o->handles = 2;
+    hob_list_init(&o->exchanges);
+    (void)curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    (void)curl_multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
+    (void)curl_multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
+    (void)curl_multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
+    (void)curl_multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    return o;
+}
+
+void outbound_close(struct outbound *o, void (*closed)(void *ctx), void *ctx)
+{
+    struct hob_node *node;
+    o->closed = closed;
+    o->closed_ctx = ctx;
+    o->is_closing = true;
+    while ((node = hob_list_first(&o->exchanges))) {
+        struct exchange *x = HOB_CONTAINER_OF(node, struct exchange, node);
+        (void)hob_fail(&x->err, HOB_E_CANCELLED, "the server is stopping");
+        exchange_tell(x);
+    }
+    (void)curl_multi_cleanup(o->multi); /* takes its sockets off the loop */
+    uv_close((uv_handle_t *)&o->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&o->wake, on_handle_closed);
+}
+
+void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound_cb done, void *ctx)
+{
+    struct exchange *x = exchange_new(o, r->app, done, ctx);
+    if (x->easy) {
+        set_manners(x, r->url, o->may_reach_private ? "https,http" : "https", HOB_MAX_OUTBOUND_MS);
+        add_field(x, "Accept: application/json");
+        add_field(x, "User-Agent: Hob/" HOB_VERSION);
+        if (r->bearer) {
+            hob_auto_free char *field = hob_asprintf("Authorization: Bearer %s", r->bearer);
+            add_field(x, field);
+        }
+        if (r->user) {
+            (void)curl_easy_setopt(x->easy, CURLOPT_USERNAME, r->user);
+            (void)curl_easy_setopt(x->easy, CURLOPT_PASSWORD, r->secret ? r->secret : "");
+        }
+        if (r->form) {
+            x->form = hob_strdup(r->form);
+            (void)curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(x->form));
+            (void)curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->form);
+        }
+        (void)curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->fields);
+    }
+    exchange_start(x);
+}
+
+void outbound_send(struct outbound *o, const struct outbound_mail *m, outbound_cb done, void *ctx)
+{
+    struct exchange *x = exchange_new(o, m->app, done, ctx);
+    if (x->easy) {
+        set_manners(x, m->server, "smtp,smtps", MAIL_MS);
+        x->text = hob_strndup(m->text.at, m->text.n);
+        x->text_n = m->text.n;
+        x->to = curl_slist_append(NULL, m->to);
+        HOB_ASSERT(x->to);
+        (void)curl_easy_setopt(x->easy, CURLOPT_MAIL_FROM, m->from);
+        (void)curl_easy_setopt(x->easy, CURLOPT_MAIL_RCPT, x->to);
+        (void)curl_easy_setopt(x->easy, CURLOPT_READFUNCTION, on_upload);
+        (void)curl_easy_setopt(x->easy, CURLOPT_READDATA, x);
+        (void)curl_easy_setopt(x->easy, CURLOPT_UPLOAD, 1L);
+        (void)curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT,
+                               1L); /* credentials of one app never serve another */
+        (void)curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, 1L);
+        /* With a password, TLS or nothing; without one, TLS where it is offered. */
+        (void)curl_easy_setopt(x->easy, CURLOPT_USE_SSL,
+                               m->password && !o->may_reach_private ? (long)CURLUSESSL_ALL
+                                                                    : (long)CURLUSESSL_TRY);
+        if (m->user) {
+            (void)curl_easy_setopt(x->easy, CURLOPT_USERNAME, m->user);
+            (void)curl_easy_setopt(x->easy, CURLOPT_PASSWORD, m->password ? m->password : "");
+        }
+        if (m->ca_file)
+            (void)curl_easy_setopt(x->easy, CURLOPT_CAINFO, m->ca_file);
+    }
+    exchange_start(x);
+}
+
+enum hob_code outbound_escape(struct hob_buf *out, struct hob_str text)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char ch = (unsigned char)text.at[i];
+        bool is_plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+                        (ch && strchr("-._~", ch));
+        char escaped[3] = {'%', hex[ch >> 4], hex[ch & 15]};
+        enum hob_code rc = is_plain ? hob_buf_add(out, text.at + i, 1) : hob_buf_add(out, escaped, 3);
+        if (rc != HOB_OK)
+            return rc;
+    }
+    return HOB_OK;
+}
