@@ -10,8 +10,8 @@ $(B)/runtimes-python: $(PYTHON_SRC)
 all: $(B)/runtimes-python
 NODE ?= /usr/bin/node
 runtimes/node/adapter.cjs: $(filter-out runtimes/node/warm.mjs,$(wildcard runtimes/node/*.mjs)) mk/bundle_node.mjs
-	@if [ -x $(NODE) ]; then $(NODE) mk/bundle_node.mjs runtimes/node/adapter.mjs $@.new; \
-	 else echo "import('./adapter.mjs');" > $@.new; fi && mv $@.new $@
+	@if [ -x $(NODE) ]; then $(NODE) mk/bundle_node.mjs runtimes/node/adapter.mjs $@; \
+	 else echo "import('./adapter.mjs');" > $@; fi
 all: runtimes/node/adapter.cjs
 
 .PHONY: test-runtimes measure-runtimes

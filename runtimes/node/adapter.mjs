@@ -76,6 +76,8 @@ function configure(pairs) {
 /** Started ahead: there is time to load and compile what HELLO and the first invocation will need. The code that comes
  * can see nothing of it: no tenant's data, no handle, no module but the platform's. */
 async function preload(arg) {
+  const { hello, env } = configure([]);
+  describe(hello, env);
   await load(new Map([['entry', path.join(own, 'warm.mjs')]]));
   await channel.rehearse(async () => {
     channel.sendPairs(T.READY, 0, ['kind', 'fetch']);
@@ -97,8 +99,6 @@ async function start(pairs) {
   process.title = `node ${hello.get('app')}/${hello.get('function')}`;
   process.argv[1] = hello.get('entry') ?? '';
   describe(hello, env);
-  installGlobals();
-  install();
   const found = await load(hello);
   serve = found.kind === 'fetch' ? serveFetch(found.handler, found.self, env) : lambda(found.handler);
   channel.sendPairs(T.READY, 0, ['protocol', '1', 'kind', found.kind, 'concurrency', String(concurrency)]);
@@ -192,6 +192,8 @@ function onFrame(type, flags, code, stream, arg, buffer, from, to) {
   }
 }
 
+installGlobals();
+install();
 channel.open(onFrame, () => process.exit(0));
 process.on('SIGTERM', () => {
   if (!isDraining) drain(0);

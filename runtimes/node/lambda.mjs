@@ -39,7 +39,7 @@ export function installGlobals() {
     },
     HttpResponseStream: {
       from(stream, prelude) {
-        if (!(stream instanceof AnswerStream)) throw new TypeError('HttpResponseStream.from: give it the responseStream');
+        if (AnswerStream === null || !(stream instanceof AnswerStream)) throw new TypeError('HttpResponseStream.from: give it the responseStream');
         stream.setPrelude(prelude);
         return stream;
       },

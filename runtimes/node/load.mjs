@@ -1,5 +1,6 @@
 // Finds the function in the code: imports the entry and decides what it is (fetch or Lambda handler).
 
+import fs from 'node:fs';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import * as modules from 'node:module'; // lazy
 import path from 'node:path';
@@ -60,12 +61,35 @@ async function importFile(file) {
       }
     }
   }
+  const url = pathToFileURL(file).href;
+  const unused = readAtOnce(url);
   try {
-    return await import(pathToFileURL(file).href);
+    return await import(url);
   } catch (error) {
     if (error instanceof SyntaxError && !error.stack.includes(pathToFileURL(root).href)) await locate(error, file);
     throw error;
+  } finally {
+    unused(); // a Node that reads in another way
   }
+}
+
+/**
+ * The module loader reads by way of libuv's threads: four turns of them, and for the first time they are started. The
+ * entry is read at once instead, and this door is closed again before any code of it runs.
+ */
+function readAtOnce(url) {
+  const { promises } = fs;
+  const { readFile } = promises;
+  const close = () => {
+    if (promises.readFile === door) promises.readFile = readFile;
+  };
+  const door = (what, ...rest) => {
+    close();
+    if (what?.href !== url || rest.length > 0) return readFile(what, ...rest);
+    return new Promise((resolve) => resolve(readFileSync(what)));
+  };
+  promises.readFile = door;
+  return close;
 }
 
 /**
