@@ -52,6 +52,20 @@
     X(LOG_TAIL_LINES,        "log.tail_lines",             10000,           "lines", HOB_E_INVALID,   "lines that one reading of a log can ask for")      \
     X(LOG_TAIL_BYTES,        "log.tail_bytes",             4194304,         "bytes", HOB_E_TOO_LARGE, "bytes that one reading of a log gives; older lines are left out") \
     X(LOG_READERS,           "log.readers",                256,             "readers", HOB_E_BUSY,    "readings and followings of logs at a time")        \
+    X(DATA_QUERY_MS,         "data.query_ms",              10000,           "ms",    HOB_E_TIMEOUT,   "a query of objects; cancelled beyond")             \
+    X(DATA_QUERY_ROWS,       "data.query_rows",            5000000,         "rows",  HOB_E_TIMEOUT,   "objects that one query looks at without an index; cancelled beyond") \
+    X(DATA_SLOW_MS,          "data.slow_ms",               100,             "ms",    HOB_E_TIMEOUT,   "a query from which on it is remembered for the index advisor") \
+    X(DATA_WHERE_DEPTH,      "data.where_depth",           16,              "levels", HOB_E_INVALID,  "nesting of a query's conditions")                  \
+    X(DATA_WHERE_CONDITIONS, "data.where_conditions",      500,             "conditions", HOB_E_INVALID, "conditions of one query, those of sub-queries too") \
+    X(DATA_WHERE_VALUES,     "data.where_values",          20000,           "values", HOB_E_INVALID,  "values in the lists of one query")                 \
+    X(DATA_SUBQUERIES,       "data.subqueries",            16,              "queries", HOB_E_INVALID, "sub-queries of one query")                         \
+    X(DATA_REGEX_BYTES,      "data.regex_bytes",           2000,            "bytes", HOB_E_INVALID,   "a regular expression of a query")                  \
+    X(DATA_REGEX_STEPS,      "data.regex_steps",           200000,          "steps", HOB_E_INVALID,   "steps of a regular expression on one value")       \
+    X(DATA_OBJECT_BYTES,     "data.object_bytes",          8388608,         "bytes", HOB_E_TOO_LARGE, "one object of an app's data")                      \
+    X(DATA_CLASSES,          "data.classes",               1000,            "classes", HOB_E_TOO_LARGE, "classes of one app")                             \
+    X(DATA_FIELDS,           "data.fields",                1000,            "fields", HOB_E_TOO_LARGE, "fields of one class")                             \
+    X(DATA_INDEXES,          "data.indexes",               64,              "indexes", HOB_E_TOO_LARGE, "indexes of one class")                           \
+    X(DATA_QUEUE,            "data.queue",                 10000,           "jobs",  HOB_E_BUSY,      "reads and writes of one app that wait")            \
     X(ARCHIVE_BYTES,         "deploy.archive_bytes",       104857600,       "bytes", HOB_E_TOO_LARGE, "an uploaded archive, packed")                      \
     X(UNPACKED_BYTES,        "deploy.unpacked_bytes",      262144000,       "bytes", HOB_E_TOO_LARGE, "the same, unpacked (AWS: 250 MiB)")                \
     X(ENTRIES,               "deploy.entries",             20000,           "entries", HOB_E_TOO_LARGE, "files and folders in an archive")                \
@@ -70,6 +84,7 @@
     X(EGRESS_CONNECTING,     "egress.connecting",          32,              "connections", HOB_E_BUSY, "of one instance on their way at a time; beyond they wait") \
     X(EGRESS_NAMES_PER_S,    "egress.names_per_second",    200,             "names", HOB_E_BUSY,      "names one instance may look up; beyond are lost")  \
     X(SECRETS_PER_APP,       "app.secrets",                100,             "secrets", HOB_E_TOO_LARGE, "secrets of one app")                             \
+    X(IMPORT_BYTES,          "data.import_bytes",          16777216,        "bytes", HOB_E_TOO_LARGE, "one piece of an import; `hob data import` sends many") \
     X(API_BODY_BYTES,        "api.body_bytes",             1048576,         "bytes", HOB_E_TOO_LARGE, "a JSON body of the control API") \
     X(API_AUTH_FAILURES,     "api.auth_failures_per_minute", 20,            "failures", HOB_E_BUSY,   "wrong tokens from one address; 429 beyond")        \
     X(PASSWORD_BYTES,        "auth.password_bytes",        4096,            "bytes", HOB_E_TOO_LARGE, "a password of an app's user")                      \

@@ -55,18 +55,22 @@ static enum hob_code sync_file(int fd, const char *path, struct hob_err *err)
     return hob_fsync_dir(dir, err);
 }
 
+enum hob_code db_backup(struct db *from, const char *path, struct hob_err *err)
+{
+    hob_auto_close int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST)
+        return hob_fail(err, HOB_E_CONFLICT, "%s exists already; a backup goes to a new file", path);
+    if (fd < 0)
+        return hob_fail_errno(err, errno, "creating %s", path);
+    if (copy_to(from, path, err) == HOB_OK && sync_file(fd, path, err) == HOB_OK)
+        return HOB_OK;
+    (void)unlink(path);
+    return err->code;
+}
+
 static enum hob_code backup_work(void *ctx, struct store_tx *tx, struct hob_err *err)
 {
-    struct backup *b = ctx;
-    hob_auto_close int fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST)
-        return hob_fail(err, HOB_E_CONFLICT, "%s exists already; a backup goes to a new file", b->path);
-    if (fd < 0)
-        return hob_fail_errno(err, errno, "creating %s", b->path);
-    if (copy_to(tx->db, b->path, err) == HOB_OK && sync_file(fd, b->path, err) == HOB_OK)
-        return HOB_OK;
-    (void)unlink(b->path);
-    return err->code;
+    return db_backup(tx->db, ((struct backup *)ctx)->path, err);
 }
 
 static void on_backup_done(void *ctx, const struct hob_err *err)

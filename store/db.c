@@ -10,8 +10,7 @@
 #include "base/mem.h"
 
 enum {
-    APPLICATION_ID = 0x686f6201, /* "hob" 1: marks the file as ours */
-    BUSY_MS = 5000,              /* how long another process may hold the lock */
+    BUSY_MS = 5000, /* how long another process may hold the lock */
 };
 
 enum hob_code db_fail(struct db *db, int rc, const char *doing, struct hob_err *err)
@@ -83,6 +82,8 @@ static enum hob_code create_private(const char *path, struct hob_err *err)
 /* The pragmas that read or write the file: each may meet a damaged or locked one. */
 static enum hob_code set_up(struct db *db, enum db_mode mode, struct hob_err *err)
 {
+    if (mode == DB_MEMORY)
+        return db_exec(db, "PRAGMA trusted_schema=OFF", err);
     const char *pragmas = mode == DB_WRITE
                               ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                                 "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216;"
@@ -145,8 +146,7 @@ static int first_text(void *ctx, int n, char **values, char **names)
     return 0;
 }
 
-/* Ours by its mark, or empty and marked now. */
-static enum hob_code check_owner(struct db *db, const char *path, struct hob_err *err)
+enum hob_code db_mark(struct db *db, const char *path, enum db_purpose purpose, struct hob_err *err)
 {
     int64_t id = 0, objects = 0;
     int rc = sqlite3_exec(db->h, "PRAGMA application_id", first_int, &id, NULL);
@@ -154,19 +154,19 @@ static enum hob_code check_owner(struct db *db, const char *path, struct hob_err
         rc = sqlite3_exec(db->h, "SELECT count(*) FROM sqlite_master", first_int, &objects, NULL);
     if (rc != SQLITE_OK)
         return db_fail(db, rc, path, err);
-    if (id == APPLICATION_ID)
+    if (id == (int64_t)purpose)
         return HOB_OK;
     if (id != 0 || objects != 0)
         return hob_fail(err, HOB_E_CONFLICT, "%s is a database of another program; choose another --home",
                         path);
     char sql[64];
-    (void)snprintf(sql, sizeof sql, "PRAGMA application_id=%d", APPLICATION_ID);
+    (void)snprintf(sql, sizeof sql, "PRAGMA application_id=%d", (int)purpose);
     return db_exec(db, sql, err);
 }
 
 enum hob_code db_check(struct db *db, const char *path, struct hob_err *err)
 {
-    if (check_owner(db, path, err) != HOB_OK)
+    if (db_mark(db, path, DB_OF_HOB, err) != HOB_OK)
         return err->code;
     struct check_text t = {""};
     int rc = sqlite3_exec(db->h, "PRAGMA quick_check(1)", first_text, &t, NULL);

@@ -62,6 +62,13 @@ void query_text(struct query *q, const char *s)
         q->has_failed_bind = true;
 }
 
+void query_str(struct query *q, struct hob_str s)
+{
+    if (sqlite3_bind_text64(q->stmt, ++q->place, s.n ? s.at : "", s.n, SQLITE_STATIC, SQLITE_UTF8) !=
+        SQLITE_OK)
+        q->has_failed_bind = true;
+}
+
 void query_blob(struct query *q, struct hob_str s)
 {
     if (sqlite3_bind_blob64(q->stmt, ++q->place, s.n ? s.at : "", s.n, SQLITE_STATIC) != SQLITE_OK)

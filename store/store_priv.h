@@ -28,14 +28,21 @@ struct store_tx {
 };
 
 /* db.c */
-enum db_mode { DB_WRITE, DB_READ };
+enum db_mode { DB_WRITE, DB_READ, DB_MEMORY };
 HOB_MUST_USE enum hob_code db_open(struct db *db, const char *path, enum db_mode mode, struct hob_err *err);
 void db_close(struct db *db);
 /* Runs statements without places or results ("BEGIN"). */
 HOB_MUST_USE enum hob_code db_exec(struct db *db, const char *sql, struct hob_err *err);
 /* Fills *err from the connection's last error. `doing` is for people: "writing to the store". */
 HOB_COLD enum hob_code db_fail(struct db *db, int rc, const char *doing, struct hob_err *err);
+/* Ours by its mark, or empty and marked now. */
+enum db_purpose { DB_OF_HOB = 0x686f6201, DB_OF_APP = 0x686f6202 };
+HOB_MUST_USE enum hob_code db_mark(struct db *db, const char *path, enum db_purpose purpose,
+                                   struct hob_err *err);
 HOB_MUST_USE enum hob_code db_check(struct db *db, const char *path, struct hob_err *err);
+
+/* backup.c: a consistent copy into a new file (0600), fsynced; leaves none when it fails. */
+HOB_MUST_USE enum hob_code db_backup(struct db *from, const char *path, struct hob_err *err);
 
 /* query.c: start, bind in order, step until there is no row, end. `sql` must be static and unique by address. */
 struct query {
@@ -48,7 +55,8 @@ struct query {
 HOB_MUST_USE enum hob_code query_start(struct query *q, struct store_tx *tx, const char *sql,
                                        struct hob_err *err);
 void query_int(struct query *q, int64_t v);
-void query_text(struct query *q, const char *s); /* borrowed until query_end; NULL gives NULL */
+void query_text(struct query *q, const char *s);   /* borrowed until query_end; NULL gives NULL */
+void query_str(struct query *q, struct hob_str s); /* text that is not ended by NUL */
 void query_blob(struct query *q, struct hob_str s);
 /* *ret_has_row false at the end. */
 HOB_MUST_USE enum hob_code query_step(struct query *q, bool *ret_has_row, struct hob_err *err);

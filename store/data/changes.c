@@ -1,0 +1,149 @@
+/* The change log: every change of an object once, in the order of its commits. Sequence numbers only grow: the newest
+ * change is never trimmed, and SQLite gives the next row the largest number plus one. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "store/data/data_priv.h"
+
+static void write_row(struct hob_buf *out, const struct data_row *row)
+{
+    struct hob_jw w;
+    hob_jw_init(&w, out);
+    hob_jw_object(&w);
+    hob_jw_kint(&w, "created", row->created_ms);
+    hob_jw_kint(&w, "updated", row->updated_ms);
+    hob_jw_key(&w, "doc");
+    hob_jw_raw(&w, row->doc);
+    if (row->hidden.n) {
+        hob_jw_key(&w, "hidden");
+        hob_jw_raw(&w, row->hidden);
+    }
+    if (row->readers.at) {
+        hob_jw_key(&w, "readers");
+        hob_jw_raw(&w, row->readers);
+    }
+    if (row->writers.at) {
+        hob_jw_key(&w, "writers");
+        hob_jw_raw(&w, row->writers);
+    }
+    hob_jw_object_end(&w);
+}
+
+enum hob_code change_prepare(struct data_tx *tx, const struct change *c, struct hob_err *err)
+{
+    struct conn *conn = tx->conn;
+    hob_buf_clear(&conn->before);
+    hob_buf_clear(&conn->after);
+    if (c->before)
+        write_row(&conn->before, c->before);
+    if (c->after)
+        write_row(&conn->after, c->after);
+    if (conn->before.n == conn->before.max || conn->after.n == conn->after.max)
+        return hob_fail(err, HOB_E_TOO_LARGE, "a change of %s is too large for the change log",
+                        c->class_name);
+    return HOB_OK;
+}
+
+enum hob_code change_write(struct data_tx *tx, const struct change *c, struct hob_err *err)
+{
+    struct conn *conn = tx->conn;
+    struct run r;
+    if (HOB_FAULT("data.change"))
+        return db_fail(&conn->db, SQLITE_FULL, "writing the change log", err);
+    if (run_start(&r, tx,
+                  HOB_STR("INSERT INTO changes (at, class, id, op, before, after)"
+                          " VALUES ($1, $2, $3, $4, $5, $6)"),
+                  err) != HOB_OK)
+        return err->code;
+    run_int(&r, hob_utc_ms());
+    run_text(&r, hob_str(c->class_name));
+    run_text(&r, c->id);
+    run_text(&r, hob_str_n(&c->op, 1));
+    run_text(&r, c->before ? hob_buf_str(&conn->before) : (struct hob_str){NULL, 0});
+    run_text(&r, c->after ? hob_buf_str(&conn->after) : (struct hob_str){NULL, 0});
+    if (run_all(&r, err) != HOB_OK)
+        return err->code;
+    conn->changed_to = sqlite3_last_insert_rowid(conn->db.h);
+    return HOB_OK;
+}
+
+enum hob_code change_note(struct data_tx *tx, const struct change *c, struct hob_err *err)
+{
+    if (change_prepare(tx, c, err) != HOB_OK)
+        return err->code;
+    return change_write(tx, c, err);
+}
+
+/* --- reading --- */
+
+static void change_of_run(const struct run *r, char *name, size_t name_n, struct data_change *ret)
+{
+    struct hob_str class_name = run_col_text(r, 2), op = run_col_text(r, 4);
+    struct hob_str before = run_col_text(r, 5), after = run_col_text(r, 6);
+    (void)snprintf(name, name_n, "%.*s", HOB_STR_ARG(class_name));
+    *ret = (struct data_change){
+        .sequence = run_col_int(r, 0),
+        .at_ms = run_col_int(r, 1),
+        .class_name = name,
+        .id = run_col_text(r, 3),
+        .op = op.n ? op.at[0] : '?',
+        .before = before.at ? before : HOB_STR(""),
+        .after = after.at ? after : HOB_STR(""),
+    };
+}
+
+enum hob_code data_changes(struct data_tx *tx, int64_t after_sequence, uint64_t limit, data_change_cb cb,
+                           void *ctx, struct hob_err *err)
+{
+    struct run r;
+    bool has_row = false;
+    enum hob_code rc = run_startf(&r, tx, err,
+                                  "SELECT seq, at, class, id, op, before, after FROM changes WHERE seq > $1"
+                                  " ORDER BY seq LIMIT $2");
+    if (rc != HOB_OK)
+        return rc;
+    run_int(&r, after_sequence);
+    run_int(&r, limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
+    while ((rc = run_step(&r, &has_row, err)) == HOB_OK && has_row) {
+        struct data_change c;
+        char name[300];
+        change_of_run(&r, name, sizeof name, &c);
+        rc = cb(ctx, &c, err);
+        if (rc != HOB_OK)
+            break;
+    }
+    run_end(&r);
+    return rc;
+}
+
+static enum hob_code read_number(struct data_tx *tx, const char *sql, int64_t *ret_v, struct hob_err *err)
+{
+    struct run r;
+    bool has_row = false;
+    if (run_start(&r, tx, hob_str(sql), err) != HOB_OK)
+        return err->code;
+    enum hob_code rc = run_step(&r, &has_row, err);
+    if (rc == HOB_OK)
+        *ret_v = has_row ? run_col_int(&r, 0) : 0;
+    run_end(&r);
+    return rc;
+}
+
+enum hob_code data_change_last(struct data_tx *tx, int64_t *ret_sequence, struct hob_err *err)
+{
+    return read_number(tx, "SELECT coalesce(max(seq), 0) FROM changes", ret_sequence, err);
+}
+
+/* By time, but a prefix: the first that is young enough ends it. */
+enum hob_code data_changes_trim(struct data_tx *tx, int64_t before_ms, struct hob_err *err)
+{
+    struct run r;
+    HOB_ASSERT(tx->s.is_write);
+    if (run_startf(&r, tx, err,
+                   "DELETE FROM changes WHERE seq < (SELECT coalesce((SELECT seq FROM changes WHERE at >= $1"
+                   " ORDER BY seq LIMIT 1), (SELECT max(seq) FROM changes)))") != HOB_OK)
+        return err->code;
+    run_int(&r, before_ms);
+    return run_all(&r, err);
+}
