@@ -1,7 +1,9 @@
-/* Flow: ASK -> PAINT -> WAIT for a second or a key -> ASK ... Without a terminal, or with --once, one ASK and PAINT.
- * The terminal is changed (no echo, no line buffer, the second screen) and given back however it ends. */
+/* Flow: ASK -> PAINT -> WAIT for a second, a key or another size -> ASK ... Without a terminal, or with --once, one ASK
+ * and PAINT. A server that was there and is no more is waited for, and said so. The terminal is changed (no echo, no line
+ * buffer, no wrapping, the second screen) and given back however it ends. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -128,9 +130,14 @@ static void paint(struct cli *c, const json_t *answer, size_t lines_max)
 static size_t terminal_lines(void)
 {
     struct winsize size = {0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row < HEAD_LINES + 1)
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0)
         return 20;
-    return size.ws_row - HEAD_LINES;
+    return size.ws_row > HEAD_LINES ? size.ws_row - HEAD_LINES : 1;
+}
+
+static void on_resize(int number)
+{
+    (void)number; /* it is enough that poll() returns */
 }
 
 /* False: it is time to end. */
@@ -140,7 +147,10 @@ static bool wait_for_key(uint64_t ms)
     for (uint64_t now; (now = hob_now_ms()) < end && !signals_interrupted();) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         char key;
-        if (poll(&in, 1, (int)(end - now)) <= 0)
+        int got = poll(&in, 1, (int)(end - now));
+        if (got < 0 && errno == EINTR && !signals_interrupted())
+            return true; /* another size: painted anew at once */
+        if (got <= 0)
             continue;
         if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == 4)
             return false;
@@ -148,33 +158,58 @@ static bool wait_for_key(uint64_t ms)
     return !signals_interrupted();
 }
 
+static void terminal_take(struct cli *c, struct termios *ret_before)
+{
+    struct sigaction resize = {.sa_handler = on_resize}; /* no SA_RESTART */
+    struct termios raw = *ret_before;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    (void)sigaction(SIGWINCH, &resize, NULL);
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    (void)fputs("\x1b[?1049h\x1b[?25l\x1b[?7l", c->out);
+}
+
+static void terminal_give_back(struct cli *c, const struct termios *before)
+{
+    (void)fputs("\x1b[?7h\x1b[?25h\x1b[?1049l", c->out);
+    (void)fflush(c->out);
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, before);
+}
+
+/* What was painted last stays when the server does not answer. */
+static void paint_screen(struct cli *c, const json_t *answer, const struct hob_err *err)
+{
+    (void)fputs("\x1b[H\x1b[2J", c->out);
+    paint(c, answer, terminal_lines());
+    if (err)
+        (void)fprintf(c->out, "\nno answer, asking again (%.160s); q quits", err->msg);
+    else
+        (void)fputs("\nq quits", c->out);
+}
+
 static enum hob_code watch(struct cli *c, struct hob_err *err)
 {
+    struct termios before;
+    hob_auto_json json_t *shown = client_call(c, "GET", "/v1/top", NULL, err);
+    if (!shown || tcgetattr(STDIN_FILENO, &before) != 0)
+        return shown ? hob_fail_errno(err, errno, "the terminal") : err->code;
     enum hob_code code = HOB_OK;
-    struct termios before, raw;
-    bool has_keys = tcgetattr(STDIN_FILENO, &before) == 0;
-    if (has_keys) {
-        raw = before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    }
-    (void)fputs("\x1b[?1049h\x1b[?25l", c->out);
-    do {
-        hob_auto_json json_t *answer = client_call(c, "GET", "/v1/top", NULL, err);
-        if (!answer) {
-            code = err->code;
+    terminal_take(c, &before);
+    paint_screen(c, shown, NULL);
+    while ((code = cli_flush(c, err)) == HOB_OK && wait_for_key(REFRESH_MS)) {
+        struct hob_err lost;
+        json_t *answer = client_call(c, "GET", "/v1/top", NULL, &lost);
+        if (!answer && lost.code != HOB_E_UNAVAILABLE && lost.code != HOB_E_TIMEOUT) {
+            *err = lost; /* a token that is no longer one, say */
+            code = lost.code;
             break;
         }
-        (void)fputs("\x1b[H\x1b[2J", c->out);
-        paint(c, answer, terminal_lines());
-        (void)fputs("\nq quits", c->out);
-        if (cli_flush(c, err) != HOB_OK)
-            code = err->code;
-    } while (code == HOB_OK && wait_for_key(REFRESH_MS));
-    (void)fputs("\x1b[?25h\x1b[?1049l", c->out);
-    (void)fflush(c->out);
-    if (has_keys)
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
+        if (answer) {
+            json_decref(shown);
+            shown = answer;
+        }
+        paint_screen(c, shown, answer ? NULL : &lost);
+    }
+    terminal_give_back(c, &before);
     return code;
 }
 
@@ -201,8 +236,9 @@ const struct command cmd_top = {
     .usage = "",
     .summary = "Watch functions at work: requests a second, instances by state, latencies, queues.",
     .details =
-        "Refreshes every second; q quits. RUN is the time in the function, WAIT P99 the time from a request's\n"
-        "arrival until an instance had it, STARTS how many requests waited for a new instance.",
+        "Refreshes every second; q quits. REQ/S is the rate over ten seconds, WORK and WAIT how many requests are\n"
+        "at work and waiting now, RUN the time in the function, WAIT P99 the time from a request's arrival until\n"
+        "an instance had it, STARTS how many requests waited for a new instance.",
     .options = options,
     .run = run,
 };
