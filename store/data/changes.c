@@ -147,3 +147,130 @@ enum hob_code data_changes_trim(struct data_tx *tx, int64_t before_ms, struct ho
     run_int(&r, before_ms);
     return run_all(&r, err);
 }
+
+/* --- back to an earlier state: the first change of each object behind `sequence` knows what it was --- */
+
+struct restore {
+    struct data_tx *tx;
+    int64_t from, to;
+    enum { UNDO_CREATES, BRING_BACK, PUT_AGAIN } pass;
+};
+
+static int64_t number_of(struct hob_str json, struct hob_str name)
+{
+    double v = 0;
+    struct hob_str raw = scan_member(json, name);
+    return raw.at && scan_number(raw, &v) ? (int64_t)v : 0;
+}
+
+static enum hob_code restore_pair(struct restore *r, const struct data_change *c, struct hob_err *err)
+{
+    struct hob_buf a, b;
+    char field[300];
+    struct hob_str rest, class_name;
+    const struct data_class *found;
+    struct hob_str doc = scan_member(c->op == 'c' ? c->after : c->before, HOB_STR("doc"));
+    if (!doc.at || r->pass != (c->op == 'c' ? UNDO_CREATES : BRING_BACK))
+        return HOB_OK;
+    (void)hob_str_cut(hob_str(c->class_name), ':', &rest); /* "_Join" */
+    (void)snprintf(field, sizeof field, "%.*s", HOB_STR_ARG(hob_str_cut(rest, ':', &class_name)));
+    if (!class_name.at || !(found = data_class_find(r->tx, class_name.at)))
+        return HOB_OK; /* the class is gone, and its relations with it */
+    hob_buf_init(&a, KEY_BYTES_MAX);
+    hob_buf_init(&b, KEY_BYTES_MAX);
+    struct hob_str owner = scan_text(scan_member(doc, HOB_STR("owningId")), &a);
+    struct hob_str related = scan_text(scan_member(doc, HOB_STR("relatedId")), &b);
+    enum hob_code rc = c->op == 'c' ? data_join_remove(r->tx, found->name, field, owner, related, err)
+                                    : data_join_add(r->tx, found->name, field, owner, related, err);
+    hob_buf_done(&a);
+    hob_buf_done(&b);
+    return rc;
+}
+
+static enum hob_code bring_back(struct restore *r, const struct data_change *c, bool is_there,
+                                struct hob_err *err)
+{
+    struct data_row row = {
+        .id = c->id,
+        .created_ms = number_of(c->before, HOB_STR("created")),
+        .updated_ms = number_of(c->before, HOB_STR("updated")),
+        .doc = scan_member(c->before, HOB_STR("doc")),
+        .hidden = scan_member(c->before, HOB_STR("hidden")),
+        .readers = scan_member(c->before, HOB_STR("readers")),
+        .writers = scan_member(c->before, HOB_STR("writers")),
+    };
+    if (!row.doc.at)
+        return hob_fail(err, HOB_E_INTERNAL, "the change log is damaged at %lld", (long long)c->sequence);
+    if (r->pass == PUT_AGAIN)
+        return is_there ? HOB_OK : data_insert(r->tx, c->class_name, &row, err);
+    if (!is_there)
+        return HOB_OK;
+    enum hob_code rc = data_replace(r->tx, c->class_name, &row, err);
+    if (rc != HOB_E_CONFLICT)
+        return rc;
+    /* a unique value is still held by an object that changes later: make way, be put again at the end */
+    return data_remove(r->tx, c->class_name, c->id, err);
+}
+
+static enum hob_code restore_one(void *ctx, const struct data_change *c, struct hob_err *err)
+{
+    struct restore *r = ctx;
+    bool is_there = false;
+    if (strncmp(c->class_name, "_Join:", 6) == 0)
+        return restore_pair(r, c, err);
+    if (!data_class_find(r->tx, c->class_name)) {
+        if (c->before.n == 0)
+            return HOB_OK;
+        if (data_class_add(r->tx, c->class_name, err) != HOB_OK)
+            return err->code;
+    }
+    if (data_get(r->tx, c->class_name, c->id, NULL, NULL, NULL, &is_there, err) != HOB_OK)
+        return err->code;
+    if (c->before.n)
+        return r->pass == UNDO_CREATES ? HOB_OK : bring_back(r, c, is_there, err);
+    return is_there && r->pass == UNDO_CREATES ? data_remove(r->tx, c->class_name, c->id, err) : HOB_OK;
+}
+
+static enum hob_code restore_pass(struct restore *r, struct hob_err *err)
+{
+    struct run run;
+    bool has_row = false;
+    enum hob_code rc =
+        run_startf(&run, r->tx, err,
+                   "SELECT seq, at, class, id, op, before, after FROM changes WHERE seq IN"
+                   " (SELECT min(seq) FROM changes WHERE seq > $1 AND seq <= $2 GROUP BY class, id)"
+                   " ORDER BY seq DESC");
+    if (rc != HOB_OK)
+        return rc;
+    run_int(&run, r->from);
+    run_int(&run, r->to);
+    while ((rc = run_step(&run, &has_row, err)) == HOB_OK && has_row) {
+        struct data_change c;
+        char name[300];
+        change_of_run(&run, name, sizeof name, &c);
+        rc = restore_one(r, &c, err);
+        if (rc != HOB_OK)
+            break;
+    }
+    run_end(&run);
+    return rc;
+}
+
+enum hob_code data_restore(struct data_tx *tx, int64_t sequence, struct hob_err *err)
+{
+    int64_t first = 0;
+    struct restore r = {.tx = tx, .from = sequence};
+    HOB_ASSERT(tx->s.is_write);
+    if (read_number(tx, "SELECT coalesce(min(seq), 0) FROM changes", &first, err) != HOB_OK ||
+        data_change_last(tx, &r.to, err) != HOB_OK)
+        return err->code;
+    if (sequence < 0 || sequence > r.to || (first > 0 && sequence < first - 1))
+        return hob_fail(err, HOB_E_INVALID, "the change log goes from %lld to %lld: %lld is not in it",
+                        (long long)(first ? first - 1 : 0), (long long)r.to, (long long)sequence);
+    for (int pass = UNDO_CREATES; pass <= PUT_AGAIN; pass++) {
+        r.pass = pass;
+        if (restore_pass(&r, err) != HOB_OK)
+            return err->code;
+    }
+    return HOB_OK;
+}

@@ -333,6 +333,18 @@ void sql_key(struct sql *s, const struct key *k); /* adds the place and remember
 void sql_int(struct sql *s, int64_t v);
 void sql_real(struct sql *s, double v);
 void sql_pointer(struct sql *s, const void *p, const char *type);
+void sql_text(struct sql *s, struct hob_str text);
+/* What a path means in a class, and where the class stands in the statement. c == NULL: documents of no class. */
+enum place { PLACE_ID, PLACE_TIME, PLACE_VALUE, PLACE_RELATION, PLACE_ANY };
+struct at {
+    const struct data_class *c;
+    const char *alias;
+};
+/* sql_sub.c */
+void sql_in_query(struct sql *s, const struct at *at, enum place place, const struct cond *c);
+void sql_select(struct sql *s, const struct at *at, enum place place, const struct cond *c);
+void sql_owners(struct sql *s, const struct at *at, const struct cond *c);
+void sql_related(struct sql *s, const struct at *at, const struct cond *c);
 /* " WHERE ..." of a class under an alias; adds nothing when all are wanted. */
 void sql_where(struct sql *s, const struct data_class *c, const char *alias, const struct cond *root,
                const struct data_access *a);
