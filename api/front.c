@@ -5,6 +5,7 @@
 
 #include "api/gateway/gateway.h"
 #include "api/metrics.h"
+#include "api/parse/parse.h"
 #include "base/mem.h"
 
 struct front {
@@ -96,7 +97,10 @@ void front_handle(void *ctx, struct http_exchange *x)
             control_answer_405(x, "GET, HEAD");
         return;
     }
-    gateway_handle(f->o.gateway, x);
+    if (parse_face_owns(rq->path))
+        parse_face_handle(f->o.parse, x);
+    else
+        gateway_handle(f->o.gateway, x);
 }
 
 struct front *front_new(const struct front_options *o)

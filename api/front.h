@@ -1,5 +1,5 @@
 /* The front: one port, every face. Splits what the HTTP server gives: /v1/ to the control API, /healthz, /readyz and
- * /metrics answered here, all else (/fn/APP/FUNCTION and the functions' routes) to the gateway.
+ * /metrics answered here, /parse to the backend of the apps, all else (/fn/APP/FUNCTION and the functions' routes) to the gateway.
  * Borrows the parts; loop's thread. */
 #pragma once
 
@@ -9,6 +9,7 @@ struct front;
 struct front_options {
     struct control *control;
     struct gateway *gateway;
+    struct parse_face *parse;
     struct store *store;
     struct catalog *catalog;
     struct dispatcher *dispatcher;

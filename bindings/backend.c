@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "bindings/auth/session.h"
 #include "bindings/backend_priv.h"
+#include "bindings/files/files.h"
 
 #include "base/banned.h"
 
@@ -25,9 +26,29 @@ struct cloud *backend_cloud(struct backend *b)
     return b->cloud;
 }
 
+struct files *backend_files(struct backend *b)
+{
+    return b->files;
+}
+
 const struct backend_options *backend_wiring(struct backend *b)
 {
     return &b->o;
+}
+
+static void note_one(void *ctx, struct hob_str name, const struct cloud_target *target)
+{
+    (void)name;
+    (void)target;
+    *(bool *)ctx = true;
+}
+
+bool backend_has_cloud_code(struct backend *b, const char *app)
+{
+    bool has_some = false;
+    for (unsigned kind = 0; kind < CLOUD_KINDS_ && !has_some; kind++)
+        cloud_each(b->cloud, app, (enum cloud_kind)kind, note_one, &has_some);
+    return has_some;
 }
 
 struct backend_stats backend_stats(const struct backend *b)
@@ -47,7 +68,8 @@ static bool copy_str(struct backend_call *c, struct hob_str *s)
     return s->at != NULL;
 }
 
-static enum hob_code take_request(struct backend_call *c, const struct backend_request *r, struct hob_err *err)
+static enum hob_code take_request(struct backend_call *c, const struct backend_request *r,
+                                  struct hob_err *err)
 {
     struct backend_request *mine = &c->request;
     *mine = *r;
@@ -55,9 +77,10 @@ static enum hob_code take_request(struct backend_call *c, const struct backend_r
     json_incref((json_t *)(uintptr_t)mine->context);
     json_incref((json_t *)(uintptr_t)mine->headers);
     mine->app = hob_arena_strndup(&c->arena, r->app, strlen(r->app));
-    if (r->path.n > PATH_BYTES_MAX || !mine->app || !copy_str(c, &mine->method) || !copy_str(c, &mine->path) ||
-        !copy_str(c, &mine->session_token) || !copy_str(c, &mine->user_id) ||
-        !copy_str(c, &mine->installation_id) || !copy_str(c, &mine->remote) || !copy_str(c, &mine->request_id) ||
+    if (r->path.n > PATH_BYTES_MAX || !mine->app || !copy_str(c, &mine->method) ||
+        !copy_str(c, &mine->path) || !copy_str(c, &mine->session_token) || !copy_str(c, &mine->user_id) ||
+        !copy_str(c, &mine->installation_id) || !copy_str(c, &mine->remote) ||
+        !copy_str(c, &mine->request_id) || !copy_str(c, &mine->idempotency_key) ||
         !copy_str(c, &mine->mount_url))
         return hob_fail(err, HOB_E_TOO_LARGE, "the request's path or keys are too long");
     c->who.role = r->role;
@@ -99,7 +122,8 @@ static enum hob_code prepare(struct backend_call *c, const struct backend_reques
     if (b->is_closing)
         return hob_fail(err, HOB_E_UNAVAILABLE, "the server is shutting down");
     if (r->depth > DEPTH_MAX)
-        return parse_fail(err, PARSE_SCRIPT_FAILED, "cloud code called cloud code more than %d times deep", DEPTH_MAX);
+        return parse_fail(err, PARSE_SCRIPT_FAILED, "cloud code called cloud code more than %d times deep",
+                          DEPTH_MAX);
     if (!(c->settings = ask_settings_take(b, c->request.app)))
         return hob_fail(err, HOB_E_UNAUTHORIZED, "unauthorized");
     if (r->params && !json_is_object(r->params))
@@ -108,8 +132,8 @@ static enum hob_code prepare(struct backend_call *c, const struct backend_reques
     return rc == HOB_OK ? judge_key(c, err) : rc;
 }
 
-static struct backend_call *start_call(struct backend *b, const struct backend_request *r, backend_answer_cb done,
-                                       void *ctx)
+static struct backend_call *start_call(struct backend *b, const struct backend_request *r,
+                                       backend_answer_cb done, void *ctx)
 {
     struct backend_call *c = call_new(b);
     c->done = done;
@@ -135,8 +159,8 @@ struct backend_call *backend_ask(struct backend *b, const struct backend_request
     return c;
 }
 
-struct backend_call *ask_again(struct backend_call *outer, const struct backend_request *r, backend_answer_cb done,
-                               void *ctx)
+struct backend_call *ask_again(struct backend_call *outer, const struct backend_request *r,
+                               backend_answer_cb done, void *ctx)
 {
     struct backend_request request = outer->request;
     request.method = r->method;
@@ -144,6 +168,7 @@ struct backend_call *ask_again(struct backend_call *outer, const struct backend_
     request.params = r->params;
     request.role = r->role;
     struct backend_call *c = start_call(outer->backend, &request, done, ctx);
+    c->is_inner = true;
     c->batch = r->role == outer->who.role ? outer->batch_of_parts : NULL;
     if (c->err.code == HOB_OK) {
         if (r->role == outer->who.role && c->route->need != NEED_NO_SESSION) {
@@ -165,8 +190,6 @@ struct backend_call *ask_again(struct backend_call *outer, const struct backend_
 static void on_handles_closed(uv_handle_t *handle)
 {
     struct backend *b = handle->data;
-    if (uv_is_closing((uv_handle_t *)&b->wake) && handle != (uv_handle_t *)&b->wake)
-        return;
     if (handle == (uv_handle_t *)&b->grace) {
         uv_close((uv_handle_t *)&b->wake, on_handles_closed);
         return;
@@ -180,18 +203,22 @@ static void on_handles_closed(uv_handle_t *handle)
     closed(ctx);
 }
 
-static void on_cloud_closed(void *ctx)
+static void on_files_closed(void *ctx)
 {
     struct backend *b = ctx;
-    b->cloud = NULL;
     uv_close((uv_handle_t *)&b->grace, on_handles_closed);
 }
 
 static void on_auth_closed(void *ctx)
 {
     struct backend *b = ctx;
-    b->auth = NULL;
-    on_cloud_closed(b);
+    files_close(b->files, on_files_closed, b);
+}
+
+static void on_cloud_closed(void *ctx)
+{
+    struct backend *b = ctx;
+    auth_close(b->auth, on_auth_closed, b);
 }
 
 static void maybe_close(struct backend *b)
@@ -199,7 +226,7 @@ static void maybe_close(struct backend *b)
     if (!b->is_closing || b->is_closed || !hob_list_is_empty(&b->calls))
         return;
     b->is_closed = true;
-    auth_close(b->auth, on_auth_closed, b);
+    cloud_close(b->cloud, on_cloud_closed, b);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -215,7 +242,9 @@ static void on_grace(uv_timer_t *timer)
     unsigned n = 0;
     HOB_LIST_EACH(&b->calls, node, tmp)
     {
-        backend_forget(HOB_CONTAINER_OF(node, struct backend_call, link));
+        struct backend_call *c = HOB_CONTAINER_OF(node, struct backend_call, link);
+        if (!c->is_inner) /* those answer to their outer call, which waits for them */
+            backend_forget(c);
         n++;
     }
     if (n)
@@ -242,7 +271,8 @@ struct backend *backend_start(const struct backend_options *o, struct hob_err *e
     HOB_ASSERT(uv_async_init(o->loop, &b->wake, on_wake) == 0 && uv_timer_init(o->loop, &b->grace) == 0);
     b->wake.data = b->grace.data = b;
     b->router = router_new();
-    if (!(b->auth = auth_start(b, o, err)))
-        return NULL;
+    if (!(b->cloud = cloud_new(&b->o, b, err)) || !(b->auth = auth_start(b, &b->o, err)) ||
+        !(b->files = files_open(o->loop, o->files_dir, err)))
+        return NULL; /* the daemon ends with the message */
     return b;
 }

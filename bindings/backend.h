@@ -64,6 +64,7 @@ struct backend_request {
     struct hob_str session_token; /* empty: none */
     struct hob_str user_id;       /* acting as that user without a token (a binding's caller); empty: none */
     struct hob_str installation_id, remote, request_id;
+    struct hob_str idempotency_key;  /* X-Parse-Request-Id; empty: none */
     const json_t *context, *headers; /* for cloud code; may be NULL */
     struct spool *upload;     /* a file upload's body, complete (bindings/files/spool.h); borrowed; or NULL */
     struct hob_str mount_url; /* "http://127.0.0.1:7070/parse": Location, file URLs */
@@ -90,3 +91,5 @@ struct backend_stats {
     uint64_t asked, answered, failed;
 };
 struct backend_stats backend_stats(const struct backend *b);
+/* Has any function or webhook of the app registered cloud code? Then it may want to see a request's headers. */
+bool backend_has_cloud_code(struct backend *b, const char *app);

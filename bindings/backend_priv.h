@@ -13,11 +13,12 @@ struct backend {
     struct backend_options o;
     struct auth *auth;
     struct cloud *cloud;
+    struct files *files;
     struct router *router;
     struct ask_settings *settings; /* by app, in a hash */
-    struct hob_list calls;          /* living */
-    struct hob_list ready;          /* to be gone on with in the next turn */
-    struct hob_list spare;          /* kept for the next request */
+    struct hob_list calls;         /* living */
+    struct hob_list ready;         /* to be gone on with in the next turn */
+    struct hob_list spare;         /* kept for the next request */
     size_t spare_n;
     uv_async_t wake;
     uv_timer_t grace;

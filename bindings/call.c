@@ -265,7 +265,8 @@ void ask_finish(struct backend_call *c)
 /* The words that parse-server 9 uses when it does not want to tell. */
 static void sanitize(struct backend_call *c)
 {
-    bool is_refusal = c->err.code == HOB_E_FORBIDDEN || hob_err_parse_code(&c->err) == PARSE_OPERATION_FORBIDDEN;
+    bool is_refusal =
+        c->err.code == HOB_E_FORBIDDEN || hob_err_parse_code(&c->err) == PARSE_OPERATION_FORBIDDEN;
     if (is_refusal && c->settings && ask_bool(c, SETTING_SANITIZE_ERRORS)) {
         int detail = c->err.detail;
         (void)hob_fail(&c->err, HOB_E_FORBIDDEN, "Permission denied");

@@ -54,11 +54,11 @@ struct backend_call {
     void (*next)(struct backend_call *c);
     backend_answer_cb done;
     void *done_ctx;
-    bool is_forgotten, is_starting, is_done;
-    struct hob_node link, ready_link;           /* of the living calls; of those that go on in the next turn */
-    void (*resume)(struct backend_call *c);     /* what they go on with */
-    struct call_defer *defers; /* ask_defer */
-    struct object_save *save;     /* of the objects' flow */
+    bool is_forgotten, is_starting, is_done, is_inner; /* inner: made by ask_again */
+    struct hob_node link, ready_link;       /* of the living calls; of those that go on in the next turn */
+    void (*resume)(struct backend_call *c); /* what they go on with */
+    struct call_defer *defers;              /* ask_defer */
+    struct object_save *save;               /* of the objects' flow */
     struct batch *batch;          /* the call is a part of one: its first write waits for the others' */
     struct batch *batch_of_parts; /* the call is one: given to its parts */
 };
@@ -107,7 +107,7 @@ struct backend_route {
 };
 /* The tables, each ends with a zero row. */
 extern const struct backend_route object_routes[], batch_routes[], schema_routes[], aggregate_routes[],
-    role_routes[];
+    role_routes[], installation_routes[];
 extern const struct backend_route user_routes[], session_routes[], mail_routes[],
     token_routes[]; /* bindings/auth/ */
 extern const struct backend_route config_routes[], admin_routes[], file_routes[];

@@ -37,7 +37,7 @@ enum hob_code parse_fail(struct hob_err *err, enum parse_code code, const char *
     for (size_t i = 0; i < HOB_COUNT(kinds); i++)
         if (kinds[i].parse == code)
             ours = kinds[i].code;
-    char msg[sizeof ((struct hob_err *)0)->msg];
+    char msg[sizeof((struct hob_err *)0)->msg];
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(msg, sizeof msg, fmt, ap);

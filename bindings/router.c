@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "bindings/backend_priv.h"
+#include "bindings/query_params.h"
 
 #include "base/banned.h"
 
@@ -21,10 +22,16 @@ struct router {
     struct entry *by_letter[LETTERS];
 };
 
+#pragma weak user_routes
+#pragma weak session_routes
+#pragma weak mail_routes
+#pragma weak token_routes
+#pragma weak admin_routes
 /* The tables of all files of handlers. */
 static const struct backend_route *const tables[] = {
-    object_routes, batch_routes, schema_routes, aggregate_routes, role_routes,   user_routes,  session_routes, mail_routes,
-    token_routes,  config_routes, admin_routes, file_routes,      cloud_routes, hook_routes,    job_routes,
+    object_routes, batch_routes,   schema_routes, aggregate_routes, role_routes,   installation_routes,
+    user_routes,   session_routes, mail_routes,   token_routes,     config_routes, admin_routes,
+    file_routes,   cloud_routes,   hook_routes,   job_routes,
 };
 
 /* False when there are too many segments. Empty ones (double slashes) are passed over. */
@@ -98,34 +105,14 @@ static size_t fit(const struct entry *e, const struct hob_str *segments, size_t 
     return literals;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* %XX decoded; what is none stays as it is. */
 static struct hob_str decode(struct backend_call *c, struct hob_str s)
 {
+    size_t n;
     if (!memchr(s.at, '%', s.n))
         return s;
-    char *out = hob_arena_alloc(&c->arena, s.n + 1);
-    size_t n = 0;
-    if (!out)
-        return s;
-    for (size_t i = 0; i < s.n; i++) {
-        int high = s.at[i] == '%' && i + 2 < s.n ? hex_digit(s.at[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.at[i + 2]) : -1;
-        if (low >= 0 && (high || low)) {
-            out[n++] = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            out[n++] = s.at[i];
-        }
-    }
-    return hob_str_n(out, n);
+    hob_auto_free char *plain = url_decode(s, false, &n);
+    char *copy = hob_arena_strndup(&c->arena, plain, n);
+    return copy ? hob_str_n(copy, n) : s;
 }
 
 static void take_params(struct backend_call *c, const struct entry *e, const struct hob_str *segments)
@@ -174,7 +161,8 @@ enum hob_code router_find(const struct router *r, struct backend_call *c, struct
         }
     }
     if (!best)
-        return hob_fail_reason(err, HOB_E_NOT_FOUND, "no_route", "cannot %.*s %.*s", HOB_STR_ARG(c->request.method),
+        return hob_fail_reason(err, HOB_E_NOT_FOUND, "no_route", "cannot %.*s %.*s",
+                               HOB_STR_ARG(c->request.method),
                                (int)(c->request.path.n > 120 ? 120 : c->request.path.n), c->request.path.at);
     c->route = best->route;
     take_params(c, best, segments);

@@ -20,12 +20,20 @@
 #include "controller/deploy.h"
 #include "controller/invocation.h"
 #include "controller/tokens.h"
+#include "daemon/backend.h"
 #include "daemon/child.h"
 #include "daemon/home.h"
 #include "daemon/privileges.h"
 
 enum { FILES_WANTED = 100000, FREEZE_MS = 100, MEMORY_MB_MAX = 64 * 1024 * 1024, FREEZE_MS_MAX = 3600000 };
-enum { DRAIN_MS = 10000, RUNNER_WAIT_MS = 10000, RUNNER_POLL_MS = 2, CHILD_GRACE_MS = 5000, PATHS = 8 };
+enum {
+    DRAIN_MS = 10000,
+    RUNNER_WAIT_MS = 10000,
+    RUNNER_POLL_MS = 2,
+    CHILD_GRACE_MS = 5000,
+    BACKEND_GRACE_MS = 5000,
+    PATHS = 8
+};
 
 enum daemon_state { D_OPENING, D_STARTING, D_READY, D_DRAINING, D_CLOSING };
 
@@ -55,6 +63,7 @@ struct daemon {
     struct dispatcher *dispatcher;
     struct deployer *deployer;
     struct admin *admin;
+    struct backend_parts backend;
     struct gateway *gateway;
     struct control *control;
     struct front *front;
@@ -266,6 +275,16 @@ static void wire(struct daemon *d)
 
 static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
 {
+    enum hob_code rc = backend_parts_open(&d->backend,
+                                          &(struct backend_parts_options){.loop = &d->loop,
+                                                                          .home = &d->home,
+                                                                          .store = d->store,
+                                                                          .catalog = d->catalog,
+                                                                          .dispatcher = d->dispatcher,
+                                                                          .vault = d->vault},
+                                          err);
+    if (rc != HOB_OK)
+        return rc;
     d->control = control_new(&(struct control_options){.loop = &d->loop,
                                                        .home = d->home.dir,
                                                        .store = d->store,
@@ -286,6 +305,7 @@ static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
                                                  .nodes = d->nodes,
                                                  .store = d->store,
                                                  .logs = d->logs,
+                                                 .parse = d->backend.face,
                                                  .tokens = d->tokens});
     d->server = http_server_start(&d->loop,
                                   &(struct http_server_options){.host = d->o->host,
@@ -400,11 +420,17 @@ static void on_deployer_closed(void *ctx)
     dispatcher_drain(d->dispatcher, 0, on_dispatcher_drained, d);
 }
 
+static void on_backend_closed(void *ctx)
+{
+    struct daemon *d = ctx;
+    deployer_close(d->deployer, on_deployer_closed, d);
+}
+
 static void on_control_closed(void *ctx)
 {
     struct daemon *d = ctx;
     front_free(d->front);
-    deployer_close(d->deployer, on_deployer_closed, d);
+    backend_parts_close(&d->backend, BACKEND_GRACE_MS, on_backend_closed, d);
 }
 
 static void on_server_drained(void *ctx)

@@ -14,19 +14,20 @@ static enum hob_code judge_entry(const char *subject, const json_t *rights, stru
     if (!subject[0] || strcmp(subject, "*unresolved") == 0 || strcmp(subject, "role:") == 0)
         return parse_fail(err, PARSE_INVALID_ACL, "Invalid ACL.");
     if (!json_is_object(rights))
-        return parse_fail(err, PARSE_INVALID_ACL, "Invalid ACL: '%.60s' needs {\"read\":true,\"write\":true}", subject);
+        return parse_fail(err, PARSE_INVALID_ACL, "Invalid ACL: '%.60s' needs {\"read\":true,\"write\":true}",
+                          subject);
     json_object_foreach((json_t *)(uintptr_t)rights, right, value)
     {
         bool is_known = strcmp(right, "read") == 0 || strcmp(right, "write") == 0;
         if (!is_known || !(json_is_boolean(value) || json_is_null(value)))
-            return parse_fail(err, PARSE_INVALID_ACL, "Invalid ACL: '%.60s' may have read and write, true or false",
-                              subject);
+            return parse_fail(err, PARSE_INVALID_ACL,
+                              "Invalid ACL: '%.60s' may have read and write, true or false", subject);
     }
     return HOB_OK;
 }
 
-static enum hob_code collect(struct hob_arena *arena, const json_t *acl, const char *right, struct hob_str *ret,
-                             struct hob_err *err)
+static enum hob_code collect(struct hob_arena *arena, const json_t *acl, const char *right,
+                             struct hob_str *ret, struct hob_err *err)
 {
     struct hob_buf text hob_auto_buf;
     struct hob_jw w;
@@ -41,7 +42,8 @@ static enum hob_code collect(struct hob_arena *arena, const json_t *acl, const c
             hob_jw_cstr(&w, subject);
     }
     hob_jw_array_end(&w);
-    const char *copy = hob_jw_end(&w, err) == HOB_OK ? hob_arena_strndup(arena, hob_buf_data(&text), text.n) : NULL;
+    const char *copy =
+        hob_jw_end(&w, err) == HOB_OK ? hob_arena_strndup(arena, hob_buf_data(&text), text.n) : NULL;
     if (!copy)
         return parse_fail(err, PARSE_INVALID_ACL, "Invalid ACL: too many subjects");
     *ret = hob_str_n(copy, text.n);

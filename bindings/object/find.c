@@ -157,8 +157,13 @@ static enum hob_code on_got(void *ctx, const struct data_row *row, struct hob_er
 
 static enum hob_code judge_get_params(const json_t *params, struct hob_err *err)
 {
-    static const char *const known[] = {"keys", "include", "excludeKeys", "includeAll", "readPreference",
-                                        "includeReadPreference", "subqueryReadPreference"};
+    static const char *const known[] = {"keys",
+                                        "include",
+                                        "excludeKeys",
+                                        "includeAll",
+                                        "readPreference",
+                                        "includeReadPreference",
+                                        "subqueryReadPreference"};
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)params, name, value)
@@ -289,8 +294,8 @@ static void run(struct backend_call *c)
 /* The trigger's query stands for the client's: where, limit, skip, order, keys, include, ... */
 static void take_query(struct serving *s, json_t *answer)
 {
-    static const char *const known[] = {"where", "limit", "skip", "order", "keys", "excludeKeys", "include", "includeAll",
-                                        "count", "hint", "comment"};
+    static const char *const known[] = {"where",   "limit",      "skip",  "order", "keys",   "excludeKeys",
+                                        "include", "includeAll", "count", "hint",  "comment"};
     json_t *params = json_copy(s->params);
     for (size_t i = 0; i < HOB_COUNT(known); i++) {
         json_t *value = json_object_get(answer, known[i]);

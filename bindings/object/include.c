@@ -38,15 +38,17 @@ static enum hob_code take_row(void *ctx, const struct data_row *row, struct hob_
     return HOB_OK;
 }
 
-static enum hob_code include_one(struct view *v, struct hob_str class_name, struct hob_str id, const struct cut *cut,
-                                 struct hob_buf *out, bool *ret_written, struct hob_err *err)
+static enum hob_code include_one(struct view *v, struct hob_str class_name, struct hob_str id,
+                                 const struct cut *cut, struct hob_buf *out, bool *ret_written,
+                                 struct hob_err *err)
 {
     struct class_view *cv;
     struct held held = {.mem = NULL};
     bool is_found = false;
     enum hob_code rc = view_class(v, class_name, &cv, err);
     if (rc == HOB_OK && ++v->included_n > INCLUDED_MAX)
-        rc = parse_fail(err, PARSE_INVALID_QUERY, "more than %d objects to include: ask for fewer", INCLUDED_MAX);
+        rc = parse_fail(err, PARSE_INVALID_QUERY, "more than %d objects to include: ask for fewer",
+                        INCLUDED_MAX);
     if (rc == HOB_OK && !cv->is_permitted) {
         rc = permit_class(v->c, cv->class, cv->name, OP_GET, v->flags, &cv->permit, err);
         cv->is_permitted = rc == HOB_OK;
@@ -97,8 +99,8 @@ static bool next_element(struct hob_str *rest, struct hob_str *ret)
     return true;
 }
 
-static enum hob_code include_array(struct view *v, struct hob_str value, const struct cut *cut, struct hob_buf *out,
-                                   struct hob_err *err)
+static enum hob_code include_array(struct view *v, struct hob_str value, const struct cut *cut,
+                                   struct hob_buf *out, struct hob_err *err)
 {
     struct hob_str rest = hob_str_n(value.at + 1, value.n - 2), element;
     bool is_first = true;
@@ -121,8 +123,8 @@ static enum hob_code include_array(struct view *v, struct hob_str value, const s
 }
 
 /* A plain object: the path goes on inside of it. */
-static enum hob_code include_object(struct view *v, struct hob_str value, const struct cut *cut, struct hob_buf *out,
-                                    struct hob_err *err)
+static enum hob_code include_object(struct view *v, struct hob_str value, const struct cut *cut,
+                                    struct hob_buf *out, struct hob_err *err)
 {
     struct doc_walk w = doc_walk(value);
     struct hob_str name, inner;
@@ -132,7 +134,8 @@ static enum hob_code include_object(struct view *v, struct hob_str value, const 
     while (doc_next(&w, &name, &inner)) {
         const struct tree *t = tree_find(cut->include, name);
         const struct tree *keys = tree_find(cut->keys, name);
-        struct cut below = {.include = t ? t->first : NULL, .keys = keys && !keys->is_leaf ? keys->first : NULL};
+        struct cut below = {.include = t ? t->first : NULL,
+                            .keys = keys && !keys->is_leaf ? keys->first : NULL};
         size_t before = out->n;
         bool is_written = true;
         if ((!is_first && hob_buf_add(out, ",", 1) != HOB_OK) || hob_buf_add(out, "\"", 1) != HOB_OK ||

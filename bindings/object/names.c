@@ -8,9 +8,18 @@
 
 enum { NAME_BYTES_MAX = 128 };
 
-#define STRING(n) {.name = (n), .type = DATA_STRING}
-#define TYPED(n, t) {.name = (n), .type = (t)}
-#define RELATED(n, t) {.name = (n), .type = DATA_RELATION, .target = (t)}
+#define STRING(n)                                                                                            \
+    {                                                                                                        \
+        .name = (n), .type = DATA_STRING                                                                     \
+    }
+#define TYPED(n, t)                                                                                          \
+    {                                                                                                        \
+        .name = (n), .type = (t)                                                                             \
+    }
+#define RELATED(n, t)                                                                                        \
+    {                                                                                                        \
+        .name = (n), .type = DATA_RELATION, .target = (t)                                                    \
+    }
 
 static const struct system_class classes[] = {
     {"_User",
@@ -33,14 +42,14 @@ static const struct system_class classes[] = {
       TYPED("badge", DATA_NUMBER)}},
     {"_Product",
      false,
-     {STRING("productIdentifier"), TYPED("download", DATA_FILE), STRING("downloadName"), TYPED("icon", DATA_FILE),
-      TYPED("order", DATA_NUMBER), STRING("title"), STRING("subtitle")}},
+     {STRING("productIdentifier"), TYPED("download", DATA_FILE), STRING("downloadName"),
+      TYPED("icon", DATA_FILE), TYPED("order", DATA_NUMBER), STRING("title"), STRING("subtitle")}},
     {"_PushStatus",
      true,
      {STRING("pushTime"), STRING("source"), STRING("query"), STRING("payload"), STRING("title"),
-      TYPED("expiry", DATA_NUMBER), STRING("status"), TYPED("numSent", DATA_NUMBER), TYPED("numFailed", DATA_NUMBER),
-      STRING("pushHash"), TYPED("errorMessage", DATA_OBJECT), TYPED("sentPerType", DATA_OBJECT),
-      TYPED("failedPerType", DATA_OBJECT), TYPED("count", DATA_NUMBER)}},
+      TYPED("expiry", DATA_NUMBER), STRING("status"), TYPED("numSent", DATA_NUMBER),
+      TYPED("numFailed", DATA_NUMBER), STRING("pushHash"), TYPED("errorMessage", DATA_OBJECT),
+      TYPED("sentPerType", DATA_OBJECT), TYPED("failedPerType", DATA_OBJECT), TYPED("count", DATA_NUMBER)}},
     {"_JobStatus",
      true,
      {STRING("jobName"), STRING("source"), STRING("status"), STRING("message"), TYPED("params", DATA_OBJECT),
@@ -121,14 +130,38 @@ enum hob_code class_judge(const struct backend_call *c, const char *name, const 
     const struct system_class *s = system_class_find(name);
     if (((s && s->is_master_only) || is_join) && !permit_is_master(c, flags))
         return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
-                          "Clients aren't allowed to perform the %s operation on the %s collection.", doing, name);
+                          "Clients aren't allowed to perform the %s operation on the %s collection.", doing,
+                          name);
     if (s && strcmp(name, "_Installation") == 0 && !permit_is_master(c, flags) &&
         (strcmp(doing, "find") == 0 || strcmp(doing, "delete") == 0))
-        return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
-                          "Clients aren't allowed to perform the %s operation on the installation collection.", doing);
+        return parse_fail(
+            err, PARSE_OPERATION_FORBIDDEN,
+            "Clients aren't allowed to perform the %s operation on the installation collection.", doing);
     if (!class_name_is_valid(hob_str(name)))
         return parse_fail(err, PARSE_INVALID_CLASS_NAME, "invalid className: %.80s", name);
     return HOB_OK;
+}
+
+/* What is looked up on every save or log-in. */
+static enum hob_code add_indexes(struct data_tx *tx, const char *class_name, struct hob_err *err)
+{
+    static const struct {
+        const char *class_name;
+        struct data_index index;
+        bool is_unique;
+    } indexes[] = {
+        {"_Role", {"name_1", "{\"name\":1}"}, true},
+        {"_User", {"username_1", "{\"username\":1}"}, false},
+        {"_User", {"email_1", "{\"email\":1}"}, false},
+        {"_Session", {"user_1", "{\"user\":1}"}, false},
+        {"_Installation", {"installationId_1", "{\"installationId\":1}"}, false},
+        {"_Installation", {"deviceToken_1", "{\"deviceToken\":1}"}, false},
+    };
+    enum hob_code rc = HOB_OK;
+    for (size_t i = 0; i < HOB_COUNT(indexes) && rc == HOB_OK; i++)
+        if (strcmp(indexes[i].class_name, class_name) == 0)
+            rc = data_index_add(tx, class_name, &indexes[i].index, indexes[i].is_unique, err);
+    return rc;
 }
 
 enum hob_code object_class_need(struct data_tx *tx, const char *class_name, struct hob_err *err)
@@ -139,5 +172,5 @@ enum hob_code object_class_need(struct data_tx *tx, const char *class_name, stru
     enum hob_code rc = data_class_add(tx, class_name, err);
     for (size_t i = 0; rc == HOB_OK && s && i < HOB_COUNT(s->fields) && s->fields[i].name; i++)
         rc = data_field_add(tx, class_name, &s->fields[i], err);
-    return rc;
+    return rc == HOB_OK ? add_indexes(tx, class_name, err) : rc;
 }

@@ -29,6 +29,9 @@ struct object_save {
     void *ctx; /* of the caller's own */
 
     /* Hooks, each may be NULL. */
+    /* At the very start of the first job: may turn a create into an update of another row (id, is_create). */
+    enum hob_code (*prepare)(struct backend_call *c, struct data_tx *tx, struct object_save *s,
+                             struct hob_err *err);
     /* In the first job, once the permission is judged, before triggers: may refuse. Update: `original` and
      * `original_hidden` are set. */
     enum hob_code (*judge)(struct backend_call *c, struct data_tx *tx, struct object_save *s,

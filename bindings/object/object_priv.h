@@ -19,8 +19,8 @@ const struct system_class *system_class_find(const char *name);
 size_t system_classes(const struct system_class **ret_list);
 const struct data_field *system_field(const char *class_name, const char *field); /* NULL: none */
 /* Fails with 103, or with 119 for a class that clients may not touch (`doing`: "find"). */
-HOB_MUST_USE enum hob_code class_judge(const struct backend_call *c, const char *name, const char *doing, unsigned flags,
-                                       struct hob_err *err);
+HOB_MUST_USE enum hob_code class_judge(const struct backend_call *c, const char *name, const char *doing,
+                                       unsigned flags, struct hob_err *err);
 
 /* --- doc.c: walking the members of a stored document without parsing it --- */
 struct doc_walk {
@@ -56,8 +56,8 @@ const char *value_op(const json_t *v);    /* its "__op", or NULL */
 struct change {
     const char *name;
     char *owned_name; /* of dotted ones, else NULL */
-    json_t *value; /* owned; NULL: taken out */
-    bool is_told;  /* the answer carries it */
+    json_t *value;    /* owned; NULL: taken out */
+    bool is_told;     /* the answer carries it */
     struct value_type type;
 };
 struct relation_change {
@@ -75,8 +75,8 @@ struct changes {
     bool has_acl;
 };
 /* `original`: the stored document (at == NULL: a create). */
-HOB_MUST_USE enum hob_code changes_resolve(const json_t *data, struct hob_str original, struct changes *ret_changes,
-                                           struct hob_err *err);
+HOB_MUST_USE enum hob_code changes_resolve(const json_t *data, struct hob_str original,
+                                           struct changes *ret_changes, struct hob_err *err);
 void changes_done(struct changes *ch);
 struct change *changes_find(const struct changes *ch, const char *name);
 /* Sets a member as if the client had. Takes the reference of `value`. */
@@ -98,9 +98,9 @@ struct permit {
     bool is_nothing; /* no row can be admitted */
 };
 /* `class` may be NULL (not made yet: open). `is_create`: ADD_FIELD by a create. */
-HOB_MUST_USE enum hob_code permit_class(struct backend_call *c, const struct data_class *class, const char *name,
-                                        enum object_op op, unsigned flags, struct permit *ret_permit,
-                                        struct hob_err *err);
+HOB_MUST_USE enum hob_code permit_class(struct backend_call *c, const struct data_class *class,
+                                        const char *name, enum object_op op, unsigned flags,
+                                        struct permit *ret_permit, struct hob_err *err);
 bool permit_is_master(const struct backend_call *c, unsigned flags);
 /* 119 for the read-only master key. */
 HOB_MUST_USE enum hob_code permit_write(const struct backend_call *c, const char *doing, unsigned flags,
@@ -116,8 +116,9 @@ struct protect {
     const char *class_name;
     struct hob_str user_id;
 };
-HOB_MUST_USE enum hob_code protect_start(struct backend_call *c, const struct data_class *class, const char *name,
-                                         unsigned flags, struct protect *ret_protect, struct hob_err *err);
+HOB_MUST_USE enum hob_code protect_start(struct backend_call *c, const struct data_class *class,
+                                         const char *name, unsigned flags, struct protect *ret_protect,
+                                         struct hob_err *err);
 /* Is the member hidden in every row that is not the caller's own? */
 bool protect_hides(const struct protect *p, struct hob_str name);
 /* What is hidden in this row; *ret_names is borrowed or of the arena. */
@@ -171,7 +172,8 @@ HOB_MUST_USE enum hob_code view_row(struct view *v, struct class_view *cv, const
 HOB_MUST_USE enum hob_code view_part(struct view *v, struct class_view *cv, const struct data_row *row,
                                      const struct cut *cut, struct hob_buf *out, struct hob_err *err);
 /* The whole object as a value, nothing hidden: for triggers and the server itself. Returns owned. */
-HOB_MUST_USE json_t *row_json(const struct data_class *class, const struct data_row *row, struct hob_err *err);
+HOB_MUST_USE json_t *row_json(const struct data_class *class, const struct data_row *row,
+                              struct hob_err *err);
 /* Copies a row into the arena; false when its cap is reached. */
 HOB_MUST_USE bool row_copy(struct hob_arena *arena, const struct data_row *row, struct data_row *ret_row);
 /* Adds "url" to files of an object, in place. */
@@ -201,7 +203,8 @@ struct admit {
     struct data_tx *tx;
     unsigned flags;
 };
-enum hob_code admit_class(void *ctx, const char *class_name, struct data_access *ret_access, struct hob_err *err);
+enum hob_code admit_class(void *ctx, const char *class_name, struct data_access *ret_access,
+                          struct hob_err *err);
 
 /* --- query.c: parameters of finds --- */
 struct find {

@@ -48,7 +48,8 @@ static struct change *change_add(struct changes *ch, const char *name)
     return c;
 }
 
-enum hob_code changes_set(struct changes *ch, const char *name, json_t *value, bool is_told, struct hob_err *err)
+enum hob_code changes_set(struct changes *ch, const char *name, json_t *value, bool is_told,
+                          struct hob_err *err)
 {
     struct change *c = changes_find(ch, name);
     if (!c)
@@ -99,7 +100,8 @@ static json_t *op_increment(const json_t *was, const json_t *op, const char *nam
         (void)parse_fail(err, PARSE_INCORRECT_TYPE, "cannot increment %.80s: it is no number", name);
         return NULL;
     }
-    json_t *sum = was && json_is_number(was) ? add_numbers(was, amount) : json_incref((json_t *)(uintptr_t)amount);
+    json_t *sum =
+        was && json_is_number(was) ? add_numbers(was, amount) : json_incref((json_t *)(uintptr_t)amount);
     if (!sum)
         (void)parse_fail(err, PARSE_INCORRECT_TYPE, "%.80s would be larger than a number can be", name);
     return sum;
@@ -184,7 +186,8 @@ static json_t *op_array(const json_t *was, const json_t *op, const char *kind, c
         return NULL;
     }
     if (json_array_size(was) + json_array_size(given) > ARRAY_MAX) {
-        (void)parse_fail(err, PARSE_OBJECT_TOO_LARGE, "%.80s would have more than %d elements", name, ARRAY_MAX);
+        (void)parse_fail(err, PARSE_OBJECT_TOO_LARGE, "%.80s would have more than %d elements", name,
+                         ARRAY_MAX);
         return NULL;
     }
     json_t *objects hob_auto_json = value_copy(given, err);
@@ -212,8 +215,8 @@ static enum hob_code op_relation(struct changes *ch, const char *field, const js
         if (value_type_of(p, &type, err) != HOB_OK)
             return err->code;
         if (!type.is_some || type.type != DATA_POINTER || (target && strcmp(target, type.target) != 0))
-            return parse_fail(err, PARSE_INCORRECT_TYPE, "a relation holds pointers to objects of one class: %.80s",
-                              field);
+            return parse_fail(err, PARSE_INCORRECT_TYPE,
+                              "a relation holds pointers to objects of one class: %.80s", field);
         target = type.target;
         relation_add(ch, field, p, is_add);
     }
@@ -269,8 +272,8 @@ static bool needs_value(const char *kind)
     return strcmp(kind, "Delete") != 0;
 }
 
-static enum hob_code resolve_op(struct changes *ch, const char *name, const json_t *op, struct hob_str original,
-                                struct hob_err *err)
+static enum hob_code resolve_op(struct changes *ch, const char *name, const json_t *op,
+                                struct hob_str original, struct hob_err *err)
 {
     const char *kind = value_op(op);
     bool is_told;
@@ -311,8 +314,9 @@ static json_t *walk_path(json_t *root, char *path, const char *name, char **ret_
             return at;
         }
         *dot = '\0';
-        json_t *next = json_is_array(at) ? (hob_str_u64(hob_str(path), &index) ? json_array_get(at, index) : NULL)
-                                         : json_object_get(at, path);
+        json_t *next = json_is_array(at)
+                           ? (hob_str_u64(hob_str(path), &index) ? json_array_get(at, index) : NULL)
+                           : json_object_get(at, path);
         if (!next && json_is_object(at)) {
             next = json_object();
             (void)json_object_set_new(at, path, next);
@@ -326,7 +330,8 @@ static json_t *walk_path(json_t *root, char *path, const char *name, char **ret_
     }
 }
 
-static enum hob_code put_at(json_t *at, const char *last, json_t *value, const char *name, struct hob_err *err)
+static enum hob_code put_at(json_t *at, const char *last, json_t *value, const char *name,
+                            struct hob_err *err)
 {
     uint64_t index;
     if (!json_is_array(at)) {
@@ -338,7 +343,8 @@ static enum hob_code put_at(json_t *at, const char *last, json_t *value, const c
     }
     if (!hob_str_u64(hob_str(last), &index) || index > json_array_size(at)) {
         json_decref(value);
-        return parse_fail(err, PARSE_INCORRECT_TYPE, "%.80s: an array's elements have numbers, up to its length", name);
+        return parse_fail(err, PARSE_INCORRECT_TYPE,
+                          "%.80s: an array's elements have numbers, up to its length", name);
     }
     json_t *stored = value ? value : json_null();
     if (index == json_array_size(at))
@@ -368,8 +374,8 @@ static bool path_is_valid(const char *path)
     return true;
 }
 
-static enum hob_code resolve_dotted(struct changes *ch, const char *name, const json_t *given, struct hob_str original,
-                                    struct hob_err *err)
+static enum hob_code resolve_dotted(struct changes *ch, const char *name, const json_t *given,
+                                    struct hob_str original, struct hob_err *err)
 {
     hob_auto_free char *root = hob_strndup(name, (size_t)(strchr(name, '.') - name));
     hob_auto_free char *path = hob_strdup(strchr(name, '.') + 1);
@@ -390,8 +396,9 @@ static enum hob_code resolve_dotted(struct changes *ch, const char *name, const 
     bool is_told = false;
     if (value_op(given)) {
         uint64_t index;
-        json_t *was = json_is_array(at) ? (hob_str_u64(hob_str(last), &index) ? json_array_get(at, index) : NULL)
-                                        : json_object_get(at, last);
+        json_t *was = json_is_array(at)
+                          ? (hob_str_u64(hob_str(last), &index) ? json_array_get(at, index) : NULL)
+                          : json_object_get(at, last);
         enum hob_code rc = apply(name, was, false, given, &result, &is_told, err);
         if (rc != HOB_OK)
             return rc;
@@ -417,7 +424,8 @@ static bool is_system_member(const char *name)
     return strcmp(name, "objectId") == 0 || strcmp(name, "createdAt") == 0 || strcmp(name, "updatedAt") == 0;
 }
 
-enum hob_code changes_resolve(const json_t *data, struct hob_str original, struct changes *ch, struct hob_err *err)
+enum hob_code changes_resolve(const json_t *data, struct hob_str original, struct changes *ch,
+                              struct hob_err *err)
 {
     const char *name;
     json_t *value;

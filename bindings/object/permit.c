@@ -12,7 +12,8 @@ bool permit_is_master(const struct backend_call *c, unsigned flags)
     return (flags & (OBJECT_AS_MASTER | OBJECT_AS_SERVER)) || identity_is_master(&c->who);
 }
 
-enum hob_code permit_write(const struct backend_call *c, const char *doing, unsigned flags, struct hob_err *err)
+enum hob_code permit_write(const struct backend_call *c, const char *doing, unsigned flags,
+                           struct hob_err *err)
 {
     if (c->who.role == BACKEND_READ_ONLY_MASTER && !(flags & (OBJECT_AS_MASTER | OBJECT_AS_SERVER)))
         return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
@@ -65,8 +66,8 @@ static enum hob_code by_pointers(struct backend_call *c, const json_t *mine, con
 
 static enum hob_code denied(const char *name, enum object_op op, struct hob_err *err)
 {
-    return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "Permission denied for action %s on class %s.", op_names[op],
-                      name);
+    return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "Permission denied for action %s on class %s.",
+                      op_names[op], name);
 }
 
 enum hob_code permit_class(struct backend_call *c, const struct data_class *class, const char *name,

@@ -17,9 +17,21 @@ static bool is_one_of(const char *name, const char *const *list, size_t n)
 
 static enum hob_code judge_names(const json_t *params, struct hob_err *err)
 {
-    static const char *const known[] = {"where", "order", "limit", "skip", "count", "keys", "excludeKeys", "include",
-                                        "includeAll", "redirectClassNameForKey", "readPreference",
-                                        "includeReadPreference", "subqueryReadPreference", "hint", "explain",
+    static const char *const known[] = {"where",
+                                        "order",
+                                        "limit",
+                                        "skip",
+                                        "count",
+                                        "keys",
+                                        "excludeKeys",
+                                        "include",
+                                        "includeAll",
+                                        "redirectClassNameForKey",
+                                        "readPreference",
+                                        "includeReadPreference",
+                                        "subqueryReadPreference",
+                                        "hint",
+                                        "explain",
                                         "comment"};
     const char *name;
     json_t *value;
@@ -32,14 +44,16 @@ static enum hob_code judge_names(const json_t *params, struct hob_err *err)
 }
 
 /* "a,b" or ["a","b"] */
-static enum hob_code add_list(struct view *v, const json_t *value, struct tree **root, const struct tree_limits *limits,
-                              struct hob_err *err)
+static enum hob_code add_list(struct view *v, const json_t *value, struct tree **root,
+                              const struct tree_limits *limits, struct hob_err *err)
 {
     struct hob_arena *arena = &v->c->arena;
     if (json_is_string(value))
-        return tree_add(arena, root, hob_str_n(json_string_value(value), json_string_length(value)), limits, err);
+        return tree_add(arena, root, hob_str_n(json_string_value(value), json_string_length(value)), limits,
+                        err);
     if (!json_is_array(value))
-        return json_is_null(value) ? HOB_OK : parse_fail(err, PARSE_INVALID_QUERY, "keys and includes are texts");
+        return json_is_null(value) ? HOB_OK
+                                   : parse_fail(err, PARSE_INVALID_QUERY, "keys and includes are texts");
     for (size_t i = 0; i < json_array_size(value); i++) {
         const char *one = json_string_value(json_array_get(value, i));
         if (!one)
@@ -54,7 +68,8 @@ static enum hob_code add_list(struct view *v, const json_t *value, struct tree *
 static bool is_true(const json_t *v)
 {
     return json_is_true(v) || (json_is_number(v) && json_number_value(v) > 0) ||
-           (json_is_string(v) && (strcmp(json_string_value(v), "true") == 0 || strcmp(json_string_value(v), "1") == 0));
+           (json_is_string(v) &&
+            (strcmp(json_string_value(v), "true") == 0 || strcmp(json_string_value(v), "1") == 0));
 }
 
 static struct tree_limits include_limits(const struct backend_call *c, unsigned flags)
@@ -108,7 +123,8 @@ enum hob_code view_params(struct view *v, const json_t *params, struct hob_err *
 }
 
 /* A whole number, as a number or as its text. */
-static enum hob_code read_number(const json_t *params, const char *name, int64_t fallback, int64_t *ret, struct hob_err *err)
+static enum hob_code read_number(const json_t *params, const char *name, int64_t fallback, int64_t *ret,
+                                 struct hob_err *err)
 {
     const json_t *v = json_object_get(params, name);
     uint64_t n;
@@ -121,12 +137,14 @@ static enum hob_code read_number(const json_t *params, const char *name, int64_t
     }
     double d = json_number_value(v);
     if (!json_is_number(v) || d != (double)(int64_t)d || d > SKIP_MAX || d < -SKIP_MAX)
-        return parse_fail(err, PARSE_INVALID_QUERY, "Invalid parameter for query: %s must be a whole number", name);
+        return parse_fail(err, PARSE_INVALID_QUERY, "Invalid parameter for query: %s must be a whole number",
+                          name);
     *ret = (int64_t)d;
     return HOB_OK;
 }
 
-static enum hob_code read_limits(struct backend_call *c, const json_t *params, struct find *f, struct hob_err *err)
+static enum hob_code read_limits(struct backend_call *c, const json_t *params, struct find *f,
+                                 struct hob_err *err)
 {
     int64_t max = ask_int(c, SETTING_MAX_LIMIT);
     enum hob_code rc = read_number(params, "limit", ask_int(c, SETTING_DEFAULT_LIMIT), &f->limit, err);
@@ -151,7 +169,8 @@ static enum hob_code read_where(const json_t *params, struct find *f, struct hob
     if (!where || json_is_null(where))
         return HOB_OK;
     if (json_is_string(where)) {
-        f->where = hob_json_parse(hob_str_n(json_string_value(where), json_string_length(where)), "where", &why);
+        f->where =
+            hob_json_parse(hob_str_n(json_string_value(where), json_string_length(where)), "where", &why);
         if (!f->where)
             return parse_fail(err, PARSE_INVALID_JSON, "%s", why.msg);
     } else {
@@ -187,8 +206,8 @@ static enum hob_code redirect(struct find *f, const json_t *params, struct data_
     return f->class_name ? HOB_OK : hob_fail(err, HOB_E_TOO_LARGE, "the request is too large");
 }
 
-enum hob_code find_start(struct backend_call *c, struct data_tx *tx, const char *class_name, const json_t *params,
-                         unsigned flags, struct find *f, struct hob_err *err)
+enum hob_code find_start(struct backend_call *c, struct data_tx *tx, const char *class_name,
+                         const json_t *params, unsigned flags, struct find *f, struct hob_err *err)
 {
     *f = (struct find){.class_name = class_name, .admit = {c, tx, flags}};
     view_start(&f->view, c, tx, flags);
@@ -220,8 +239,8 @@ enum hob_code find_start(struct backend_call *c, struct data_tx *tx, const char 
         return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "explain needs the master key");
     rc = f->order ? order_judge(f->order, &f->cv->protect, err) : HOB_OK;
     if (rc == HOB_OK)
-        rc = permit_class(c, f->cv->class, f->class_name, f->has_count && !f->limit ? OP_COUNT : OP_FIND, flags, &f->permit,
-                          err);
+        rc = permit_class(c, f->cv->class, f->class_name, f->has_count && !f->limit ? OP_COUNT : OP_FIND,
+                          flags, &f->permit, err);
     if (rc == HOB_OK && f->has_count && f->limit) {
         struct permit count;
         rc = permit_class(c, f->cv->class, f->class_name, OP_COUNT, flags, &count, err);

@@ -11,7 +11,8 @@
 
 #include "base/banned.h"
 
-typedef enum hob_code (*store_cb)(struct backend_call *c, struct data_tx *tx, struct hob_str id, struct hob_err *err);
+typedef enum hob_code (*store_cb)(struct backend_call *c, struct data_tx *tx, struct hob_str id,
+                                  struct hob_err *err);
 struct removing {
     const char *class_name;
     struct hob_str id;
@@ -58,7 +59,8 @@ static enum hob_code look(struct backend_call *c, struct data_tx *tx, struct rem
     return rc;
 }
 
-static enum hob_code removal(struct backend_call *c, struct data_tx *tx, struct removing *r, struct hob_err *err)
+static enum hob_code removal(struct backend_call *c, struct data_tx *tx, struct removing *r,
+                             struct hob_err *err)
 {
     enum hob_code rc = look(c, tx, r, err);
     if (rc == HOB_OK && r->store)
@@ -70,8 +72,8 @@ static enum hob_code removal(struct backend_call *c, struct data_tx *tx, struct 
     return rc;
 }
 
-enum hob_code object_remove(struct backend_call *c, struct data_tx *tx, const char *class_name, struct hob_str id,
-                            unsigned flags, struct hob_err *err)
+enum hob_code object_remove(struct backend_call *c, struct data_tx *tx, const char *class_name,
+                            struct hob_str id, unsigned flags, struct hob_err *err)
 {
     struct removing r = {.class_name = class_name, .id = id, .flags = flags};
     return removal(c, tx, &r, err);
@@ -100,8 +102,8 @@ static void on_after_delete(struct backend_call *c, const struct hob_err *err, j
     const struct removing *r = c->state;
     (void)answer;
     if (err)
-        hob_log(HOB_LOG_WARN, "backend.after_delete", "app=%s class=%s error=\"%s\"", c->request.app, r->class_name,
-                err->msg);
+        hob_log(HOB_LOG_WARN, "backend.after_delete", "app=%s class=%s error=\"%s\"", c->request.app,
+                r->class_name, err->msg);
     ask_finish(c);
 }
 

@@ -44,11 +44,12 @@ static bool put_head(struct hob_buf *out, const char *as, const struct data_row 
     char created[25], updated[25];
     hob_utc_format(row->created_ms, created);
     hob_utc_format(row->updated_ms, updated);
-    bool is_ok = !as || (put(out, HOB_STR("{\"__type\":\"Object\",\"className\":\"")) && put(out, hob_str(as)) &&
-                         put(out, HOB_STR("\",")));
-    return is_ok && put(out, as ? HOB_STR("\"objectId\":\"") : HOB_STR("{\"objectId\":\"")) && put(out, row->id) &&
-           put(out, HOB_STR("\",\"createdAt\":\"")) && put(out, hob_str_n(created, 24)) &&
-           put(out, HOB_STR("\",\"updatedAt\":\"")) && put(out, hob_str_n(updated, 24)) && put(out, HOB_STR("\""));
+    bool is_ok = !as || (put(out, HOB_STR("{\"__type\":\"Object\",\"className\":\"")) &&
+                         put(out, hob_str(as)) && put(out, HOB_STR("\",")));
+    return is_ok && put(out, as ? HOB_STR("\"objectId\":\"") : HOB_STR("{\"objectId\":\"")) &&
+           put(out, row->id) && put(out, HOB_STR("\",\"createdAt\":\"")) &&
+           put(out, hob_str_n(created, 24)) && put(out, HOB_STR("\",\"updatedAt\":\"")) &&
+           put(out, hob_str_n(updated, 24)) && put(out, HOB_STR("\""));
 }
 
 static bool put_relation(struct hob_buf *out, const struct data_field *f)
@@ -106,7 +107,8 @@ void files_expand(const struct backend_call *c, json_t *object)
     }
 }
 
-static bool put_file(const struct backend_call *c, struct hob_str name, struct hob_str value, struct hob_buf *out)
+static bool put_file(const struct backend_call *c, struct hob_str name, struct hob_str value,
+                     struct hob_buf *out)
 {
     struct hob_str file = doc_plain_string(doc_find(value, HOB_STR("name")));
     if (!file.at || !value.n)
@@ -127,7 +129,8 @@ bool view_has_includes(const struct view *v)
     return v->include || v->includes_all;
 }
 
-enum hob_code view_class(struct view *v, struct hob_str name, struct class_view **ret_class, struct hob_err *err)
+enum hob_code view_class(struct view *v, struct hob_str name, struct class_view **ret_class,
+                         struct hob_err *err)
 {
     for (struct class_view *cv = v->classes; cv; cv = cv->next)
         if (hob_str_is(name, cv->name)) {
@@ -218,10 +221,12 @@ static bool show_some(struct hob_str name, struct hob_str value, const struct tr
 
 static bool is_reference(struct hob_str value)
 {
-    return value.n > 2 && (value.at[0] == '{' || value.at[0] == '[') && memmem(value.at, value.n, "\"Pointer\"", 9);
+    return value.n > 2 && (value.at[0] == '{' || value.at[0] == '[') &&
+           memmem(value.at, value.n, "\"Pointer\"", 9);
 }
 
-static enum hob_code show_member(const struct showing *s, struct hob_str name, struct hob_str value, struct hob_err *err)
+static enum hob_code show_member(const struct showing *s, struct hob_str name, struct hob_str value,
+                                 struct hob_err *err)
 {
     const struct tree *include = tree_find(s->cut->include, name), *keys = tree_find(s->cut->keys, name);
     if (!is_shown(s, name))
@@ -306,8 +311,8 @@ enum hob_code view_row(struct view *v, struct class_view *cv, const struct data_
     return show(v, cv, row, &cut, NULL, out, err);
 }
 
-enum hob_code view_part(struct view *v, struct class_view *cv, const struct data_row *row, const struct cut *cut,
-                        struct hob_buf *out, struct hob_err *err)
+enum hob_code view_part(struct view *v, struct class_view *cv, const struct data_row *row,
+                        const struct cut *cut, struct hob_buf *out, struct hob_err *err)
 {
     return show(v, cv, row, cut, cv->name, out, err);
 }

@@ -62,8 +62,9 @@ static enum hob_code on_one(void *ctx, const struct data_row *row, struct hob_er
     return parse_row(ctx, row, err);
 }
 
-enum hob_code object_get(struct backend_call *c, struct data_tx *tx, const char *class_name, struct hob_str id,
-                         unsigned flags, json_t **ret_object, json_t **ret_hidden, struct hob_err *err)
+enum hob_code object_get(struct backend_call *c, struct data_tx *tx, const char *class_name,
+                         struct hob_str id, unsigned flags, json_t **ret_object, json_t **ret_hidden,
+                         struct hob_err *err)
 {
     struct reading r = {.class = data_class_find(tx, class_name)};
     struct permit permit;
@@ -100,8 +101,9 @@ static enum hob_code on_each(void *ctx, const struct data_row *row, struct hob_e
     return rc;
 }
 
-enum hob_code object_find(struct backend_call *c, struct data_tx *tx, const char *class_name, const json_t *where,
-                          int64_t limit, unsigned flags, object_each_cb each, void *ctx, struct hob_err *err)
+enum hob_code object_find(struct backend_call *c, struct data_tx *tx, const char *class_name,
+                          const json_t *where, int64_t limit, unsigned flags, object_each_cb each, void *ctx,
+                          struct hob_err *err)
 {
     struct reading r = {.class = data_class_find(tx, class_name), .each = each, .ctx = ctx};
     struct admit admit = {c, tx, flags};
@@ -118,7 +120,8 @@ enum hob_code object_find(struct backend_call *c, struct data_tx *tx, const char
     return data_find(tx, &q, on_each, &r, err);
 }
 
-void object_hide(struct backend_call *c, const struct data_class *class, const char *class_name, json_t *object)
+void object_hide(struct backend_call *c, const struct data_class *class, const char *class_name,
+                 json_t *object)
 {
     struct protect p;
     const json_t *id = json_object_get(object, "objectId");

@@ -16,7 +16,8 @@
 static bool has_trigger(const struct backend_call *c, enum trigger_kind kind)
 {
     const struct object_save *s = c->save;
-    return !(s->flags & OBJECT_NO_TRIGGERS) && trigger_exists(c->backend, c->request.app, s->class_name, kind);
+    return !(s->flags & OBJECT_NO_TRIGGERS) &&
+           trigger_exists(c->backend, c->request.app, s->class_name, kind);
 }
 
 void object_save_done(struct object_save *s)
@@ -144,11 +145,12 @@ static void take_object(struct object_save *s, const json_t *answer)
     json_object_foreach(s->data, name, value)
     { /* operations on relations, and members taken out, are not in an object; what decides the row's id stays */
         const char *op = value_op(value);
-        bool is_kept = strcmp(name, "objectId") == 0 || strcmp(name, "createdAt") == 0 || strcmp(name, "updatedAt") == 0 ||
-                       strchr(name, '.') || (op && (strstr(op, "Relation") || strcmp(op, "Batch") == 0 ||
-                                                    strcmp(op, "Delete") == 0));
-        if (is_kept && !json_object_get(data, name) && !(op && json_object_get(answer, name) && !strstr(op, "Relation") &&
-                                                         strcmp(op, "Batch") != 0))
+        bool is_kept =
+            strcmp(name, "objectId") == 0 || strcmp(name, "createdAt") == 0 ||
+            strcmp(name, "updatedAt") == 0 || strchr(name, '.') ||
+            (op && (strstr(op, "Relation") || strcmp(op, "Batch") == 0 || strcmp(op, "Delete") == 0));
+        if (is_kept && !json_object_get(data, name) &&
+            !(op && json_object_get(answer, name) && !strstr(op, "Relation") && strcmp(op, "Batch") != 0))
             (void)json_object_set(data, name, value);
     }
     object_save_data(s, data);
@@ -223,7 +225,8 @@ void object_save_start(struct backend_call *c, const struct object_save *given)
         ask_write(c, store_work, after_save);
 }
 
-enum hob_code object_save_now(struct backend_call *c, struct data_tx *tx, struct object_save *s, struct hob_err *err)
+enum hob_code object_save_now(struct backend_call *c, struct data_tx *tx, struct object_save *s,
+                              struct hob_err *err)
 {
     int status = c->status;
     size_t headers_n = c->headers_n, out_n = c->out.n;

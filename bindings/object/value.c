@@ -133,7 +133,8 @@ json_t *object_date(int64_t utc_ms)
 
 json_t *object_pointer(const char *class_name, struct hob_str id)
 {
-    json_t *j = json_pack("{s:s,s:s,s:s%}", "__type", "Pointer", "className", class_name, "objectId", id.at, id.n);
+    json_t *j =
+        json_pack("{s:s,s:s,s:s%}", "__type", "Pointer", "className", class_name, "objectId", id.at, id.n);
     HOB_ASSERT(j);
     return j;
 }
@@ -178,7 +179,8 @@ static bool is_polygon(const json_t *v)
 static bool is_geo_point(const json_t *v)
 {
     const json_t *lat = json_object_get(v, "latitude"), *lon = json_object_get(v, "longitude");
-    return json_is_number(lat) && json_is_number(lon) && is_point(json_number_value(lat), json_number_value(lon));
+    return json_is_number(lat) && json_is_number(lon) &&
+           is_point(json_number_value(lat), json_number_value(lon));
 }
 
 static bool is_text(const json_t *v, const char *member)
@@ -192,7 +194,8 @@ static const char *named_class(const json_t *v)
     return name && class_name_is_valid(hob_str(name)) ? name : NULL;
 }
 
-static enum hob_code typed_value(const json_t *v, const char *typed, struct value_type *t, struct hob_err *err)
+static enum hob_code typed_value(const json_t *v, const char *typed, struct value_type *t,
+                                 struct hob_err *err)
 {
     const char *base64 = json_string_value(json_object_get(v, "base64"));
     int64_t ms;
@@ -309,8 +312,8 @@ static enum hob_code judge_key(const char *key, struct hob_err *err)
         return parse_fail(err, PARSE_INVALID_NESTED_KEY,
                           "Nested keys should not contain the '$' or '.' characters");
     if (strcmp(key, "constructor") == 0 || strcmp(key, "__proto__") == 0 || strcmp(key, "_bsontype") == 0)
-        return parse_fail(err, PARSE_INVALID_KEY_NAME, "Prohibited keyword in request data: {\"key\":\"%s\"}.",
-                          key);
+        return parse_fail(err, PARSE_INVALID_KEY_NAME,
+                          "Prohibited keyword in request data: {\"key\":\"%s\"}.", key);
     return HOB_OK;
 }
 

@@ -21,8 +21,8 @@ static bool is_field_path(const char *key)
     if (!((key[0] >= 'a' && key[0] <= 'z') || (key[0] >= 'A' && key[0] <= 'Z')))
         return false;
     for (const char *at = key; *at; at++)
-        if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || *at == '_' ||
-              *at == '.'))
+        if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
+              *at == '_' || *at == '.'))
             return false;
     return true;
 }
@@ -35,12 +35,13 @@ static enum hob_code judge_field(const struct judging *j, const char *key, struc
         return parse_fail(err, PARSE_INVALID_KEY_NAME, "Invalid key name: %.80s", key);
     struct hob_str rest, root = hob_str_cut(hob_str(key), '.', &rest);
     if (j->protect && protect_hides(j->protect, root))
-        return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "This user is not allowed to query %.80s on class %s", key,
-                          j->protect->class_name);
+        return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
+                          "This user is not allowed to query %.80s on class %s", key, j->protect->class_name);
     return HOB_OK;
 }
 
-static enum hob_code judge_where(struct judging *j, const json_t *where, size_t depth, size_t sub, struct hob_err *err);
+static enum hob_code judge_where(struct judging *j, const json_t *where, size_t depth, size_t sub,
+                                 struct hob_err *err);
 
 /* {"className":C,"where":W,...} of $inQuery, or {"query":{...},"key":k} of $select. */
 static enum hob_code judge_subquery(struct judging *j, const json_t *query, size_t sub, struct hob_err *err)
@@ -69,7 +70,8 @@ static bool is_subquery(const char *op)
            strcmp(op, "$dontSelect") == 0;
 }
 
-static enum hob_code judge_constraint(struct judging *j, const json_t *constraint, size_t sub, struct hob_err *err)
+static enum hob_code judge_constraint(struct judging *j, const json_t *constraint, size_t sub,
+                                      struct hob_err *err)
 {
     const char *op;
     json_t *value;
@@ -90,8 +92,8 @@ static enum hob_code judge_constraint(struct judging *j, const json_t *constrain
     return HOB_OK;
 }
 
-static enum hob_code judge_list(struct judging *j, const char *op, const json_t *list, size_t depth, size_t sub,
-                                struct hob_err *err)
+static enum hob_code judge_list(struct judging *j, const char *op, const json_t *list, size_t depth,
+                                size_t sub, struct hob_err *err)
 {
     if (!json_is_array(list))
         return parse_fail(err, PARSE_INVALID_QUERY, "Bad %s format - use an array value.", op);
@@ -133,12 +135,14 @@ static enum hob_code judge_related(struct judging *j, const json_t *value, struc
     return class_judge(j->c, name, "get", j->flags, err);
 }
 
-static enum hob_code judge_where(struct judging *j, const json_t *where, size_t depth, size_t sub, struct hob_err *err)
+static enum hob_code judge_where(struct judging *j, const json_t *where, size_t depth, size_t sub,
+                                 struct hob_err *err)
 {
     const char *key;
     json_t *value;
     if (j->condition_depth && depth > j->condition_depth && !j->is_master)
-        return parse_fail(err, PARSE_INVALID_QUERY, "Query condition nesting depth exceeds maximum allowed depth of %zu",
+        return parse_fail(err, PARSE_INVALID_QUERY,
+                          "Query condition nesting depth exceeds maximum allowed depth of %zu",
                           j->condition_depth);
     if (depth > DEPTH_MAX)
         return parse_fail(err, PARSE_INVALID_QUERY, "conditions are nested deeper than %d", DEPTH_MAX);
@@ -163,17 +167,19 @@ static enum hob_code judge_where(struct judging *j, const json_t *where, size_t 
 
 static size_t limit_of(const struct backend_call *c, const char *name)
 {
-    json_int_t n = (json_int_t)json_number_value(json_object_get(ask_json(c, SETTING_REQUEST_COMPLEXITY), name));
+    json_int_t n =
+        (json_int_t)json_number_value(json_object_get(ask_json(c, SETTING_REQUEST_COMPLEXITY), name));
     return n > 0 ? (size_t)n : 0;
 }
 
-enum hob_code where_judge(struct backend_call *c, const json_t *where, const struct protect *p, unsigned flags,
-                          struct hob_err *err)
+enum hob_code where_judge(struct backend_call *c, const json_t *where, const struct protect *p,
+                          unsigned flags, struct hob_err *err)
 {
     struct judging j = {.c = c,
                         .protect = p && p->names_n ? p : NULL,
                         .is_master = permit_is_master(c, flags),
-                        .has_regex = !json_is_false(json_object_get(ask_json(c, SETTING_REQUEST_COMPLEXITY), "regex")),
+                        .has_regex =
+                            !json_is_false(json_object_get(ask_json(c, SETTING_REQUEST_COMPLEXITY), "regex")),
                         .condition_depth = limit_of(c, "conditionDepth"),
                         .subquery_depth = limit_of(c, "subqueryDepth"),
                         .flags = flags};
@@ -188,30 +194,34 @@ enum hob_code order_judge(const char *order, const struct protect *p, struct hob
         struct hob_str key = hob_str_trim(hob_str_cut(rest, ',', &rest)), behind;
         if (key.n && (key.at[0] == '-' || key.at[0] == '+'))
             key = hob_str_n(key.at + 1, key.n - 1);
-        if (!key.n || hob_str_is(key, "$score") || hob_str_is(key, "_created_at") || hob_str_is(key, "_updated_at"))
+        if (!key.n || hob_str_is(key, "$score") || hob_str_is(key, "_created_at") ||
+            hob_str_is(key, "_updated_at"))
             continue;
         char name[256];
         if (key.n >= sizeof name)
-            return parse_fail(err, PARSE_INVALID_KEY_NAME, "Invalid key name to order by: longer than 255 characters");
+            return parse_fail(err, PARSE_INVALID_KEY_NAME,
+                              "Invalid key name to order by: longer than 255 characters");
         memcpy(name, key.at, key.n);
         name[key.n] = '\0';
         if (!is_field_path(name))
             return parse_fail(err, PARSE_INVALID_KEY_NAME, "Invalid key name: %.80s", name);
         if (p->names_n && protect_hides(p, hob_str_cut(key, '.', &behind)))
-            return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "This user is not allowed to query %.80s on class %s", name,
-                              p->class_name);
+            return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
+                              "This user is not allowed to query %.80s on class %s", name, p->class_name);
     }
     return HOB_OK;
 }
 
-enum hob_code admit_class(void *ctx, const char *class_name, struct data_access *ret_access, struct hob_err *err)
+enum hob_code admit_class(void *ctx, const char *class_name, struct data_access *ret_access,
+                          struct hob_err *err)
 {
     struct admit *a = ctx;
     struct permit permit;
     static const char *const nobody[] = {"objectId"};
     enum hob_code rc = class_judge(a->c, class_name, "find", a->flags, err);
     if (rc == HOB_OK)
-        rc = permit_class(a->c, data_class_find(a->tx, class_name), class_name, OP_FIND, a->flags, &permit, err);
+        rc = permit_class(a->c, data_class_find(a->tx, class_name), class_name, OP_FIND, a->flags, &permit,
+                          err);
     if (rc != HOB_OK)
         return rc;
     *ret_access = permit.access;

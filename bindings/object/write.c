@@ -162,8 +162,9 @@ static enum hob_code mismatch(const struct writing *w, const struct data_field *
                               struct hob_err *err)
 {
     char expected[96], got[96];
-    return parse_fail(err, PARSE_INCORRECT_TYPE, "schema mismatch for %.60s.%.60s; expected %s but got %s", w->name,
-                      f->name, value_type_text(f->type, f->target, expected), value_type_text(t->type, t->target, got));
+    return parse_fail(err, PARSE_INCORRECT_TYPE, "schema mismatch for %.60s.%.60s; expected %s but got %s",
+                      w->name, f->name, value_type_text(f->type, f->target, expected),
+                      value_type_text(t->type, t->target, got));
 }
 
 static bool fits(const struct data_field *f, const struct value_type *t)
@@ -183,7 +184,8 @@ static enum hob_code may_add_field(struct writing *w, const struct change *ch, s
         return HOB_OK;
     enum hob_code rc = permit_class(w->c, w->class, w->name, OP_ADD_FIELD, w->s->flags, &permit, err);
     if (rc == HOB_OK && (permit.is_nothing || (w->s->is_create && permit.access.pointer_fields_n)))
-        rc = parse_fail(err, PARSE_OPERATION_FORBIDDEN, "Permission denied for action addField on class %s.", w->name);
+        rc = parse_fail(err, PARSE_OPERATION_FORBIDDEN, "Permission denied for action addField on class %s.",
+                        w->name);
     return rc;
 }
 
@@ -288,7 +290,8 @@ static enum hob_code write_hidden(struct writing *w, struct hob_err *err)
     hob_jw_init(&jw, &w->hidden);
     hob_jw_json(&jw, all);
     if (hob_jw_end(&jw, NULL) != HOB_OK)
-        return parse_fail(err, PARSE_OBJECT_TOO_LARGE, "hidden members are at most %d bytes", HIDDEN_BYTES_MAX);
+        return parse_fail(err, PARSE_OBJECT_TOO_LARGE, "hidden members are at most %d bytes",
+                          HIDDEN_BYTES_MAX);
     w->row.hidden = hob_buf_str(&w->hidden);
     return HOB_OK;
 }
@@ -316,8 +319,10 @@ static enum hob_code wished_id(struct writing *w, struct hob_str *ret_id, struct
     if (!text || !*text)
         return parse_fail(err, PARSE_MISSING_OBJECT_ID, "objectId must not be empty, null or undefined");
     if (strlen(text) > 128 || strpbrk(text, "/\\\"?#% \t\r\n"))
-        return parse_fail(err, PARSE_INVALID_KEY_NAME, "objectId '%.40s' cannot be used: at most 128 characters, no "
-                          "space, quote or / ? # %% \\", text);
+        return parse_fail(err, PARSE_INVALID_KEY_NAME,
+                          "objectId '%.40s' cannot be used: at most 128 characters, no "
+                          "space, quote or / ? # %% \\",
+                          text);
     *ret_id = hob_str(text);
     return HOB_OK;
 }
@@ -397,8 +402,8 @@ static void tell_changes(struct writing *w, struct hob_jw *jw)
 
 static void tell_location(struct writing *w)
 {
-    static const char *const own[][2] = {{"_User", "users"}, {"_Role", "roles"}, {"_Session", "sessions"},
-                                         {"_Installation", "installations"}};
+    static const char *const own[][2] = {
+        {"_User", "users"}, {"_Role", "roles"}, {"_Session", "sessions"}, {"_Installation", "installations"}};
     struct hob_buf url hob_auto_buf;
     const char *kind = "classes/", *name = w->name;
     for (size_t i = 0; i < HOB_COUNT(own); i++)
@@ -467,7 +472,9 @@ static void writing_init(struct writing *w, struct backend_call *c, struct data_
 static enum hob_code resolve(struct writing *w, bool is_look, struct hob_err *err)
 {
     struct object_save *s = w->s;
-    enum hob_code rc = find_class(w, err);
+    enum hob_code rc = s->prepare && !s->has_looked ? s->prepare(w->c, w->tx, s, err) : HOB_OK;
+    if (rc == HOB_OK)
+        rc = find_class(w, err);
     if (rc == HOB_OK)
         rc = read_row(w, err);
     if (rc == HOB_OK && (is_look || s->judge || s->store))
@@ -512,7 +519,8 @@ static enum hob_code put_relations(struct writing *w, struct hob_err *err)
     return rc;
 }
 
-enum hob_code write_look(struct backend_call *c, struct data_tx *tx, struct object_save *s, struct hob_err *err)
+enum hob_code write_look(struct backend_call *c, struct data_tx *tx, struct object_save *s,
+                         struct hob_err *err)
 {
     struct writing w;
     writing_init(&w, c, tx, s);
@@ -523,7 +531,8 @@ enum hob_code write_look(struct backend_call *c, struct data_tx *tx, struct obje
     return rc;
 }
 
-enum hob_code write_store(struct backend_call *c, struct data_tx *tx, struct object_save *s, struct hob_err *err)
+enum hob_code write_store(struct backend_call *c, struct data_tx *tx, struct object_save *s,
+                          struct hob_err *err)
 {
     struct writing w;
     writing_init(&w, c, tx, s);

@@ -1,0 +1,66 @@
+#include "daemon/backend.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "controller/vault.h"
+
+static enum hob_code read_secret(void *ctx, const char *app, const char *name, struct hob_buf *out,
+                                 struct hob_err *err)
+{
+    struct backend_parts *p = ctx;
+    return vault_get(p->vault, app, name, out, err);
+}
+
+enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_parts_options *o,
+                                 struct hob_err *err)
+{
+    hob_auto_free char *data = home_path(o->home, "data");
+    *p = (struct backend_parts){
+        .loop = o->loop, .catalog = o->catalog, .dispatcher = o->dispatcher, .vault = o->vault};
+    p->files_dir = home_path(o->home, "files");
+    p->key_path = home_path(o->home, "master.key");
+    p->apps = backend_apps_load(o->store, p->key_path, err);
+    if (!p->apps)
+        return err->code;
+    p->dbs = appdbs_open(&(struct appdbs_options){.loop = o->loop, .dir = data}, err);
+    if (!p->dbs)
+        return err->code;
+    p->backend = backend_start(
+        &(struct backend_options){.loop = o->loop,
+                                  .store = o->store,
+                                  .dbs = p->dbs,
+                                  .apps = p->apps,
+                                  .files_dir = p->files_dir,
+                                  .key_path = p->key_path,
+                                  .wires = {.run = cloud_run_function, .secret = read_secret, .ctx = p}},
+        err);
+    if (!p->backend)
+        return err->code;
+    p->face =
+        parse_face_new(&(struct parse_face_options){.loop = o->loop, .backend = p->backend, .apps = p->apps});
+    return HOB_OK;
+}
+
+static void on_dbs_closed(void *ctx)
+{
+    struct backend_parts *p = ctx;
+    parse_face_free(p->face);
+    backend_apps_free(p->apps);
+    free(p->files_dir);
+    free(p->key_path);
+    p->closed(p->closed_ctx);
+}
+
+static void on_backend_closed(void *ctx)
+{
+    struct backend_parts *p = ctx;
+    appdbs_close(p->dbs, on_dbs_closed, p);
+}
+
+void backend_parts_close(struct backend_parts *p, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)
+{
+    p->closed = closed;
+    p->closed_ctx = ctx;
+    backend_close(p->backend, grace_ms, on_backend_closed, p);
+}
