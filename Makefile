@@ -143,8 +143,9 @@ tidy: ## clang-tidy and cppcheck over the product's sources
 
 asan: ## the unit tests, and the daemon's suites, under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -s -j2 B=build/asan SAN=address,undefined all tests-built
-	@B=build/asan UNIT="$(patsubst $(B)/%,build/asan/%,$(UNIT_BIN))" UNIT_TIMEOUT=600 NODE_TIMEOUT=600 HOB_BIN=build/asan/bin ./tests/run unit $(ASAN_SUITES)
-ASAN_SUITES ?= e2e
+	@B=build/asan UNIT="$(patsubst $(B)/%,build/asan/%,$(UNIT_BIN))" UNIT_TIMEOUT=600 NODE_TIMEOUT=900 HOB_BIN=build/asan/bin \
+	  ASAN_OPTIONS=quarantine_size_mb=32:$$ASAN_OPTIONS ./tests/run unit $(ASAN_SUITES)
+ASAN_SUITES ?= e2e hostile
 
 tsan: ## the threaded unit tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory -s -j2 B=build/tsan SAN=thread tests-built

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { after, before, describe, test } from "node:test";
-import { request } from "../e2e/harness.mjs";
+import { mib, request } from "../e2e/harness.mjs";
 import { abuses, escapes, frames } from "./catalogue.mjs";
 import { Daemon, Neighbour, attempt, deployAttackers, extinct, sleep, survivors, until } from "./world.mjs";
 
@@ -91,7 +91,7 @@ phase("frames", () => {
       await sleep(5);
     }
     await sleep(300);
-    assert.ok(hob.rss() - before < 32 << 20, `hobd grew by ${(hob.rss() - before) >> 20} MiB`);
+    assert.ok(hob.rss() - before < mib(32), `hobd grew by ${(hob.rss() - before) >> 20} MiB`);
     socket.destroy();
   });
 });
@@ -101,6 +101,6 @@ test("after all that the daemon is as it was", async () => {
   assert.equal((await request(`${hob.url}/readyz`)).status, 200);
   const doctor = (await hob.api("GET", "/v1/doctor")).json;
   assert.ok(doctor.ok, JSON.stringify(doctor.checks.filter((c) => c.status === "fail")));
-  assert.ok(hob.rss() < 192 << 20, `${hob.rss() >> 20} MiB`);
+  assert.ok(hob.rss() < mib(192), `${hob.rss() >> 20} MiB`);
   await extinct(hob);
 });

@@ -40,30 +40,28 @@ export async function deployAttackers(hob) {
   }
 }
 
+/** Another tenant's function, asked all the while: whatever is attacked, each of its requests is answered. How fast, compared
+ * with honest work beside it: neighbour.test.mjs. */
 export class Neighbour {
   static async start(hob) {
     const n = new Neighbour();
-    n.url = `${hob.url}/fn/neighbour/f`;
+    n.hob = hob;
     await hob.deployOne("neighbour", "f", "index.mjs", HELLO, { concurrency: 4, scale: { min: 1 } });
-    await until(async () => (await hob.call("/fn/neighbour/f")).text === "hello\n", "the neighbour", 10000);
-    const quiet = new Load(n.url, { clients: 1, pause: 5 });
-    await sleep(2000);
-    await quiet.stop();
-    n.quiet = quiet.percentile(0.99);
-    n.load = new Load(n.url, { clients: 1, pause: 5 });
+    await until(async () => (await hob.call("/fn/neighbour/f")).text === "hello\n", "the neighbour", 30000);
+    n.load = n.ask({ pause: 5 });
     return n;
   }
 
-  /** Twice the quiet p99 is the goal that is reported; what fails the suite leaves room for a busy machine. */
+  ask(options) {
+    return new Load(`${this.hob.url}/fn/neighbour/f`, { clients: 1, ...options });
+  }
+
   async stop(what) {
-    await until(() => this.load.counts.ok + this.load.counts.bad >= 100, "100 answers of the neighbour", 10000);
+    await until(() => this.load.counts.ok + this.load.counts.bad >= 100, "100 answers of the neighbour", 60000);
     await this.load.stop();
-    const p99 = this.load.percentile(0.99);
     console.log(`# neighbour during ${what}: ${this.load.counts.ok} answers, p50 ${this.load.percentile(0.5).toFixed(1)} ms, ` +
-      `p99 ${p99.toFixed(1)} ms (quiet ${this.quiet.toFixed(1)} ms, ${(p99 / this.quiet).toFixed(1)} times)`);
+      `p99 ${this.load.percentile(0.99).toFixed(1)} ms`);
     assert.deepEqual(this.load.failures, []);
-    assert.ok(this.load.counts.ok > 50);
-    assert.ok(p99 <= this.quiet * 5 + 50, `p99 ${p99} ms, ${this.quiet} ms when quiet`);
   }
 }
 
