@@ -8,6 +8,7 @@
 #include "controller/code_store.h"
 #include "controller/node.h"
 #include "controller/runtimes.h"
+#include "controller/vault.h"
 #include "store/store.h"
 
 struct deployer;
@@ -18,6 +19,7 @@ struct deployer_options {
     struct code_store *code;
     const struct runtimes *runtimes;
     struct node_hub *nodes;
+    struct vault *vault; /* opens registries; NULL: none */
 };
 HOB_MUST_USE struct deployer *deployer_new(const struct deployer_options *o);
 /* Cancels what runs (its callbacks still come), then `closed`. */
@@ -40,11 +42,14 @@ struct deploy_spec {
     const char *app;      /* what the URL says; hob.json must agree */
     const char *env_name; /* overlay of hob.json's "env", or NULL */
     bool is_dry_run;      /* judges everything, changes nothing */
+    /* How images come along, for people; borrowed; may be NULL. Not after the deploy was cancelled. */
+    void (*progress)(void *ctx, struct hob_str text);
     int archive_fd;       /* the complete upload, read from its start; borrowed until the callback */
 };
 /* Exactly once, never from inside deploy_start. `err` is NULL when it worked, `r` is NULL when not.
  * Reasons beside the codes' own: deploy_in_progress (409), bad_archive, missing_manifest, bad_json and the others of
- * manifest_parse, wrong_app, missing_entry, runtime_missing, route_taken, shutting_down. */
+ * manifest_parse, wrong_app, image_missing,
+ * pull_refused, pull_failed, image_build_failed, missing_entry, runtime_missing, route_taken, shutting_down. */
 typedef void (*deploy_done_cb)(void *ctx, const struct deploy_result *r, const struct hob_err *err);
 struct deploy;
 HOB_MUST_USE struct deploy *deploy_start(struct deployer *d, const struct deploy_spec *spec,

@@ -262,7 +262,8 @@ static void wire(struct daemon *d)
                                                           .catalog = d->catalog,
                                                           .code = d->code,
                                                           .runtimes = d->runtimes,
-                                                          .nodes = d->nodes});
+                                                          .nodes = d->nodes,
+                                                          .vault = d->vault});
     d->admin = admin_new(&(struct admin_options){.loop = &d->loop,
                                                  .store = d->store,
                                                  .catalog = d->catalog,

@@ -327,6 +327,15 @@ enum hob_code check_image(struct judge *j, const char *value)
                     j->path, show(value).text);
 }
 
+enum hob_code check_pull(struct judge *j, const char *value)
+{
+    if (strcmp(value, "missing") == 0 || strcmp(value, "always") == 0 || strcmp(value, "never") == 0)
+        return HOB_OK;
+    return hob_fail(j->err, HOB_E_INVALID,
+                    "%s: '%s' is no time to pull; say \"missing\", \"always\" or \"never\"", j->path,
+                    show(value).text);
+}
+
 enum hob_code check_date(struct judge *j, const char *value)
 {
     static const unsigned days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

@@ -43,7 +43,11 @@ static void lower(char *s)
 static enum hob_code normalize_image(struct judge *j, struct function_config *f)
 {
     if (f->engine != ENGINE_DOCKER)
-        return hob_fail(j->err, HOB_E_INVALID, "%s.image: needs \"engine\": \"docker\"", j->path);
+        return hob_fail(j->err, HOB_E_INVALID, "%s.%s: needs \"engine\": \"docker\"", j->path,
+                        f->image ? "image" : "dockerfile");
+    if (f->image && f->dockerfile)
+        return hob_fail(j->err, HOB_E_INVALID, "%s.dockerfile: is another way to an image; leave one out",
+                        j->path);
     if (f->entry || f->handler)
         return hob_fail(j->err, HOB_E_INVALID, "%s.%s: an image brings its own program; leave it out",
                         j->path, f->entry ? "entry" : "handler");
@@ -56,8 +60,11 @@ static enum hob_code normalize_image(struct judge *j, struct function_config *f)
 
 static enum hob_code normalize_entry(struct judge *j, struct function_config *f)
 {
-    if (f->image)
+    if (function_has_image(f))
         return normalize_image(j, f);
+    if (f->registry_secret || f->pull)
+        return hob_fail(j->err, HOB_E_INVALID, "%s.%s: only a function from an image has one", j->path,
+                        f->registry_secret ? "registry_secret" : "pull");
     if (!f->entry)
         return hob_fail(j->err, HOB_E_INVALID,
                         "%s.entry is missing; name the file to load: \"entry\": \"index.mjs\"", j->path);

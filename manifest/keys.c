@@ -86,8 +86,16 @@ static const struct key function_array[] = {
     {.name = "engine", .type = KEY_CHOICE, .choices = engines, .fallback = ENGINE_SANDBOX, FIELD(function_config, engine),
      .help = "What isolates it: Hob's own sandbox, or a container of this machine's Docker (docs/docker.md)."},
     {.name = "image", .type = KEY_STRING, .min = 1, .max = 255, .check = check_image, FIELD(function_config, image),
-     .example = "\"registry.example/shop/checkout:3\"", .help = "With engine docker: a container image instead of runtime and entry. Best by its ID, "
-     "`sha256:...`; a name means what it means when an instance starts."},
+     .example = "\"registry.example/shop/checkout:3\"", .help = "With engine docker: a container image instead of runtime and entry: a name, or an ID "
+     "(`sha256:...`). A name is resolved when it is deployed: the version keeps the ID."},
+    {.name = "dockerfile", .type = KEY_STRING, .min = 1, .max = HOB_MAX_PATH_BYTES, .check = check_entry, FIELD(function_config, dockerfile),
+     .example = "\"Dockerfile\"", .help = "With engine docker: builds the image at each deploy, with the deployed folder as its context."},
+    {.name = "pull", .type = KEY_STRING, .min = 5, .max = 7, .check = check_pull, FIELD(function_config, pull), .example = "\"always\"",
+     .help = "When a deploy asks the image's registry: `missing` (only when Docker does not have the name; so it is without this), `always`, `never`."},
+    {.name = "registry_secret", .type = KEY_STRING, .min = 1, .max = 128, .check = check_secret_name, FIELD(function_config, registry_secret),
+     .example = "\"REGISTRY\"", .help = "The app's secret that opens the registry: `USER:PASSWORD`. The function itself does not get it."},
+    {.name = "image_id", .type = KEY_STRING, .min = 71, .max = 71, .check = check_image, FIELD(function_config, image_id),
+     .help = "Written by the deploy: the ID of the image. Not for hob.json."},
     {.name = "kind", .type = KEY_CHOICE, .choices = kinds, .later = kinds_later,
      .fallback = FUNCTION_AUTO, FIELD(function_config, kind), .help = "The contract of the code; `auto`: the runtime sees it "
      "from what the entry exports; `http`: the entry is an HTTP server that listens on `port`; `parse`: cloud code "

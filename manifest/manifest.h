@@ -38,7 +38,11 @@ struct function_config {
     char *handler; /* "index.handler", or NULL: found by the runtime */
     char *build;   /* shell command that the CLI runs before packing, or NULL */
     enum function_engine engine;
-    char *image; /* engine docker: a container image in the runtime's place; then runtime is "image" */
+    char *image;      /* engine docker: a container image in the runtime's place; then runtime is "image" */
+    char *dockerfile; /* or built from this file of the archive; runtime is "image", too */
+    char *image_id;   /* what they came to at the deploy: "sha256:..."; NULL: Docker was not there */
+    char *pull;       /* "missing", "always", "never"; NULL: missing */
+    char *registry_secret; /* name of the app's secret for the registry, or NULL */
     enum function_kind kind;
     uint32_t port;                 /* of kind http, 1024 to 65535, default 8080 */
     uint32_t memory_mb;            /* 16 to 10240, default 128 */
@@ -72,6 +76,12 @@ struct function_config {
         bindings; /* what it may reach of the app, base/rules/grant.h; bindings_n == 0: nothing (kind parse: all) */
     size_t bindings_n;
 };
+
+/* Its program comes from a container image, not from a runtime and an entry. */
+static inline bool function_has_image(const struct function_config *f)
+{
+    return f->image || f->dockerfile;
+}
 
 struct manifest {
     char *app;

@@ -337,6 +337,7 @@ static struct engine *docker_new(struct agent *a)
                           &(struct engine_docker_options){.host = o->docker_host,
                                                           .cert_dir = o->docker_certs,
                                                           .is_asked_for = o->is_docker_asked_for,
+                                                          .build_network = o->docker_build_network,
                                                           .sockets_dir = sockets,
                                                           .code_dir = code,
                                                           .runtimes_dir = o->runtimes_dir,

@@ -105,6 +105,41 @@ struct asks *asks_new(struct uplink *u, struct engine *sandbox, struct engine *d
     return a;
 }
 
+static void on_progress(void *ctx, const char *text)
+{
+    const struct ask *q = ctx;
+    if (!q->asks->uplink)
+        return;
+    struct hob_pairs_writer *w = uplink_begin(q->asks->uplink, HOB_LINK_ENGINE);
+    hob_pairs_add_u64(w, "ask", q->id);
+    hob_pairs_add(w, HOB_STR("progress"), hob_str(text));
+    uplink_send(q->asks->uplink, NULL, 0);
+}
+
+static char *text_of(const struct hob_pairs *p, const char *name)
+{
+    struct hob_str value = hob_pairs_get(p, name);
+    return value.n && !memchr(value.at, 0, value.n) ? hob_strndup(value.at, value.n) : NULL;
+}
+
+static void fetch(struct asks *a, uint64_t id, const struct hob_pairs *question)
+{
+    bool is_build = hob_str_is(hob_pairs_get(question, "verb"), "dockerfile");
+    hob_auto_free char *name = text_of(question, "name"), *pull = text_of(question, "pull"),
+                       *auth = text_of(question, "auth"), *digest = text_of(question, "digest"),
+                       *app = text_of(question, "app");
+    const struct docker_fetch f = {.image = is_build ? NULL
+                                            : name   ? name
+                                                     : "?",
+                                   .pull = pull,
+                                   .auth = auth,
+                                   .dockerfile = is_build ? name : NULL,
+                                   .digest = digest,
+                                   .app = app,
+                                   .progress = on_progress};
+    engine_docker_fetch(a->docker, &f, on_told, ask_new(a, id));
+}
+
 void asks_take(struct asks *a, const struct hob_pairs *question)
 {
     struct hob_str verb = hob_pairs_get(question, "verb"), name = hob_pairs_get(question, "name");
@@ -131,7 +166,7 @@ void asks_take(struct asks *a, const struct hob_pairs *question)
     } else if (hob_str_is(verb, "build")) {
         engine_docker_build(a->docker, text, on_told, ask_new(a, id));
     } else {
-        engine_docker_resolve(a->docker, text, on_told, ask_new(a, id));
+        fetch(a, id, question);
     }
 }
 

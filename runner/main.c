@@ -134,7 +134,9 @@ int main(int argc, char **argv)
     }
     struct utsname host = {0};
     (void)uname(&host);
-    struct agent_options o = {.node = host.nodename, .docker_certs = hob_env("HOB_DOCKER_CERT_PATH")};
+    struct agent_options o = {.node = host.nodename,
+                              .docker_certs = hob_env("HOB_DOCKER_CERT_PATH"),
+                              .docker_build_network = hob_env("HOB_DOCKER_BUILD_NETWORK")};
     int exit_code;
     if (read_options(argc, argv, &o, &exit_code))
         return exit_code;

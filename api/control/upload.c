@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/control/control_priv.h"
+#include "api/server/answer.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -15,10 +16,14 @@
  *   RECEIVING -> DEPLOYING -> over
  *
  * RECEIVING: the body goes to a nameless file in HOME/tmp through a worker; bytes are given back to the server's
- * window only when they are on the file, so memory stays at that window. DEPLOYING: the deployer has the file. A
+ * window only when they are on the file, so memory stays at that window. DEPLOYING: the deployer has the file; what it
+ * says on the way begins a stream of JSON lines for clients that asked for one, whose last line is the answer. A
  * failure or the client's leaving jumps to `over`, which frees once no write and no deploy is under way. */
 enum upload_state { UPLOAD_RECEIVING, UPLOAD_DEPLOYING, UPLOAD_OVER };
-enum { UPLOAD_BUFFER_BYTES = 1024 * 1024 }; /* the server's window is smaller */
+enum {
+    UPLOAD_BUFFER_BYTES = 1024 * 1024, /* the server's window is smaller */
+    LINE_BYTES_MAX = 4 << 20,
+};
 
 struct upload {
     struct call *call;
@@ -31,6 +36,7 @@ struct upload {
     struct deploy *deploy;
     char *env_name;
     bool is_dry_run;
+    bool takes_lines, is_streaming;
 };
 
 /* A file without a name: nothing is left behind, whatever happens. */
@@ -72,19 +78,46 @@ static void upload_over(struct upload *u)
     upload_free_when_idle(u);
 }
 
+/* {"NAME":TEXT} and a line's end; `text` is JSON. */
+static void stream_line(struct upload *u, const char *name, struct hob_str text)
+{
+    hob_auto_buf struct hob_buf line;
+    hob_buf_init(&line, LINE_BYTES_MAX);
+    if (hob_buf_addf(&line, "{\"%s\":", name) == HOB_OK && hob_buf_add_str(&line, text) == HOB_OK &&
+        hob_buf_add_str(&line, HOB_STR("}\n")) == HOB_OK)
+        (void)http_write(u->call->x, hob_buf_str(&line));
+}
+
+static void stream_end(struct upload *u, const char *name, struct hob_str text)
+{
+    stream_line(u, name, text);
+    http_end(u->call->x, NULL, 0);
+    call_streamed(u->call);
+}
+
 static void upload_fail(struct upload *u, const struct hob_err *err)
 {
     struct call *c = u->call;
+    hob_auto_buf struct hob_buf body;
+    hob_buf_init(&body, LINE_BYTES_MAX);
     c->control->stats.deploys_failed_total++;
     c->stream = NULL;
-    call_fail(c, err);
+    if (u->is_streaming && http_problem_body(hob_code_info(err->code)->http_status, err,
+                                             http_request(c->x)->request_id, &body) == HOB_OK)
+        stream_end(u, "failed", hob_buf_str(&body));
+    else if (u->is_streaming)
+        http_abort(c->x);
+    else
+        call_fail(c, err);
     upload_over(u);
 }
 
 /* --- deploying ---------------------------------------------------------------------------------------------------- */
 
-static void answer_deployed(struct call *c, const struct deploy_result *r)
+static void answer_deployed(struct upload *u, const struct deploy_result *r)
 {
+    struct call *c = u->call;
+    struct hob_err err;
     struct hob_jw *w = call_start(c);
     hob_jw_object(w);
     hob_jw_kcstr(w, "app", r->app);
@@ -103,11 +136,38 @@ static void answer_deployed(struct call *c, const struct deploy_result *r)
         hob_jw_kcstr(w, "url", url);
         hob_jw_key(w, "routes");
         view_routes(w, f->config->routes, f->config->routes_n);
+        if (f->config->image_id)
+            hob_jw_kcstr(w, "image_id", f->config->image_id);
         hob_jw_object_end(w);
     }
     hob_jw_array_end(w);
     hob_jw_object_end(w);
-    call_finish(c);
+    if (!u->is_streaming)
+        call_finish(c);
+    else if (call_is_open(c) && hob_jw_end(w, &err) == HOB_OK)
+        stream_end(u, "deployed", hob_buf_str(&c->out));
+}
+
+/* A slow reader misses lines, not the end. */
+static void on_progress(void *ctx, struct hob_str text)
+{
+    static const struct http_field fields[] = {{{"content-type", 12}, {"application/x-ndjson", 20}},
+                                               {{"cache-control", 13}, {"no-store", 8}}};
+    struct upload *u = ctx;
+    struct call *c = u->call;
+    hob_auto_buf struct hob_buf quoted;
+    struct hob_jw w;
+    if (!u->takes_lines || u->state != UPLOAD_DEPLOYING || !call_is_open(c))
+        return;
+    hob_buf_init(&quoted, LINE_BYTES_MAX);
+    hob_jw_init(&w, &quoted);
+    hob_jw_str(&w, text);
+    if (hob_jw_end(&w, NULL) != HOB_OK)
+        return;
+    if (!u->is_streaming)
+        http_head(c->x, 200, fields, HOB_COUNT(fields), HTTP_LENGTH_UNKNOWN);
+    u->is_streaming = true;
+    stream_line(u, "progress", hob_buf_str(&quoted));
 }
 
 static void on_deployed(void *ctx, const struct deploy_result *r, const struct hob_err *err)
@@ -125,15 +185,18 @@ static void on_deployed(void *ctx, const struct deploy_result *r, const struct h
                 r->digest, r->functions_n, c->token_name, u->is_dry_run);
         c->control->stats.deploys_total++;
         c->stream = NULL;
-        answer_deployed(c, r);
+        answer_deployed(u, r);
     }
     upload_over(u);
 }
 
 static void upload_deploy(struct upload *u)
 {
-    struct deploy_spec spec = {
-        .app = u->call->copies[0], .env_name = u->env_name, .is_dry_run = u->is_dry_run, .archive_fd = u->fd};
+    struct deploy_spec spec = {.app = u->call->copies[0],
+                               .env_name = u->env_name,
+                               .is_dry_run = u->is_dry_run,
+                               .archive_fd = u->fd,
+                               .progress = on_progress};
     struct hob_err err = {0};
     HOB_ASSERT(u->state == UPLOAD_RECEIVING);
     if (u->bytes == 0) {
@@ -273,6 +336,7 @@ void handle_deploy(struct call *c)
     u->call = c;
     u->fd = fd;
     u->is_dry_run = is_dry;
+    u->takes_lines = hob_str_is(http_field(c->x, "accept"), "application/x-ndjson");
     u->env_name = env.n ? hob_strndup(env.at, env.n) : NULL;
     hob_buf_init(&u->waiting, UPLOAD_BUFFER_BYTES);
     hob_buf_init(&u->writing, UPLOAD_BUFFER_BYTES);

@@ -67,7 +67,7 @@ static enum hob_code build_all(struct cli *c, const char *dir, const struct mani
 static enum hob_code check_entries(const struct manifest *m, const struct pack *p, struct hob_err *err)
 {
     for (size_t i = 0; i < m->functions_n; i++)
-        if (!pack_has_file(p, m->functions[i].entry))
+        if (m->functions[i].entry && !pack_has_file(p, m->functions[i].entry))
             return hob_fail_reason(
                 err, HOB_E_INVALID, "missing_entry",
                 "functions.%s.entry: there is no file '%.100s' in the archive (does .hobignore leave it out, or is a build missing?)",
@@ -96,9 +96,17 @@ struct bar {
     int shown; /* percent that stands on the terminal */
 };
 
+/* The server tells lines of what it does to images, when it does something; the last one is its answer. */
+struct lines {
+    struct cli *c;
+    struct bar *bar;
+    struct hob_buf text;
+    bool are_lines;
+};
+
 static void on_upload(void *ctx, uint64_t sent, uint64_t total)
 {
-    struct bar *bar = ctx;
+    struct bar *bar = ((struct lines *)ctx)->bar;
     int percent = total ? (int)(sent * 100 / total) : 100;
     if (percent == bar->shown)
         return;
@@ -112,6 +120,54 @@ static void on_upload(void *ctx, uint64_t sent, uint64_t total)
     (void)fflush(bar->c->err);
 }
 
+static void clear_bar(struct bar *bar)
+{
+    if (bar->shown >= 0)
+        (void)fprintf(bar->c->err, "\r\033[K");
+    bar->shown = -1;
+}
+
+static json_t *take_line(struct lines *l, struct hob_str line, struct hob_err *err)
+{
+    json_t *one = hob_json_parse(line, "the server's answer", err);
+    const char *progress = json_string_value(json_object_get(one, "progress"));
+    if (progress)
+        note(l->c, "  %s", progress);
+    return one;
+}
+
+static bool on_data(void *ctx, struct hob_str data)
+{
+    struct lines *l = ctx;
+    struct hob_err err;
+    clear_bar(l->bar);
+    if (hob_buf_add_str(&l->text, data) != HOB_OK)
+        return false;
+    for (;;) {
+        struct hob_str all = hob_buf_str(&l->text);
+        const char *end = all.n ? memchr(all.at, '\n', all.n) : NULL;
+        bool is_progress = hob_str_starts(all, HOB_STR("{\"progress\":"));
+        if (!end || !is_progress) /* the last line stays */
+            return true;
+        json_decref(take_line(l, hob_str_n(all.at, (size_t)(end - all.at)), &err));
+        hob_buf_consume(&l->text, (size_t)(end - all.at) + 1);
+    }
+}
+
+/* Of the last line: the answer, or the failure as if it had been one. */
+static json_t *answer_of(struct lines *l, struct hob_err *err)
+{
+    json_t *last = hob_json_parse(hob_buf_str(&l->text), "the server's answer", err);
+    json_t *failed = json_object_get(last, "failed"),
+           *deployed = json_incref(json_object_get(last, "deployed"));
+    if (failed)
+        (void)hob_fail_reason(err, HOB_E_INVALID, "deploy_failed", "%.200s", text_of(failed, "detail"));
+    else if (last && !deployed)
+        return last; /* no lines at all */
+    json_decref(last);
+    return deployed;
+}
+
 static json_t *upload(struct cli *c, const struct args *a, const char *app, const struct pack *p,
                       struct hob_err *err)
 {
@@ -122,22 +178,27 @@ static json_t *upload(struct cli *c, const struct args *a, const char *app, cons
     bool is_dry = args_has(a, "dry-run");
     hob_auto_free char *full = hob_asprintf("%s%s%s%s%s", path, *env || is_dry ? "?" : "", env,
                                             *env && is_dry ? "&" : "", is_dry ? "dry_run=1" : "");
+    static const char *const headers[] = {"Accept: application/x-ndjson", NULL};
+    struct lines lines = {.c = c, .bar = &bar};
+    hob_buf_init(&lines.text, RESPONSE_BYTES_MAX);
     struct request q = {.method = "POST",
                         .path = full,
+                        .headers = headers,
+                        .on_data = on_data,
                         .body_fd = p->fd,
                         .body_bytes = p->packed_bytes,
                         .timeout_ms = UPLOAD_MS,
                         .content_type = "application/gzip",
                         .on_upload = has_bar ? on_upload : NULL,
-                        .ctx = &bar};
+                        .ctx = &lines};
     struct response r;
     response_init(&r);
     json_t *answer = NULL;
     enum hob_code code = client_send(c, &q, &r, err);
-    if (bar.shown >= 0)
-        (void)fprintf(c->err, "\r\033[K");
+    clear_bar(&bar);
     if (code == HOB_OK)
-        answer = hob_json_parse(hob_buf_str(&r.body), "the server's answer", err);
+        answer = answer_of(&lines, err);
+    hob_buf_done(&lines.text);
     response_done(&r);
     return answer;
 }

@@ -3,6 +3,7 @@
  *   UNPACKING    the sandboxed unpacker turns the upload into records; a worker writes them below the staging folder,
  *   |            then reads hob.json; the loop judges it (a dry run ends here)
  *   PUBLISHING   a worker makes the tree durable and renames it to its digest
+ *   RESOLVING    each image in turn becomes an ID: the node looks, pulls, or builds it of the tree
  *   COMMITTING   one transaction: new versions, live pointers; then the catalogue follows
  *   CLOSING      waits for the unpacker's end and the worker, cleans up, tells
  *
@@ -38,8 +39,14 @@ struct deployer {
     void *closed_ctx;
 };
 
+const struct deployer_options *deploy_options(const struct deploy *dp)
+{
+    return &dp->deployer->o;
+}
+
 static void try_finish(struct deploy *dp);
 static void publish(struct deploy *dp);
+static void resolve(struct deploy *dp);
 static void commit(struct deploy *dp);
 
 /* --- steps --- */
@@ -57,6 +64,9 @@ static void close_deploy(struct deploy *dp)
 {
     dp->state = DEPLOY_CLOSING;
     (void)uv_timer_stop(&dp->deadline);
+    if (dp->question)
+        node_engine_forget(dp->deployer->o.nodes, dp->question);
+    dp->question = 0;
     stop_unpacking(dp);
     try_finish(dp);
 }
@@ -147,7 +157,35 @@ static void on_published(uv_work_t *work, int status)
     else if (dp->work_err.code != HOB_OK)
         abort_deploy(dp, &dp->work_err);
     else
+        resolve(dp);
+}
+
+static void on_resolved(void *ctx, struct hob_str json, const struct hob_err *why)
+{
+    struct deploy *dp = ctx;
+    struct hob_err err;
+    HOB_ASSERT(dp->state == DEPLOY_RESOLVING);
+    dp->question = 0;
+    if (deploy_image_take(dp, dp->resolved_n, json, why, &err) != HOB_OK ||
+        deploy_judge_again(dp, &dp->deployer->o, dp->resolved_n, &err) != HOB_OK) {
+        abort_deploy(dp, &err);
+        return;
+    }
+    dp->resolved_n++;
+    resolve(dp);
+}
+
+static void resolve(struct deploy *dp)
+{
+    struct hob_err err;
+    const struct manifest *m = dp->manifest;
+    dp->state = DEPLOY_RESOLVING;
+    while (dp->resolved_n < m->functions_n && !function_has_image(&m->functions[dp->resolved_n]))
+        dp->resolved_n++;
+    if (dp->resolved_n == m->functions_n || !dp->deployer->o.nodes)
         commit(dp);
+    else if (deploy_image_ask(dp, dp->resolved_n, on_resolved, &err) != HOB_OK)
+        abort_deploy(dp, &err);
 }
 
 static void publish(struct deploy *dp)
@@ -177,7 +215,7 @@ static void on_committed(void *ctx, const struct hob_err *err)
 static void commit(struct deploy *dp)
 {
     struct hob_err err;
-    HOB_ASSERT(dp->state == DEPLOY_PUBLISHING);
+    HOB_ASSERT(dp->state == DEPLOY_RESOLVING);
     if (HOB_FAULT("deploy.published")) {
         (void)hob_fail(&err, HOB_E_INTERNAL, "the deploy was interrupted before its commit");
         abort_deploy(dp, &err);
@@ -384,6 +422,7 @@ static struct deploy *deploy_new(struct deployer *d, const struct deploy_spec *s
     dp->app = hob_strdup(spec->app);
     dp->env_name = spec->env_name ? hob_strdup(spec->env_name) : NULL;
     dp->is_dry_run = spec->is_dry_run;
+    dp->progress = spec->progress;
     dp->archive_fd = spec->archive_fd;
     dp->records_fd = -1;
     dp->staged.dir_fd = -1;

@@ -134,7 +134,7 @@ void deploy_prepare(const struct deploy *dp, struct node_hub *nodes)
 {
     for (size_t i = 0; i < dp->manifest->functions_n && nodes; i++) {
         const struct function_config *f = &dp->manifest->functions[i];
-        if (f->engine == ENGINE_DOCKER && !f->image)
+        if (f->engine == ENGINE_DOCKER && !function_has_image(f))
             node_engine(nodes, "build", f->runtime, on_prepared, NULL);
     }
 }

@@ -94,7 +94,14 @@ static enum hob_code choose_entry(const struct code_staged *st, const struct run
 static enum hob_code check_runtime(const struct deployer_options *o, const struct code_staged *st,
                                    struct function_config *f, struct hob_err *err)
 {
-    if (f->image) /* judged when it starts: the machine's Docker may come later */
+    if (f->image_id)
+        return hob_fail_reason(err, HOB_E_INVALID, "bad_manifest",
+                               "function '%s': image_id is written by the deploy, not in hob.json", f->name);
+    if (f->dockerfile && !code_staged_has_file(st, f->dockerfile))
+        return hob_fail_reason(err, HOB_E_INVALID, "missing_entry",
+                               "function '%s': its dockerfile '%.100s' is not in the archive", f->name,
+                               f->dockerfile);
+    if (function_has_image(f)) /* found when everything else is judged */
         return HOB_OK;
     const struct runtime_info *rt = runtimes_need(o->runtimes, f->runtime, err);
     if (!rt) {
@@ -149,15 +156,14 @@ static enum hob_code write_config(struct deploy_step *step, const struct functio
     return HOB_OK;
 }
 
-static enum hob_code judge_function(struct deploy *dp, const struct deployer_options *o, size_t i,
-                                    struct hob_err *err)
+static enum hob_code judge_version(struct deploy *dp, const struct deployer_options *o, size_t i,
+                                   struct hob_err *err)
 {
-    struct function_config *f = &dp->manifest->functions[i];
+    const struct function_config *f = &dp->manifest->functions[i];
     struct deploy_step *step = &dp->steps[i];
     struct function *known = catalog_function_find(o->catalog, hob_str(dp->app), hob_str(f->name));
     const struct version *live = known ? known->live : NULL;
-    if (check_runtime(o, &dp->staged, f, err) != HOB_OK || check_env(live, f, err) != HOB_OK ||
-        catalog_routes_check(o->catalog, dp->app, f, err) != HOB_OK || write_config(step, f, err) != HOB_OK)
+    if (write_config(step, f, err) != HOB_OK)
         return err->code;
     bool is_same = live && strcmp(live->digest, dp->staged.digest) == 0 &&
                    strcmp(live->config_json, step->config_json) == 0;
@@ -165,6 +171,26 @@ static enum hob_code judge_function(struct deploy *dp, const struct deployer_opt
     dp->functions[i] = (struct deploy_function){
         .name = f->name, .version = is_same ? live->number : next, .is_new = !is_same, .config = f};
     return HOB_OK;
+}
+
+enum hob_code deploy_judge_again(struct deploy *dp, const struct deployer_options *o, size_t i,
+                                 struct hob_err *err)
+{
+    free(dp->steps[i].config_json);
+    dp->steps[i].config_json = NULL;
+    return judge_version(dp, o, i, err);
+}
+
+static enum hob_code judge_function(struct deploy *dp, const struct deployer_options *o, size_t i,
+                                    struct hob_err *err)
+{
+    struct function_config *f = &dp->manifest->functions[i];
+    struct function *known = catalog_function_find(o->catalog, hob_str(dp->app), hob_str(f->name));
+    const struct version *live = known ? known->live : NULL;
+    if (check_runtime(o, &dp->staged, f, err) != HOB_OK || check_env(live, f, err) != HOB_OK ||
+        catalog_routes_check(o->catalog, dp->app, f, err) != HOB_OK)
+        return err->code;
+    return judge_version(dp, o, i, err);
 }
 
 enum hob_code deploy_judge(struct deploy *dp, const struct deployer_options *o, struct hob_err *err)

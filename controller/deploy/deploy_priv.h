@@ -5,7 +5,13 @@
 #include "base/limits.h"
 #include "controller/deploy.h"
 
-enum deploy_state { DEPLOY_UNPACKING, DEPLOY_PUBLISHING, DEPLOY_COMMITTING, DEPLOY_CLOSING };
+enum deploy_state {
+    DEPLOY_UNPACKING,
+    DEPLOY_PUBLISHING,
+    DEPLOY_RESOLVING,
+    DEPLOY_COMMITTING,
+    DEPLOY_CLOSING
+};
 
 struct deploy_step {   /* one function of hob.json on its way */
     char *config_json; /* owned */
@@ -46,6 +52,10 @@ struct deploy {
     struct deploy_function *functions;
     int64_t app_id, app_created_ms, now_ms;
 
+    size_t resolved_n; /* functions whose image is known, or that have none */
+    uint64_t question; /* the open one about an image; 0: none */
+    void (*progress)(void *ctx, struct hob_str text);
+
     struct hob_err work_err; /* the worker's */
     struct hob_err err;      /* the first failure */
 };
@@ -59,6 +69,16 @@ HOB_MUST_USE struct deploy *deploy_start_from_records(struct deployer *d, const 
  * steps and functions. Loop. */
 HOB_MUST_USE enum hob_code deploy_judge(struct deploy *dp, const struct deployer_options *o,
                                         struct hob_err *err);
+/* Writes function i's configuration anew, after its image_id was found. Loop. */
+HOB_MUST_USE enum hob_code deploy_judge_again(struct deploy *dp, const struct deployer_options *o, size_t i,
+                                              struct hob_err *err);
+const struct deployer_options *deploy_options(const struct deploy *dp); /* deploy.c */
+/* deploy_images.c: asks the node which image function i is, pulling or building it. HOB_OK: the answer comes to `cb`. */
+HOB_MUST_USE enum hob_code deploy_image_ask(struct deploy *dp, size_t i, node_engine_cb cb,
+                                            struct hob_err *err);
+/* Takes the answer; a Docker that is not there leaves the name as it is. */
+HOB_MUST_USE enum hob_code deploy_image_take(struct deploy *dp, size_t i, struct hob_str json,
+                                             const struct hob_err *why, struct hob_err *err);
 /* Reason missing_manifest, with where it is instead. Worker. */
 HOB_MUST_USE enum hob_code deploy_read_manifest(struct deploy *dp, struct hob_err *err);
 /* deploy_commit.c. */

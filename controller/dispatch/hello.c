@@ -102,7 +102,7 @@ static char **start_argv(const struct dispatcher *d, const struct function_confi
 {
     static char *nothing[] = {NULL};
     static const struct runtime_info none = {.env = nothing};
-    if (f->image) {
+    if (function_has_image(f)) {
         *ret_rt = &none;
         return image_argv(f);
     }
@@ -142,7 +142,7 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .runtime = f->runtime,
                    .digest = v->digest,
                    .engine = f->engine == ENGINE_DOCKER ? "docker" : "sandbox",
-                   .image = f->image,
+                   .image = f->image_id ? f->image_id : f->image,
                    .version = v->number,
                    .argv = (const char *const *)argv,
                    .env = (const char *const *)rt->env,

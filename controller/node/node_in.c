@@ -97,7 +97,8 @@ static void copy_text(char *to, size_t to_bytes, struct hob_str text)
 const char *node_known_reason(struct hob_str text)
 {
     static const char *const reasons[] = {"engine_unavailable", "engine_unknown", "launch_failed",
-                                          "node_full",          "image_missing",  "runtime_not_found"};
+                                          "node_full",          "image_missing",  "runtime_not_found",
+                                          "pull_refused",       "pull_failed",    "image_build_failed"};
     for (size_t i = 0; i < HOB_COUNT(reasons); i++)
         if (hob_str_is(text, reasons[i]))
             return reasons[i];

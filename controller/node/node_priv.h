@@ -26,7 +26,8 @@ struct node_instance {
 struct node_ask { /* an open node_engine */
     struct hob_node node;
     uint64_t id;
-    node_engine_cb cb;
+    node_engine_cb cb; /* NULL: forgotten */
+    void (*progress)(void *ctx, struct hob_str text);
     void *ctx;
 };
 

@@ -235,6 +235,28 @@ const char *docker_stream_error(const json_t *line)
     return json_string_value(json_object_get(line, "error"));
 }
 
+static uint64_t number_of(const json_t *v)
+{
+    return json_is_integer(v) && json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v) : 0;
+}
+
+void docker_line_read(const json_t *line, struct docker_line *ret_line)
+{
+    const json_t *detail = json_object_get(line, "progressDetail");
+    const char *image = json_string_value(json_object_get(json_object_get(line, "aux"), "ID"));
+    *ret_line = (struct docker_line){
+        .error = docker_stream_error(line),
+        .status = json_string_value(json_object_get(line, "status")),
+        .id = json_string_value(json_object_get(line, "id")),
+        .stream = json_string_value(json_object_get(line, "stream")),
+        .image_id = image && docker_image_id_is_valid(image) ? image : NULL,
+        .current = number_of(json_object_get(detail, "current")),
+        .total = number_of(json_object_get(detail, "total")),
+    };
+    if (!ret_line->error) /* a refusal before the stream began */
+        ret_line->error = json_string_value(json_object_get(line, "message"));
+}
+
 void docker_event_read(const json_t *line, struct docker_event *ret_event)
 {
     const char *action = json_string_value(json_object_get(line, "Action"));

@@ -42,6 +42,13 @@ const char *docker_created_id(const json_t *j);
 /* POST /images/load: the last line that names what was loaded is of no use to us; only errors are. NULL: fine. */
 const char *docker_stream_error(const json_t *line);
 
+/* One line of POST /images/create or /build, judged: strings are borrowed, NULL when absent. */
+struct docker_line {
+    const char *error, *status, *id, *stream, *image_id; /* image_id: of a build, valid */
+    uint64_t current, total;
+};
+void docker_line_read(const json_t *line, struct docker_line *ret_line);
+
 struct docker_event {        /* one line of GET /events */
     const char *action, *id; /* borrowed; "" when absent */
 };

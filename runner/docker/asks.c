@@ -142,9 +142,3 @@ void engine_docker_build(struct engine *base, const char *runtime, docker_told_c
     ask(HOB_CONTAINER_OF(base, struct docker, base), hob_asprintf("runtime:%s", is_name ? runtime : "?"),
         false, cb, ctx);
 }
-
-void engine_docker_resolve(struct engine *base, const char *image, docker_told_cb cb, void *ctx)
-{
-    ask(HOB_CONTAINER_OF(base, struct docker, base),
-        hob_strdup(docker_image_name_is_valid(image) ? image : "?"), false, cb, ctx);
-}

@@ -15,6 +15,7 @@ struct engine_docker_options { /* all copied */
     bool is_asked_for;         /* somebody configured it: its absence is worth a warning */
     const char *sockets_dir;   /* HOME/run/docker: made, ours alone */
     const char *code_dir, *runtimes_dir, *init_path, *tmp_dir;
+    const char *build_network; /* for the steps of Dockerfiles; NULL: none */
 };
 /* Returns owned; asks by itself whether the engine is there, and again when it is lost. NULL: host makes no sense. */
 struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_options *o,
@@ -28,5 +29,14 @@ void engine_docker_describe(const struct engine *e, struct hob_buf *out);
 void engine_docker_test(struct engine *e, docker_told_cb cb, void *ctx);
 /* Builds (or finds) the image of a runtime. */
 void engine_docker_build(struct engine *e, const char *runtime, docker_told_cb cb, void *ctx);
-/* What ID an image's name has here, pulling nothing. */
-void engine_docker_resolve(struct engine *e, const char *image, docker_told_cb cb, void *ctx);
+/* Which image it is, by its ID: found, pulled or built (fetch.c). Reasons: image_missing, pull_refused, pull_failed,
+ * image_build_failed, engine_unavailable. */
+struct docker_fetch {       /* all copied */
+    const char *image;      /* a name or an ID; NULL: built */
+    const char *pull;       /* "missing", "always", "never" */
+    const char *auth;       /* X-Registry-Auth, or NULL */
+    const char *dockerfile; /* path below the code `digest` of `app` */
+    const char *digest, *app;
+    void (*progress)(void *ctx, const char *text); /* may be NULL */
+};
+void engine_docker_fetch(struct engine *e, const struct docker_fetch *f, docker_told_cb cb, void *ctx);

@@ -39,7 +39,8 @@ struct docker {
     struct docker_call *asking, *listening; /* a probe, ping or sweep; the stream of events */
     char home_id[13], own_id[17];           /* labels: whose containers, and of which incarnation */
     uint64_t last_box;
-    struct hob_list boxes, runs, asks;
+    struct hob_list boxes, runs, asks, fetches;
+    char *build_network;    /* of Dockerfiles' steps */
     struct holder *holders; /* by app */
     struct image *images;   /* by name */
     struct engine_events events;
@@ -182,6 +183,13 @@ struct box *box_make(struct docker *e, const struct box_events *events, void *ct
 
 void asks_step(struct docker *e);
 void asks_fail_all(struct docker *e);
+
+/* --- fetch.c: images for versions, stepped with the runs ------------------------------------------------------------ */
+
+void fetches_step(struct docker *e);
+void fetches_fail_all(struct docker *e);
+/* context.c: the folder `dir` as an archive for POST /build, in an unnamed file of `tmp_dir`; -1 with err. Worker. */
+int context_write(const char *dir, const char *tmp_dir, struct hob_err *err);
 
 /* --- usage.c: what a container uses, read from the kernel ---------------------------------------------------------- */
 

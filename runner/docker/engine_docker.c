@@ -81,6 +81,7 @@ static void docker_down(struct docker *e, const char *why, int errnum)
     e->backoff_ms = e->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : e->backoff_ms * 2;
     runs_lose(e, e->why);
     asks_fail_all(e);
+    fetches_fail_all(e);
     spares_free_all(e);
     images_forget_all(e);
     if (was_up && e->state != DOCKER_CLOSING)
@@ -309,6 +310,7 @@ static void on_api_closed(void *ctx)
     free(e->runtimes_dir);
     free(e->init_path);
     free(e->tmp_dir);
+    free(e->build_network);
     free(e);
 }
 
@@ -356,6 +358,7 @@ static void on_kick(uv_timer_t *timer)
 {
     runs_step(timer->data);
     asks_step(timer->data);
+    fetches_step(timer->data);
 }
 
 /* ---- door ---- */
@@ -415,6 +418,7 @@ static void op_close(struct engine *base)
     e->asking = e->listening = NULL;
     images_forget_all(e);
     asks_fail_all(e);
+    fetches_fail_all(e);
     runs_free_all(e);
     spares_free_all(e);
     holders_free_all(e);
@@ -496,6 +500,8 @@ struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_opt
     hob_list_init(&e->boxes);
     hob_list_init(&e->runs);
     hob_list_init(&e->asks);
+    hob_list_init(&e->fetches);
+    e->build_network = hob_strdup(o->build_network && o->build_network[0] ? o->build_network : "none");
     timer_init(e, &e->retry);
     timer_init(e, &e->watch);
     timer_init(e, &e->kick);

@@ -1,5 +1,6 @@
 // A Docker Engine of the tests' own: Debian's dockerd on a private socket and data root, without a bridge and without
 // touching the machine's packet filter. Where it cannot run, `unavailable` says why and the tests skip loudly.
+import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
@@ -46,11 +47,11 @@ export class Dockerd {
     fs.chownSync(this.socket, this.uid, 0);
   }
 
-  api(method, where, body, { timeout = 20000 } = {}) {
+  api(method, where, body, { timeout = 20000, headers = {} } = {}) {
     return new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : Buffer.isBuffer(body) ? body : JSON.stringify(body);
       const req = http.request({ socketPath: this.socket, method, path: where, timeout, agent: false,
-        headers: text ? { "content-type": Buffer.isBuffer(text) ? "application/x-tar" : "application/json", "content-length": Buffer.byteLength(text) } : {} }, (res) => {
+        headers: { ...headers, ...(text ? { "content-type": Buffer.isBuffer(text) ? "application/x-tar" : "application/json", "content-length": Buffer.byteLength(text) } : {}) } }, (res) => {
         const parts = [];
         res.on("data", (part) => parts.push(part));
         res.on("error", reject);
@@ -69,6 +70,12 @@ export class Dockerd {
 
   async containers() {
     return (await this.api("GET", "/containers/json?all=1")).json;
+  }
+
+  /** No container is left, once those that end have ended. */
+  async isEmpty() {
+    await until(async () => (await this.containers()).length === 0, "no containers to be left behind", 20000)
+      .catch(async () => assert.deepEqual((await this.containers()).map((c) => c.Names), []));
   }
 
   /** Kills dockerd (its containers' shims stay). */
