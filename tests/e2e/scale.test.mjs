@@ -1,10 +1,11 @@
 // Instances come by need and go by their clocks; how people see it.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import http from "node:http";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
-import { Daemon, HELLO, Load, sleep, until } from "./harness.mjs";
+import { Daemon, HELLO, Load, ROOT, sleep, until } from "./harness.mjs";
 
 const TIMED = { headers: { "x-hob-timing": "1" } };
 const sleeper = (ms) => `export default { fetch: async () => { await new Promise((d) => setTimeout(d, ${ms})); return new Response(String(process.pid)); } };`;
@@ -144,6 +145,15 @@ test("the metrics count starts by kind and times by phase", async () => {
   assert.ok(value("hob_shed_total") >= 8);
 });
 
+test("docs/metrics.md lists what /metrics says, and nothing else", async () => {
+  const { text } = await hob.call("/metrics");
+  const said = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`);
+  const written = fs.readFileSync(path.join(ROOT, "docs/metrics.md"), "utf8").match(/^\| `(hob|process)_\w+` \| (counter|gauge|histogram) \|.*$/gm);
+  assert.deepEqual(written.sort(), said.sort());
+  const states = [...text.matchAll(/^hob_(?:starts|dispatched)_total\{kind="(\w+)"\}/gm)].map((m) => m[1]);
+  for (const state of states) assert.ok(["none", "warm", "cold", "pooled", "thawed"].includes(state), state);
+});
+
 /* Twenty-five functions of 128 MiB each on a node that may promise eight. */
 test("many functions on little memory: idle ones make room, those at work are left alone, nobody is refused", async () => {
   const small = await Daemon.start({ env: { HOB_MEMORY_MB: "1024" } });
@@ -187,6 +197,27 @@ test("on a full node the lowest priority is refused first, at once and with its 
   } finally {
     await small.close();
   }
+});
+
+/* A6 without a stop-watch: the big app's starts take eight seconds, and as many as may are under way. Another app's start
+ * needs a place, and has it: it is over while not one of the others is. Seen to fail with has_enough() always false. */
+test("A6: another app's starts do not wait behind a burst of starts", async () => {
+  const slow = "await new Promise((d) => setTimeout(d, 8000)); export default { fetch: () => new Response('late') };";
+  await hob.deployOne("big", "slow", "slow.mjs", slow, { scale: { max: 500 }, queue_timeout_ms: 60000 });
+  const names = Array.from({ length: 4 }, (_, i) => `f${i}`);
+  await hob.deploy("small", Object.fromEntries(names.map((name) => [name, { entry: "hello.mjs" }])), { "hello.mjs": HELLO });
+  const agent = new http.Agent({ keepAlive: true });
+  const burst = Array.from({ length: 300 }, () => hob.call("/fn/big/slow/", { agent, timeout: 60000 }).catch(() => undefined));
+  const node = async () => (await hob.api("GET", "/v1/top")).json.node;
+  await until(async () => (await node()).starts_waiting > 100 && (await node()).starting >= 3, "a burst of starts");
+  for (const name of names) assert.equal((await hob.call(`/fn/small/${name}/`)).text, "hello\n");
+  const row = await top("slow");
+  assert.equal(row.instances.ready + row.instances.busy + row.instances.frozen, 0, JSON.stringify(row));
+  assert.ok((await node()).starts_waiting > 100);
+  agent.destroy(); // they go: what was to be started for them is not
+  await Promise.all(burst);
+  await until(async () => (await node()).starts_waiting === 0, "no start that nobody waits for");
+  assert.equal((await hob.api("DELETE", "/v1/apps/big")).status, 200);
 });
 
 /* A8. What was learned is written every ten seconds: the load lasts as long as it takes that to be seen. */
