@@ -1,11 +1,12 @@
-# The runtimes are used from the tree as they are; only Python's modules are compiled ahead, because an instance sees
-# them read-only and would compile them at every start, and Node's are put into one file, because reading them one by one
+# The runtimes are used from the tree as they are; only Python's modules are compiled ahead and put into one file, because an instance
+# sees them read-only and would compile them at every start, and Node's are put into one file, because reading them one by one
 # costs more than the rest of a start. By hash of the source: copies keep their times or not.
 PYTHON ?= /usr/bin/python3
 PYTHON_SRC := $(wildcard runtimes/python/_hob/*.py)
-$(B)/runtimes-python: $(PYTHON_SRC)
+$(B)/runtimes-python: $(PYTHON_SRC) mk/bundle_python.py
 	@mkdir -p $(@D)
 	@! [ -x $(PYTHON) ] || $(PYTHON) -m compileall -q -f --invalidation-mode checked-hash runtimes/python/_hob
+	@! [ -x $(PYTHON) ] || $(PYTHON) -OO -X no_debug_ranges mk/bundle_python.py runtimes/python/_hob runtimes/python/_hob.bundle
 	@touch $@
 all: $(B)/runtimes-python
 NODE ?= /usr/bin/node

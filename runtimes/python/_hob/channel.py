@@ -11,6 +11,7 @@ END, META, TRUNCATED = 1, 2, 8
 STREAM_WINDOW = 65536
 CONNECTION_WINDOW = 1 << 20
 FRAME_MAX = 65536
+RECEIVE_MAX = 131072
 _BIG = frozenset((HELLO, INVOKE, REPLY, RECONFIG))
 
 _header = Struct("<IBBHII")
@@ -122,21 +123,21 @@ class Channel:
         self.sock = _socket.socket(fileno=3)
         self.sock.setblocking(True)
         self.held = b""
+        self.view = memoryview(bytearray(RECEIVE_MAX))
         self.credit = CONNECTION_WINDOW
         self.taken = 0
 
     def receive(self, wait=True):
         """Frames that came, as (type, flags, code, stream, arg, payload); blocks when `wait`."""
         try:
-            data = self.sock.recv(131072, 0 if wait else _DONTWAIT)
+            n = self.sock.recv_into(self.view, 0, 0 if wait else _DONTWAIT)
         except BlockingIOError:
             return []
         except OSError as error:
             raise Broken(f"reading: {error}") from None
-        if not data:
+        if not n:
             raise Broken("hobd closed the channel")
-        if self.held:
-            data = self.held + data
+        data = self.held + self.view[:n] if self.held else bytes(self.view[:n])
         frames = []
         at = 0
         end = len(data)

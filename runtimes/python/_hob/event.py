@@ -7,9 +7,7 @@ JSON_TYPE = [(b"content-type", b"application/json")]
 OCTETS = [(b"content-type", b"application/octet-stream")]
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TEXT_TYPES = ("text", "json", "xml", "javascript")
-_HEX = {f"{i:02{c}}".encode(): bytes((i,)) for i in range(256) for c in "xX"}
-_HEX.update({(f"{i:02x}"[0] + f"{i:02X}"[1]).encode(): bytes((i,)) for i in range(256)})
-_HEX.update({(f"{i:02X}"[0] + f"{i:02x}"[1]).encode(): bytes((i,)) for i in range(256)})
+_HEX = b"0123456789abcdefABCDEF"
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
@@ -34,11 +32,12 @@ def unquote(raw, is_query=False):
     first, *rest = raw.split(b"%")
     out = [first]
     for part in rest:
-        byte = _HEX.get(part[:2])
-        if byte is None or (byte == b"/" and not is_query):
+        is_escape = len(part) >= 2 and part[0] in _HEX and part[1] in _HEX
+        byte = int(part[:2], 16) if is_escape else -1
+        if byte < 0 or (byte == 0x2F and not is_query):
             out.append(b"%" + part)
         else:
-            out.append(byte + part[2:])
+            out.append(bytes((byte,)) + part[2:])
     return _text(b"".join(out))
 
 

@@ -1,5 +1,6 @@
 """HELLO -> load the code -> READY, then serve until DRAIN (serial.py, threads.py or aio.py) -> BYE, exit 0."""
 
+import posix
 import sys
 import time
 
@@ -49,9 +50,7 @@ class Context:
 
 
 def _configure(payload):
-    import os
-
-    os.chdir(os.getcwd())  # started ahead: the code was mounted over the folder we are in
+    posix.chdir(posix.getcwd())  # started ahead: the code was mounted over the folder we are in
     hello, variables, secrets = {}, {}, {}
     for name, value in channel.read_pairs(payload, 0):
         name, value = name.decode(), value.decode("utf-8", "surrogateescape")
@@ -61,9 +60,14 @@ def _configure(payload):
             secrets[name[7:]] = value
         else:
             hello[name] = value
-    os.environ.update(variables)
     if hello.get("secrets_in_env") == "1":
-        os.environ.update(secrets)
+        variables_and_secrets = {**variables, **secrets}
+    else:
+        variables_and_secrets = variables
+    if variables_and_secrets:
+        import os
+
+        os.environ.update(variables_and_secrets)
     version = hello.get("version", "$LATEST")
     Context.env = Env(secrets, variables)
     Context.function_name = hello.get("function", "")
@@ -84,8 +88,6 @@ def _is_async(handler):
 
 
 def _preload():
-    import os  # noqa: F401
-
     from . import load, serial  # noqa: F401
 
 
@@ -96,10 +98,9 @@ def _start(wire):
         frames = wire.receive()
         while frames and frames[0][0] == channel.PING:  # started ahead: there is time to load what HELLO will need
             _preload()
-            import gc
-            import json  # noqa: F401  most functions do, and it takes as long as all of us
+            from . import rehearsal
 
-            gc.freeze()
+            rehearsal.play()
             wire.send(channel.frame(channel.PONG, arg=frames.pop(0)[4]))
     _preload()  # also here, so that the code cannot tell by its modules
     kind, _, _, _, _, payload = frames[0]
@@ -136,6 +137,7 @@ def _start(wire):
 
 def run():
     sys.stdout.reconfigure(line_buffering=True)
+    sys.dont_write_bytecode = True  # /app is read-only
     try:
         wire = channel.Channel()
     except OSError as error:
