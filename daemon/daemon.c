@@ -298,7 +298,10 @@ static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
                                                        .logs = d->logs,
                                                        .nodes = d->nodes,
                                                        .runtimes = d->runtimes,
-                                                       .gateway = d->gateway});
+                                                       .gateway = d->gateway,
+                                                       .backends = d->backend.apps,
+                                                       .dbs = d->backend.dbs,
+                                                       .backend = d->backend.backend});
     d->front = front_new(&(struct front_options){.control = d->control,
                                                  .gateway = d->gateway,
                                                  .catalog = d->catalog,

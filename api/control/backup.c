@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "store/appdb.h"
 
 /* Flow of a backup:
  *
@@ -145,7 +146,7 @@ static void on_snapshot(void *ctx, const struct hob_err *err)
     backup_over(b);
 }
 
-void handle_backup(struct call *c)
+static struct backup *backup_new(struct call *c)
 {
     char id[17];
     struct backup *b = hob_new(struct backup);
@@ -155,5 +156,17 @@ void handle_backup(struct call *c)
     b->path = hob_asprintf("%s/backup-%s.db", c->control->tmp_dir, id);
     call_hold(c);
     call_stream_begin(c, &backup_stream, b);
+    return b;
+}
+
+void handle_backup(struct call *c)
+{
+    struct backup *b = backup_new(c);
     store_backup(c->control->o.store, b->path, on_snapshot, b);
+}
+
+void handle_data_backup(struct call *c)
+{
+    struct backup *b = backup_new(c);
+    appdb_backup(c->control->o.dbs, c->copies[0], b->path, on_snapshot, b);
 }

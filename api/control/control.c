@@ -281,9 +281,10 @@ static bool judge_params(struct call *c)
                 &err, HOB_E_INVALID, "bad_name",
                 "'%.*s' is no %s name: use a-z, 0-9 and '-', 1 to 64 characters, a letter first",
                 (int)(value.n > 64 ? 64 : value.n), value.at,
-                strncmp(at, "{app}", 5) == 0  ? "app"
-                : strncmp(at, "{fn}", 4) == 0 ? "function"
-                                              : "alias");
+                strncmp(at, "{app}", 5) == 0   ? "app"
+                : strncmp(at, "{fn}", 4) == 0  ? "function"
+                : strncmp(at, "{key}", 5) == 0 ? "key"
+                                               : "alias");
         call_fail(c, &err);
         return false;
     }

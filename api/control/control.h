@@ -11,6 +11,9 @@
 
 struct control;
 struct gateway;
+struct backend_apps;
+struct appdbs;
+struct backend;
 struct control_options { /* all borrowed for the control's life */
     uv_loop_t *loop;
     const char *home; /* uploads and snapshots go to its tmp/ */
@@ -25,6 +28,9 @@ struct control_options { /* all borrowed for the control's life */
     struct node_hub *nodes;
     const struct runtimes *runtimes;
     struct gateway *gateway;
+    struct backend_apps *backends;
+    struct appdbs *dbs;
+    struct backend *backend;
 };
 HOB_MUST_USE struct control *control_new(const struct control_options *o);
 /* Ends streams that would not end by themselves (followed logs), so that the server can drain. */

@@ -160,6 +160,18 @@ void handle_isolation(struct call *c); /* isolation.c */
 void handle_learn(struct call *c);
 void handle_learnt(struct call *c);
 void handle_learn_end(struct call *c);
+void handle_backends(struct call *c);  /* api/backend/backends.c */
+void handle_backend(struct call *c);
+void handle_backend_create(struct call *c);
+void handle_backend_set(struct call *c);
+void handle_backend_remove(struct call *c);
+void handle_backend_key_set(struct call *c);
+void handle_backend_key_remove(struct call *c);
+void handle_data_export(struct call *c); /* api/backend/data.c */
+void handle_data_import(struct call *c);
+void handle_data_changes(struct call *c);
+void handle_data_restore(struct call *c);
+void handle_data_backup(struct call *c); /* backup.c */
 void handle_versions(struct call *c);  /* versions.c */
 void handle_rollback(struct call *c);
 void handle_aliases(struct call *c);

@@ -3,6 +3,7 @@
 
 #include "api/control/control_priv.h"
 #include "base/mem.h"
+#include "bindings/apps.h"
 
 void handle_apps(struct call *c)
 {
@@ -22,8 +23,17 @@ void handle_apps(struct call *c)
     call_finish(c);
 }
 
+/* Its data does not go by the way: that is said by itself. */
 void handle_app_remove(struct call *c)
 {
+    struct hob_err err;
+    if (c->control->o.backends && backend_app_by_name(c->control->o.backends, c->params[0])) {
+        (void)hob_fail_reason(&err, HOB_E_CONFLICT, "has_backend",
+                              "app '%s' has a backend with data: remove that first with `hob app rm %s`",
+                              c->copies[0], c->copies[0]);
+        call_fail(c, &err);
+        return;
+    }
     call_hold(c);
     admin_app_remove(c->control->o.admin, c->params[0], call_on_removed, c);
 }

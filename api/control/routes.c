@@ -30,6 +30,12 @@ static const struct control_query simulate_queries[] = {
     {"max", "most instances; 100 when absent"},
     {"keep_s", "scale.keep_s; by the rule when absent"},
     {NULL, NULL}};
+static const struct control_query export_queries[] = {
+    {"after", "what X-Hob-Next said; from the start when absent"}, {NULL, NULL}};
+static const struct control_query change_queries[] = {
+    {"after", "only behind this sequence number"},
+    {"limit", "at most so many, up to 1000; 100 when absent"},
+    {NULL, NULL}};
 static const struct control_query instance_queries[] = {
     {"app", "only of this app"}, {"function", "only of this function; needs app"}, {NULL, NULL}};
 
@@ -57,6 +63,30 @@ const struct control_route control_routes[] = {
      "listApps", "All apps"},
     {"DELETE", APP, handle_app_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
      "removeApp", "Drain and remove an app with all its functions, secrets and logs"},
+    {"GET", "/v1/backends", handle_backends, CALL_BODY_NONE, false, 200, NULL, "Backends", NULL,
+     "listBackends", "The apps that have a backend"},
+    {"GET", APP "/backend", handle_backend, CALL_BODY_NONE, false, 200, NULL, "Backend", NULL,
+     "describeBackend", "An app's backend: application id, kinds of keys, settings"},
+    {"POST", APP "/backend", handle_backend_create, CALL_BODY_JSON, false, 201, "BackendBody", "BackendMade", NULL,
+     "createBackend", "Give an app a backend; the master key is told this once"},
+    {"PATCH", APP "/backend", handle_backend_set, CALL_BODY_JSON, false, 200, "BackendSettings", "Backend", NULL,
+     "setBackend", "Change settings; null takes one back to its default"},
+    {"DELETE", APP "/backend", handle_backend_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
+     "removeBackend", "Remove an app's backend with all its data"},
+    {"PUT", APP "/backend/keys/{key}", handle_backend_key_set, CALL_BODY_JSON, false, 200, "BackendKeyBody", "BackendKey", NULL,
+     "setBackendKey", "Set or make a key; the value is told this once"},
+    {"DELETE", APP "/backend/keys/{key}", handle_backend_key_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
+     "removeBackendKey", "Forget a key; clients that send it are refused from now on"},
+    {"GET", APP "/data/export", handle_data_export, CALL_BODY_NONE, false, 200, NULL, "application/x-ndjson", export_queries,
+     "exportData", "One page of an app's data as JSON lines; X-Hob-Next says where the next one begins"},
+    {"POST", APP "/data/import", handle_data_import, CALL_BODY_RAW, false, 200, "application/x-ndjson", "Imported", NULL,
+     "importData", "Take in lines of an export: all of them or none"},
+    {"GET", APP "/data/changes", handle_data_changes, CALL_BODY_NONE, false, 200, NULL, "application/x-ndjson", change_queries,
+     "listChanges", "The log of changes: sequence, at, op, class, id"},
+    {"POST", APP "/data/restore", handle_data_restore, CALL_BODY_JSON, false, 200, "RestoreBody", "Restored", NULL,
+     "restoreData", "Take the objects back to where they were; itself logged as changes"},
+    {"POST", APP "/data/backup", handle_data_backup, CALL_BODY_NONE, false, 200, NULL, "application/vnd.sqlite3", NULL,
+     "backupData", "A consistent snapshot of an app's database"},
     {"POST", APP "/deploy", handle_deploy, CALL_BODY_RAW, false, 201, "application/octet-stream", "Deployment", deploy_queries,
      "deploy", "Make new versions from a tar, tar.gz or zip with hob.json at its root, and make them live"},
     {"GET", "/v1/functions", handle_functions, CALL_BODY_NONE, false, 200, NULL, "Functions", NULL,

@@ -291,6 +291,43 @@ static const struct schema_member simulation[] = {
     {"cold_ms", "number", "what a start took", true},
     {"modes", "Simulated[]", "", true},
 };
+static const struct schema_member backend[] = {
+    {"app", "string", "", true},
+    {"application_id", "string", "what clients send as X-Parse-Application-Id", true},
+    {"created_at", "string", "", true},
+    {"keys", "string[]", "kinds of keys that are set; their values are told once, when they are set", true},
+    {"settings", "object", "all of them, by Parse Server's names (docs/backend.md)", false},
+};
+static const struct schema_member backends[] = {{"backends", "Backend[]", "by name, without settings", true}};
+static const struct schema_member backend_body[] = {
+    {"application_id", "string", "the app's name when absent", false},
+    {"keys", "map", "by kind; a master key is made when absent", false},
+    {"settings", "object", "", false},
+};
+static const struct schema_member backend_made[] = {
+    {"app", "string", "", true},
+    {"application_id", "string", "", true},
+    {"master_key", "string", "not told again", true},
+};
+static const struct schema_member backend_settings[] = {
+    {"settings", "object", "to be merged; null: the default", true}};
+static const struct schema_member backend_key_body[] = {{"value", "string", "made when absent", false}};
+static const struct schema_member backend_key[] = {
+    {"key", "string", "its kind", true},
+    {"value", "string", "not told again", true},
+};
+static const struct schema_member imported[] = {
+    {"lines", "integer", "", true},
+    {"objects", "integer", "", true},
+    {"related", "integer", "pairs of relations", true},
+    {"classes", "integer", "", true},
+};
+static const struct schema_member restore_body[] = {
+    {"sequence", "integer", "of the last change that shall stand", false},
+    {"at", "string", "instead: a time (ISO 8601, UTC)", false},
+};
+static const struct schema_member restored[] = {
+    {"sequence", "integer", "of the last change that stands", true}};
 
 #define SCHEMA(name, members)                                                                                \
     {                                                                                                        \
@@ -339,6 +376,16 @@ static const struct schema schemas[] = {
     SCHEMA("TopRow", top_row),
     SCHEMA("Node", node),
     SCHEMA("Top", top),
+    SCHEMA("Backend", backend),
+    SCHEMA("Backends", backends),
+    SCHEMA("BackendBody", backend_body),
+    SCHEMA("BackendMade", backend_made),
+    SCHEMA("BackendSettings", backend_settings),
+    SCHEMA("BackendKeyBody", backend_key_body),
+    SCHEMA("BackendKey", backend_key),
+    SCHEMA("Imported", imported),
+    SCHEMA("RestoreBody", restore_body),
+    SCHEMA("Restored", restored),
     SCHEMA("Simulated", simulated),
     SCHEMA("Simulation", simulation),
     SCHEMA("Wall", wall),

@@ -1,0 +1,306 @@
+/* An app's data over the control API: exported by the page, imported by the piece, its log of changes, restored to a
+ * point in it. Each is one job of the app's database; what it needs and makes lives in a `job` until it is told. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/control/control_priv.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "bindings/apps.h"
+#include "bindings/auth/session.h"
+#include "bindings/object/object.h"
+#include "bindings/transfer/transfer.h"
+#include "store/data.h"
+
+enum { EXPORT_BYTES_MAX = 256 << 20, CHANGES_LIMIT = 1000, CHANGES_STEP = 5000 };
+
+struct job {
+    struct call *call;
+    bool is_running, is_complete;
+    struct hob_buf body, out; /* of a request; of the answer */
+    char *after;
+    char next[TRANSFER_CURSOR_BYTES];
+    struct transfer_counts counts;
+    int64_t sequence, at_ms;
+    uint64_t limit;
+};
+
+static struct job *job_new(struct call *c)
+{
+    struct job *j = hob_new(struct job);
+    j->call = c;
+    hob_buf_init(&j->body, HOB_MAX_IMPORT_BYTES);
+    hob_buf_init(&j->out, EXPORT_BYTES_MAX);
+    call_hold(c);
+    return j;
+}
+
+static void job_free(struct job *j)
+{
+    struct call *c = j->call;
+    hob_buf_done(&j->body);
+    hob_buf_done(&j->out);
+    free(j->after);
+    free(j);
+    call_release(c);
+}
+
+/* The backend that {app} names; the problem is answered when there is none. */
+static bool has_backend(struct call *c)
+{
+    struct hob_err err;
+    if (backend_app_by_name(c->control->o.backends, c->params[0]))
+        return true;
+    (void)hob_fail_reason(&err, HOB_E_NOT_FOUND, "unknown_backend",
+                          "app '%.*s' has no backend: `hob app create %.*s` makes one",
+                          HOB_STR_ARG(c->params[0]), HOB_STR_ARG(c->params[0]));
+    call_fail(c, &err);
+    return false;
+}
+
+static enum hob_code query_number(const struct call *c, const char *name, uint64_t fallback,
+                                  uint64_t *ret_value, struct hob_err *err)
+{
+    struct hob_str text = call_query(c, name);
+    *ret_value = fallback;
+    if (!text.at || hob_str_u64(text, ret_value))
+        return HOB_OK;
+    return hob_fail(err, HOB_E_INVALID, "the query: %s must be a number", name);
+}
+
+static void answer_lines(struct job *j)
+{
+    struct call *c = j->call;
+    const struct http_field fields[] = {{HOB_STR("content-type"), HOB_STR("application/x-ndjson")},
+                                        {HOB_STR("cache-control"), HOB_STR("no-store")},
+                                        {HOB_STR("x-hob-next"), hob_str(j->next)}};
+    if (!call_is_open(c))
+        return;
+    call_streamed(c);
+    http_respond(c->x, 200, fields, j->next[0] ? HOB_COUNT(fields) : HOB_COUNT(fields) - 1,
+                 hob_buf_str(&j->out));
+}
+
+static void on_lines(void *ctx, const struct hob_err *err)
+{
+    struct job *j = ctx;
+    if (err)
+        call_fail(j->call, err);
+    else
+        answer_lines(j);
+    job_free(j);
+}
+
+/* Rows were written past the backend: what it keeps of the app in memory must go. */
+static void forget_app(const struct call *c)
+{
+    session_forget_app(backend_auth(c->control->o.backend), c->copies[0]);
+}
+
+/* --- export ----------------------------------------------------------------------------------------------------------- */
+
+static enum hob_code export_work(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct job *j = ctx;
+    struct transfer_page page = {.app = j->call->copies[0], .after = hob_str(j->after)};
+    hob_buf_clear(&j->out);
+    return transfer_export(tx, &page, &j->out, j->next, err);
+}
+
+void handle_data_export(struct call *c)
+{
+    if (!has_backend(c))
+        return;
+    struct job *j = job_new(c);
+    struct hob_str after = call_query(c, "after");
+    j->after = hob_strndup(after.at ? after.at : "", after.n);
+    appdb_read(c->control->o.dbs, c->copies[0], export_work, on_lines, j);
+}
+
+/* --- import ----------------------------------------------------------------------------------------------------------- */
+
+static enum hob_code import_work(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct job *j = ctx;
+    return transfer_import(tx, hob_buf_str(&j->body), &j->counts, err);
+}
+
+static void on_imported(void *ctx, const struct hob_err *err)
+{
+    struct job *j = ctx;
+    struct call *c = j->call;
+    if (err) {
+        call_fail(c, err);
+    } else {
+        struct hob_jw *w = call_start(c);
+        forget_app(c);
+        hob_jw_object(w);
+        hob_jw_kint(w, "lines", (int64_t)j->counts.lines);
+        hob_jw_kint(w, "objects", (int64_t)j->counts.objects);
+        hob_jw_kint(w, "related", (int64_t)j->counts.related);
+        hob_jw_kint(w, "classes", (int64_t)j->counts.classes);
+        hob_jw_object_end(w);
+        call_finish(c);
+    }
+    job_free(j);
+}
+
+static void on_import_body(void *ctx, struct hob_str data)
+{
+    struct job *j = ctx;
+    HOB_ASSERT(hob_buf_add_str(&j->body, data) == HOB_OK); /* the server refuses longer bodies */
+    http_consumed(j->call->x, data.n);
+}
+
+static void on_import_end(void *ctx)
+{
+    struct job *j = ctx;
+    j->is_running = true;
+    j->call->stream = NULL;
+    appdb_write(j->call->control->o.dbs, j->call->copies[0], import_work, on_imported, j);
+}
+
+static void on_import_gone(void *ctx)
+{
+    struct job *j = ctx;
+    if (!j->is_running)
+        job_free(j);
+}
+
+static const struct call_stream import_stream = {
+    .on_body = on_import_body, .on_body_end = on_import_end, .on_gone = on_import_gone};
+
+void handle_data_import(struct call *c)
+{
+    if (!has_backend(c))
+        return;
+    call_stream_begin(c, &import_stream, job_new(c));
+    http_body_read(c->x, HOB_MAX_IMPORT_BYTES);
+}
+
+/* --- the log of changes --------------------------------------------------------------------------------------------- */
+
+static enum hob_code write_change(void *ctx, const struct data_change *change, struct hob_err *err)
+{
+    struct job *j = ctx;
+    struct hob_jw w;
+    hob_jw_init(&w, &j->out);
+    hob_jw_object(&w);
+    hob_jw_kint(&w, "sequence", change->sequence);
+    view_time(&w, "at", change->at_ms);
+    hob_jw_kcstr(&w, "op", change->op == 'c' ? "create" : change->op == 'u' ? "update" : "delete");
+    hob_jw_kcstr(&w, "class", change->class_name);
+    hob_jw_kstr(&w, "id", change->id);
+    hob_jw_object_end(&w);
+    return w.is_full || hob_buf_add(&j->out, "\n", 1) != HOB_OK
+               ? hob_fail(err, HOB_E_TOO_LARGE, "so many changes do not fit in memory; ask for fewer")
+               : HOB_OK;
+}
+
+static enum hob_code changes_work(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct job *j = ctx;
+    hob_buf_clear(&j->out);
+    return data_changes(tx, j->sequence, j->limit, write_change, j, err);
+}
+
+void handle_data_changes(struct call *c)
+{
+    struct hob_err err = {0};
+    uint64_t after, limit;
+    if (query_number(c, "after", 0, &after, &err) != HOB_OK ||
+        query_number(c, "limit", 100, &limit, &err) != HOB_OK) {
+        call_fail(c, &err);
+        return;
+    }
+    if (!has_backend(c))
+        return;
+    struct job *j = job_new(c);
+    j->sequence = (int64_t)after;
+    j->limit = limit < CHANGES_LIMIT ? limit : CHANGES_LIMIT;
+    appdb_read(c->control->o.dbs, c->copies[0], changes_work, on_lines, j);
+}
+
+/* --- restore ---------------------------------------------------------------------------------------------------------- */
+
+struct seek { /* the last change that is not younger than at_ms */
+    int64_t at_ms, last, found;
+    bool is_past;
+};
+
+static enum hob_code seek_change(void *ctx, const struct data_change *change, struct hob_err *err)
+{
+    struct seek *s = ctx;
+    (void)err;
+    s->last = change->sequence;
+    s->is_past = s->is_past || change->at_ms > s->at_ms;
+    if (!s->is_past)
+        s->found = change->sequence;
+    return HOB_OK;
+}
+
+static enum hob_code find_sequence(struct job *j, struct data_tx *tx, struct hob_err *err)
+{
+    struct seek s = {.at_ms = j->at_ms};
+    for (int64_t before = -1; !s.is_past && s.last != before;) {
+        before = s.last;
+        if (data_changes(tx, s.last, CHANGES_STEP, seek_change, &s, err) != HOB_OK)
+            return err->code;
+    }
+    if (!s.found && s.is_past)
+        return hob_fail(
+            err, HOB_E_NOT_FOUND,
+            "the log of changes does not reach back to that time (changeLogDays keeps it longer)");
+    j->sequence = s.found;
+    return HOB_OK;
+}
+
+static enum hob_code restore_work(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct job *j = ctx;
+    if (j->at_ms && find_sequence(j, tx, err) != HOB_OK)
+        return err->code;
+    return data_restore(tx, j->sequence, err);
+}
+
+static void on_restored(void *ctx, const struct hob_err *err)
+{
+    struct job *j = ctx;
+    struct call *c = j->call;
+    if (err) {
+        call_fail(c, err);
+    } else {
+        struct hob_jw *w = call_start(c);
+        forget_app(c);
+        hob_jw_object(w);
+        hob_jw_kint(w, "sequence", j->sequence);
+        hob_jw_object_end(w);
+        call_finish(c);
+    }
+    job_free(j);
+}
+
+void handle_data_restore(struct call *c)
+{
+    struct hob_err err = {0};
+    const json_t *sequence = json_object_get(c->json, "sequence"), *at = json_object_get(c->json, "at");
+    int64_t at_ms = 0;
+    if ((sequence != NULL) == (at != NULL)) {
+        (void)hob_fail(&err, HOB_E_INVALID, "the body: give either 'sequence' or 'at'");
+    } else if (at && !object_date_read(at, &at_ms)) {
+        (void)hob_fail(&err, HOB_E_INVALID,
+                       "the body: 'at' is '%.40s'; write it like 2026-11-20T05:22:00.000Z",
+                       json_string_value(at));
+    }
+    if (err.code != HOB_OK) {
+        call_fail(c, &err);
+        return;
+    }
+    if (!has_backend(c))
+        return;
+    struct job *j = job_new(c);
+    j->sequence = (int64_t)json_number_value(sequence);
+    j->at_ms = at_ms;
+    appdb_write(c->control->o.dbs, c->copies[0], restore_work, on_restored, j);
+}
