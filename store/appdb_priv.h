@@ -8,7 +8,7 @@ struct app;
 struct text_wish {
     char class_name[128], field[128];
 };
-enum app_job_kind { APP_JOB, APP_JOB_REMOVE };
+enum app_job_kind { APP_JOB, APP_JOB_REMOVE, APP_JOB_INDEX };
 struct app_job {
     struct job job; /* first: its ctx is this very struct */
     enum app_job_kind kind;
@@ -78,6 +78,14 @@ struct appdbs {
 
 /* appdb.c: puts the app where the threads look, when it has work that nobody does. */
 void app_wake(struct app *app);
+struct app_job *app_job_pop(struct hob_list *list); /* NULL: empty */
+void app_job_queue(struct app *app, struct hob_list *list, struct app_job *j);
+void app_job_finish(struct appdbs *a, struct app_job *j);
+
+/* appdb_work.c */
+void app_writer_main(void *thread);
+void app_reader_main(void *thread);
+void app_index_is_made(struct app *app); /* what waited for it runs again */
 
 /* appdb_file.c; those with `lock` are called with the lock held and may let it go meanwhile. */
 struct app *app_need(struct appdbs *a, const char *name);

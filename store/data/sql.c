@@ -51,7 +51,7 @@ static void add_bind(struct sql *s, const struct bind *b)
         s->binds = hob_realloc(s->binds, s->binds_cap, sizeof *s->binds);
     }
     s->binds[s->binds_n++] = *b;
-    sql_addf(s, "$%zu", s->binds_n);
+    sql_addf(s, "?%zu", s->binds_n); /* numbered: the parts of a pipeline are put around each other */
 }
 
 void sql_key(struct sql *s, const struct key *k)
@@ -84,6 +84,8 @@ void sql_text(struct sql *s, struct hob_str text)
 static enum place place_of(const struct data_class *c, struct hob_str path)
 {
     char name[520];
+    if (!c)
+        return PLACE_ANY;
     if (hob_str_is(path, "objectId"))
         return PLACE_ID;
     if (hob_str_is(path, "createdAt") || hob_str_is(path, "updatedAt"))
@@ -380,6 +382,10 @@ static void add_leaf(struct sql *s, const struct at *at, const struct cond *c)
             add_test(s, at, c);
         return;
     case COND_EXISTS:
+        if (!at->c) {
+            add_test(s, at, c);
+            return;
+        }
         sql_value(s, at->alias, c->path);
         sql_addf(s, c->is_not ? " IS NULL" : " IS NOT NULL");
         return;

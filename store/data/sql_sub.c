@@ -158,7 +158,7 @@ void sql_related(struct sql *s, const struct at *at, const struct cond *c)
     const struct data_class *owner = data_class_find(s->tx, c->class_name);
     (void)snprintf(field, sizeof field, "%.*s", (int)(c->field.n < 512 ? c->field.n : 512), c->field.at);
     const struct data_field *f = owner ? data_field_find(owner, field) : NULL;
-    if (!owner || (f && (f->type != DATA_RELATION || strcmp(f->target, at->c->name) != 0))) {
+    if (!owner || !at->c || (f && (f->type != DATA_RELATION || strcmp(f->target, at->c->name) != 0))) {
         sql_addf(s, "FALSE");
         return;
     }

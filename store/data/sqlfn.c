@@ -12,6 +12,10 @@
  *   hob_admits(subjects, access), hob_pointed(doc, access)  may the caller see the row? */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 #include "store/data/data_priv.h"
 
@@ -161,6 +165,160 @@ static void fn_date(sqlite3_context *ctx, int n, sqlite3_value **args)
     give_key(ctx, &k);
 }
 
+/* Year and so on, in UTC, of a date or of its text. */
+static void fn_part(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    struct hob_str part = arg_text(args[0]);
+    struct key k = arg_key(args[1]);
+    int64_t ms;
+    struct tm tm;
+    (void)n;
+    if (!key_date_ms(&k, &ms) && !(k.kind == KEY_TEXT && data_date_parse(k.s, &ms)))
+        return;
+    time_t seconds = (time_t)((ms - (ms % 1000 + 1000) % 1000) / 1000);
+    (void)gmtime_r(&seconds, &tm);
+    const struct {
+        const char *name;
+        int value;
+    } parts[] = {
+        {"year", tm.tm_year + 1900},
+        {"month", tm.tm_mon + 1},
+        {"dayOfMonth", tm.tm_mday},
+        {"hour", tm.tm_hour},
+        {"minute", tm.tm_min},
+        {"second", tm.tm_sec},
+        {"dayOfWeek", tm.tm_wday + 1},
+        {"dayOfYear", tm.tm_yday + 1},
+        {"millisecond", (int)((ms % 1000 + 1000) % 1000)},
+    };
+    for (size_t i = 0; i < HOB_COUNT(parts); i++)
+        if (hob_str_is(part, parts[i].name))
+            sqlite3_result_int(ctx, parts[i].value);
+}
+
+static void fn_number(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    int type = sqlite3_value_type(args[0]);
+    (void)n;
+    if (type == SQLITE_INTEGER || type == SQLITE_FLOAT)
+        sqlite3_result_value(ctx, args[0]);
+}
+
+static void give_buf(sqlite3_context *ctx, struct hob_buf *b)
+{
+    struct hob_str s = hob_buf_str(b);
+    sqlite3_result_text64(ctx, s.at, s.n, SQLITE_TRANSIENT, SQLITE_UTF8);
+    hob_buf_done(b);
+}
+
+/* hob_object(name, key, ...): members without a value are left out, but for objectId, which a group always has. */
+static void fn_object(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    struct hob_buf out;
+    struct hob_jw w;
+    hob_buf_init(&out, KEY_BYTES_MAX);
+    hob_jw_init(&w, &out);
+    hob_jw_object(&w);
+    for (int i = 0; i + 1 < n; i += 2) {
+        struct key k = arg_key(args[i + 1]);
+        struct hob_str name = arg_text(args[i]);
+        if (!name.at || (k.kind == KEY_NULL && !hob_str_is(name, "objectId")))
+            continue;
+        hob_jw_key(&w, name.at);
+        key_write(&k, &w);
+    }
+    hob_jw_object_end(&w);
+    give_buf(ctx, &out);
+}
+
+/* The members but one of that name. */
+static void copy_without(struct hob_jw *w, struct hob_str doc, struct hob_str name)
+{
+    struct scan_iter it = scan_inside(doc);
+    struct hob_str raw, value;
+    while (scan_next_member(&it, &raw, &value)) {
+        if (raw.n == name.n + 2 && memcmp(raw.at + 1, name.at, name.n) == 0)
+            continue;
+        hob_jw_raw(w, hob_str_n(raw.at, (size_t)(value.at + value.n - raw.at)));
+    }
+}
+
+/* hob_without(doc, name), hob_with(doc, name, key) */
+static void fn_with(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    struct hob_buf out;
+    struct hob_jw w;
+    struct hob_str doc = arg_text(args[0]), name = arg_text(args[1]);
+    if (!doc.at || !name.at)
+        return;
+    hob_buf_init(&out, KEY_BYTES_MAX);
+    hob_jw_init(&w, &out);
+    hob_jw_object(&w);
+    copy_without(&w, doc, name);
+    if (n == 3) {
+        struct key k = arg_key(args[2]);
+        hob_jw_key(&w, name.at);
+        key_write(&k, &w);
+    }
+    hob_jw_object_end(&w);
+    give_buf(ctx, &out);
+}
+
+/* hob_full(doc, id, created, updated): the object as a client sees it, without its ACL. */
+static void fn_full(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    struct hob_buf out;
+    struct hob_jw w;
+    char iso[25];
+    (void)n;
+    hob_buf_init(&out, KEY_BYTES_MAX);
+    hob_jw_init(&w, &out);
+    hob_jw_object(&w);
+    hob_jw_kstr(&w, "objectId", arg_text(args[1]));
+    hob_utc_format(sqlite3_value_int64(args[2]), iso);
+    hob_jw_kcstr(&w, "createdAt", iso);
+    hob_utc_format(sqlite3_value_int64(args[3]), iso);
+    hob_jw_kcstr(&w, "updatedAt", iso);
+    copy_without(&w, arg_text(args[0]), HOB_STR(""));
+    hob_jw_object_end(&w);
+    give_buf(ctx, &out);
+}
+
+/* --- the first and the last value of a group, in the order of its rows --- */
+
+static void keep_value(sqlite3_context *ctx, sqlite3_value *v)
+{
+    sqlite3_value **kept = sqlite3_aggregate_context(ctx, sizeof(sqlite3_value *));
+    if (!kept)
+        return;
+    sqlite3_value_free(*kept);
+    *kept = sqlite3_value_dup(v);
+}
+
+static void first_step(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    sqlite3_value **kept = sqlite3_aggregate_context(ctx, sizeof(sqlite3_value *));
+    (void)n;
+    if (kept && !*kept)
+        keep_value(ctx, args[0]);
+}
+
+static void last_step(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    (void)n;
+    keep_value(ctx, args[0]);
+}
+
+static void kept_final(sqlite3_context *ctx)
+{
+    sqlite3_value **kept = sqlite3_aggregate_context(ctx, 0);
+    if (!kept || !*kept)
+        return;
+    sqlite3_result_value(ctx, *kept);
+    sqlite3_value_free(*kept);
+    *kept = NULL;
+}
+
 static void fn_lat(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
     struct geo g;
@@ -244,16 +402,28 @@ enum hob_code functions_add(struct conn *c, struct hob_err *err)
         int args;
         void (*fn)(sqlite3_context *, int, sqlite3_value **);
     } list[] = {
-        {"hob_val", 2, fn_val},         {"hob_has", 2, fn_has},     {"hob_fold", 1, fn_fold},
-        {"hob_text", 2, fn_text},       {"hob_json", 1, fn_json},   {"hob_pointer", 2, fn_pointer},
-        {"hob_lat", 2, fn_lat},         {"hob_lon", 2, fn_lon},     {"hob_distance", 4, fn_distance},
-        {"hob_test", 2, fn_test},       {"hob_match", 2, fn_match}, {"hob_admits", 2, fn_admits},
-        {"hob_pointed", 2, fn_pointed}, {"hob_date", 1, fn_date},
+        {"hob_val", 2, fn_val},         {"hob_has", 2, fn_has},        {"hob_fold", 1, fn_fold},
+        {"hob_text", 2, fn_text},       {"hob_json", 1, fn_json},      {"hob_pointer", 2, fn_pointer},
+        {"hob_lat", 2, fn_lat},         {"hob_lon", 2, fn_lon},        {"hob_distance", 4, fn_distance},
+        {"hob_test", 2, fn_test},       {"hob_match", 2, fn_match},    {"hob_admits", 2, fn_admits},
+        {"hob_pointed", 2, fn_pointed}, {"hob_date", 1, fn_date},      {"hob_part", 2, fn_part},
+        {"hob_number", 1, fn_number},   {"hob_object", -1, fn_object}, {"hob_with", 3, fn_with},
+        {"hob_without", 2, fn_with},    {"hob_full", 4, fn_full},
     };
+    static const struct {
+        const char *name;
+        void (*step)(sqlite3_context *, int, sqlite3_value **);
+    } groups[] = {{"hob_first", first_step}, {"hob_last", last_step}};
     for (size_t i = 0; i < HOB_COUNT(list); i++) {
         int rc = sqlite3_create_function_v2(c->db.h, list[i].name, list[i].args,
                                             SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, c,
                                             list[i].fn, NULL, NULL, NULL);
+        if (rc != SQLITE_OK)
+            return db_fail(&c->db, rc, "opening the app's database", err);
+    }
+    for (size_t i = 0; i < HOB_COUNT(groups); i++) {
+        int rc = sqlite3_create_function_v2(c->db.h, groups[i].name, 1, SQLITE_UTF8 | SQLITE_INNOCUOUS, c,
+                                            NULL, groups[i].step, kept_final, NULL);
         if (rc != SQLITE_OK)
             return db_fail(&c->db, rc, "opening the app's database", err);
     }
