@@ -22,11 +22,6 @@ struct router {
     struct entry *by_letter[LETTERS];
 };
 
-#pragma weak user_routes
-#pragma weak session_routes
-#pragma weak mail_routes
-#pragma weak token_routes
-#pragma weak admin_routes
 /* The tables of all files of handlers. */
 static const struct backend_route *const tables[] = {
     object_routes, batch_routes,   schema_routes, aggregate_routes, role_routes,   installation_routes,
