@@ -454,6 +454,8 @@ static bool has_type(const json_t *j, const char *type)
         return json_is_boolean(j);
     if (strcmp(type, "string[]") == 0)
         return is_list_of_strings(j);
+    if (strcmp(type, "object") == 0)
+        return json_is_object(j);
     HOB_ASSERT(strcmp(type, "map") == 0);
     return is_map_of_strings(j);
 }
@@ -464,6 +466,7 @@ static const char *type_in_words(const char *type)
                                            {"integer", "a whole number that is not negative"},
                                            {"boolean", "true or false"},
                                            {"string[]", "a list of strings"},
+                                           {"object", "an object"},
                                            {"map", "an object whose values are strings"}};
     for (size_t i = 0; i < HOB_COUNT(words); i++)
         if (strcmp(words[i][0], type) == 0)
