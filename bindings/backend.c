@@ -113,6 +113,15 @@ static void run_route(struct backend_call *c)
         ask_write(c, r->work, NULL);
 }
 
+/* Behind the judged session. */
+static void enter(struct backend_call *c)
+{
+    if (c->request.idempotency_key.n && idempotency_applies(c))
+        idempotency_start(c, run_route);
+    else
+        run_route(c);
+}
+
 static enum hob_code prepare(struct backend_call *c, const struct backend_request *r, struct hob_err *err)
 {
     struct backend *b = c->backend;
@@ -151,9 +160,9 @@ struct backend_call *backend_ask(struct backend *b, const struct backend_request
     struct backend_call *c = start_call(b, r, done, ctx);
     if (c->err.code == HOB_OK) {
         if (c->route->need == NEED_NO_SESSION)
-            run_route(c);
+            enter(c);
         else
-            session_judge(c, run_route);
+            session_judge(c, enter);
     }
     c->is_starting = false;
     return c;

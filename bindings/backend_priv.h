@@ -52,3 +52,8 @@ HOB_MUST_USE enum hob_code router_find(const struct router *r, struct backend_ca
 /* --- batch.c --- */
 /* The part's first write: waits until every part waits or has ended, then all run in one job. False: it has had it. */
 bool batch_park(struct backend_call *c);
+
+/* --- idempotency.c --- */
+bool idempotency_applies(const struct backend_call *c);
+void idempotency_start(struct backend_call *c, void (*next)(struct backend_call *c));
+void idempotency_drop(struct backend_call *c);

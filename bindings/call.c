@@ -277,6 +277,10 @@ static void sanitize(struct backend_call *c)
 void ask_fail(struct backend_call *c)
 {
     HOB_ASSERT(c->err.code != HOB_OK);
+    if (c->holds_request_id) {
+        idempotency_drop(c);
+        return;
+    }
     if (c->err.code == HOB_E_INTERNAL)
         hob_log(HOB_LOG_ERROR, "backend.failed", "app=%s route=\"%s %s\" request=%.*s error=\"%s\"",
                 c->request.app ? c->request.app : "-", c->route ? c->route->method : "-",
