@@ -84,6 +84,13 @@ static enum hob_code take_request(struct backend_call *c, const struct backend_r
         !copy_str(c, &mine->mount_url))
         return hob_fail(err, HOB_E_TOO_LARGE, "the request's path or keys are too long");
     c->who.role = r->role;
+    if (r->role == BACKEND_CLIENT) { /* nobody yet: routes that judge no session see what everybody sees */
+        c->who.subjects = hob_arena_alloc(&c->arena, sizeof *c->who.subjects);
+        if (!c->who.subjects)
+            return hob_fail(err, HOB_E_TOO_LARGE, "the request is too large");
+        c->who.subjects[0] = HOB_STR("*");
+        c->who.subjects_n = 1;
+    }
     return HOB_OK;
 }
 

@@ -58,10 +58,10 @@ struct backend_call {
     struct hob_node link, ready_link;       /* of the living calls; of those that go on in the next turn */
     void (*resume)(struct backend_call *c); /* what they go on with */
     struct call_defer *defers;              /* ask_defer */
-    bool holds_request_id;                      /* idempotency.c: free it again on failure */
+    bool holds_request_id;                  /* idempotency.c: free it again on failure */
     void (*go_on)(struct backend_call *c);
     struct hob_err first_err;
-    struct object_save *save;               /* of the objects' flow */
+    struct object_save *save;     /* of the objects' flow */
     struct batch *batch;          /* the call is a part of one: its first write waits for the others' */
     struct batch *batch_of_parts; /* the call is one: given to its parts */
 };

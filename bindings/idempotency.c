@@ -18,7 +18,8 @@ static bool fits(const char *pattern, struct hob_str path)
 {
     int error;
     PCRE2_SIZE at;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED, &error, &at, NULL);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED, &error, &at, NULL);
     if (!code)
         return false;
     pcre2_match_data *match = pcre2_match_data_create(1, NULL);
@@ -73,7 +74,8 @@ static void taken(struct backend_call *c)
 void idempotency_start(struct backend_call *c, void (*next)(struct backend_call *c))
 {
     if (c->request.idempotency_key.n > KEY_BYTES_MAX) {
-        (void)parse_fail(&c->err, PARSE_INVALID_VALUE, "X-Parse-Request-Id is at most %d characters", KEY_BYTES_MAX);
+        (void)parse_fail(&c->err, PARSE_INVALID_VALUE, "X-Parse-Request-Id is at most %d characters",
+                         KEY_BYTES_MAX);
         ask_fail(c);
         return;
     }

@@ -14,6 +14,10 @@
 #include "base/json.h"
 #include "store/appdb.h"
 
+/* A part of a write job that fails alone: when `work` fails, what it wrote is undone and the job may go on. An undoing that
+ * fails is HOB_E_INTERNAL: then the job must fail. */
+HOB_MUST_USE enum hob_code data_step(struct data_tx *tx, data_work_cb work, void *ctx, struct hob_err *err);
+
 /* --- the catalogue of classes --- */
 enum data_type {
     DATA_STRING,

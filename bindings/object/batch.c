@@ -113,7 +113,7 @@ static enum hob_code batch_work(void *ctx, struct data_tx *tx, struct hob_err *e
         struct part *p = &b->parts[i];
         if (!p->parked)
             continue;
-        enum hob_code rc = call_work(p->parked, tx, &p->err);
+        enum hob_code rc = data_step(tx, call_work, p->parked, &p->err);
         if (rc == HOB_OK)
             continue;
         p->err.code = rc;

@@ -337,3 +337,20 @@ enum hob_code conn_execf(struct data_tx *tx, struct hob_err *err, const char *fm
     sqlite3_free(text);
     return rc;
 }
+
+enum hob_code data_step(struct data_tx *tx, data_work_cb work, void *ctx, struct hob_err *err)
+{
+    struct hob_err undo;
+    HOB_ASSERT(tx->s.is_write);
+    enum hob_code rc = db_exec(tx->s.db, "SAVEPOINT step", err);
+    if (rc != HOB_OK)
+        return rc;
+    rc = work(ctx, tx, err);
+    if (rc == HOB_OK)
+        return db_exec(tx->s.db, "RELEASE step", err);
+    tx->conn->is_catalogue_known = false; /* it may have changed what is undone now */
+    if (sqlite3_get_autocommit(tx->s.db->h) || db_exec(tx->s.db, "ROLLBACK TO step", &undo) != HOB_OK ||
+        db_exec(tx->s.db, "RELEASE step", &undo) != HOB_OK)
+        return hob_fail(err, HOB_E_INTERNAL, "a step that failed could not be undone");
+    return rc;
+}
