@@ -10,6 +10,7 @@
 #include "bindings/auth/hasher.h"
 #include "bindings/auth/session.h"
 #include "bindings/object/object.h"
+#include "store/kv.h"
 
 struct mailer;
 struct sessions;
@@ -42,6 +43,9 @@ HOB_MUST_USE enum hob_code answer_json(struct backend_call *c, const json_t *j, 
 /* The same and ask_finish, or ask_fail. */
 void answer_finish(struct backend_call *c, const json_t *j);
 void fail_now(struct backend_call *c, enum parse_code code, const char *words);
+/* kv_get that takes "there is none" for an answer: then `cb` does not come. */
+HOB_MUST_USE enum hob_code kv_maybe(struct data_tx *tx, const char *space, struct hob_str key, int64_t now_ms,
+                                    kv_cb cb, void *ctx, struct hob_err *err);
 /* SHA-256 of a token as hexadecimal digits. */
 void token_digest(struct hob_str token, char out[HOB_DIGEST_CHARS + 1]);
 /* json_decref as ask_defer wants it. */

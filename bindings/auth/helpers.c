@@ -41,6 +41,16 @@ void fail_now(struct backend_call *c, enum parse_code code, const char *words)
     ask_fail(c);
 }
 
+enum hob_code kv_maybe(struct data_tx *tx, const char *space, struct hob_str key, int64_t now_ms, kv_cb cb,
+                       void *ctx, struct hob_err *err)
+{
+    enum hob_code rc = kv_get(tx, space, key, now_ms, cb, ctx, err);
+    if (rc != HOB_E_NOT_FOUND)
+        return rc;
+    *err = (struct hob_err){0}; /* a failure that is none must not be told by anybody */
+    return HOB_OK;
+}
+
 void token_digest(struct hob_str token, char out[HOB_DIGEST_CHARS + 1])
 {
     hob_sha256_hex(token.at, token.n, out);

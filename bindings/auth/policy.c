@@ -137,8 +137,7 @@ static enum hob_code take_lock(void *ctx, const struct kv_row *row, struct hob_e
 static enum hob_code read_lock(struct backend_call *c, struct data_tx *tx, const char *space,
                                struct hob_str account, struct lock *l, struct hob_err *err)
 {
-    enum hob_code rc = kv_get(tx, space, account, c->now_ms, take_lock, l, err);
-    return rc == HOB_E_NOT_FOUND ? HOB_OK : rc;
+    return kv_maybe(tx, space, account, c->now_ms, take_lock, l, err);
 }
 
 enum hob_code lockout_judge(struct backend_call *c, struct data_tx *tx, enum lockout what,

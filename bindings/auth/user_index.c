@@ -6,6 +6,7 @@
 #include <wctype.h>
 
 #include "base/mem.h"
+#include "bindings/auth/auth_priv.h"
 #include "bindings/auth/user.h"
 #include "store/data.h"
 
@@ -136,9 +137,7 @@ static enum hob_code holder(struct data_tx *tx, enum user_index which, const cha
     struct check k = {.which = which, .key = key};
     bool is_found = false;
     memset(id, 0, USER_ID_CHARS_MAX + 1);
-    enum hob_code rc = kv_get(tx, spaces[which], hob_str(key), 0, take_id, id, err);
-    if (rc == HOB_E_NOT_FOUND)
-        return HOB_OK;
+    enum hob_code rc = kv_maybe(tx, spaces[which], hob_str(key), 0, take_id, id, err);
     if (rc == HOB_OK && *id && data_class_find(tx, "_User"))
         rc = data_get(tx, "_User", hob_str(id), NULL, check_row, &k, &is_found, err);
     if (rc == HOB_OK && (!is_found || !k.holds))
@@ -185,9 +184,7 @@ enum hob_code user_index_release(struct data_tx *tx, enum user_index which, stru
 {
     char id[USER_ID_CHARS_MAX + 1] = "";
     hob_auto_free char *folded = key_of(which, key);
-    enum hob_code rc = kv_get(tx, spaces[which], hob_str(folded), 0, take_id, id, err);
-    if (rc == HOB_E_NOT_FOUND)
-        return HOB_OK;
+    enum hob_code rc = kv_maybe(tx, spaces[which], hob_str(folded), 0, take_id, id, err);
     if (rc != HOB_OK || !hob_str_is(user_id, id))
         return rc;
     return kv_drop(tx, spaces[which], hob_str(folded), NULL, err);

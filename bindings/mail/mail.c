@@ -58,8 +58,8 @@ enum hob_code mail_token_find(struct backend_call *c, struct data_tx *tx, enum m
 {
     hob_auto_free char *key = token_key(which, token);
     memset(ret, 0, sizeof *ret);
-    enum hob_code rc = kv_get(tx, "mail_token", hob_str(key), c->now_ms, take_token, ret, err);
-    if (rc == HOB_E_NOT_FOUND)
+    enum hob_code rc = kv_maybe(tx, "mail_token", hob_str(key), c->now_ms, take_token, ret, err);
+    if (rc == HOB_OK && !ret->user_id[0])
         rc = parse_fail(err, PARSE_OBJECT_NOT_FOUND, "The link is not valid any more: ask for another one.");
     return rc;
 }
@@ -79,7 +79,11 @@ static enum hob_code count_mail(struct backend_call *c, struct data_tx *tx, stru
     hob_auto_free char *key = hob_asprintf("%.*s/%lld", HOB_STR_ARG(user_id), (long long)slot);
     struct kv_row start = {.key = hob_str(key), .value = HOB_STR("0"), .expires_ms = c->now_ms + RATE_MS};
     enum hob_code rc = kv_insert(tx, "mail_rate", &start, c->now_ms, err);
-    if (rc == HOB_OK || rc == HOB_E_CONFLICT)
+    if (rc == HOB_E_CONFLICT) { /* counted before */
+        *err = (struct hob_err){0};
+        rc = HOB_OK;
+    }
+    if (rc == HOB_OK)
         rc = kv_add(tx, "mail_rate", hob_str(key), 1, c->now_ms, &n, err);
     *ret_may = n <= RATE_MAX;
     return rc;
