@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/frame.h"
 #include "base/rules/syscalls.h"
+#include "bindings/serve/serve.h"
 #include "controller/catalog.h"
 #include "controller/logs.h"
 #include "controller/node.h"
@@ -35,6 +36,8 @@ struct dispatcher_options {
     uint32_t freeze_ms; /* an instance that is idle for so long is frozen; 0: never */
 };
 HOB_MUST_USE struct dispatcher *dispatcher_start(const struct dispatcher_options *o);
+/* What its functions' bindings reach; before the first invocation. NULL: every call is refused. */
+void dispatcher_serve(struct dispatcher *d, struct serve *s);
 /* No new invocations (503 shutting_down); running ones get grace_ms; then every instance is stopped; then `closed`. */
 void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
 
@@ -69,6 +72,13 @@ struct invocation_events {
 struct invocation_failure {
     struct hob_str type, message, stack;
 };
+/* Whom an invocation's bindings act for. */
+struct invocation_caller {
+    enum backend_role role;
+    struct hob_str session_token, user_id; /* one of them, or none */
+    struct hob_str installation_id, remote;
+    unsigned depth; /* of cloud code that calls cloud code */
+};
 struct invocation_spec {
     struct version *version; /* borrowed; the invocation keeps its own reference */
     uint8_t kind;            /* enum hob_invoke_kind */
@@ -76,6 +86,7 @@ struct invocation_spec {
     struct hob_str fields, extras; /* pairs blocks, copied */
     int64_t body_bytes;            /* -1: not known yet */
     uint64_t received_us;
+    const struct invocation_caller *caller; /* copied; NULL: nobody */
     /* The answer may be 101 (extras name the protocol). From then on timeout_ms no longer counts, on_data and
      * invocation_body carry raw bytes, and the slot stays taken until both directions have ended. */
     bool may_upgrade;

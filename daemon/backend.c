@@ -37,6 +37,16 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
         err);
     if (!p->backend)
         return err->code;
+    p->sqls = sqls_open(&(struct sqls_options){.loop = o->loop, .dir = data}, err);
+    if (!p->sqls)
+        return err->code;
+    p->serve = serve_new(&(struct serve_options){.loop = o->loop,
+                                                 .backend = p->backend,
+                                                 .dbs = p->dbs,
+                                                 .sqls = p->sqls,
+                                                 .secret = read_secret,
+                                                 .ctx = p});
+    dispatcher_serve(o->dispatcher, p->serve);
     p->face =
         parse_face_new(&(struct parse_face_options){.loop = o->loop, .backend = p->backend, .apps = p->apps});
     return HOB_OK;
@@ -45,6 +55,7 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
 static void on_dbs_closed(void *ctx)
 {
     struct backend_parts *p = ctx;
+    serve_free(p->serve);
     parse_face_free(p->face);
     backend_apps_free(p->apps);
     free(p->files_dir);
@@ -52,15 +63,22 @@ static void on_dbs_closed(void *ctx)
     p->closed(p->closed_ctx);
 }
 
-static void on_backend_closed(void *ctx)
+static void on_sqls_closed(void *ctx)
 {
     struct backend_parts *p = ctx;
     appdbs_close(p->dbs, on_dbs_closed, p);
+}
+
+static void on_backend_closed(void *ctx)
+{
+    struct backend_parts *p = ctx;
+    sqls_close(p->sqls, on_sqls_closed, p);
 }
 
 void backend_parts_close(struct backend_parts *p, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)
 {
     p->closed = closed;
     p->closed_ctx = ctx;
+    dispatcher_serve(p->dispatcher, NULL); /* calls of functions are refused from here on */
     backend_close(p->backend, grace_ms, on_backend_closed, p);
 }

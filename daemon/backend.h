@@ -4,8 +4,10 @@
 
 #include "api/parse/parse.h"
 #include "bindings/backend.h"
+#include "bindings/serve/serve.h"
 #include "controller/invocation.h"
 #include "daemon/home.h"
+#include "store/sql.h"
 #include "store/store.h"
 
 struct backend_parts {
@@ -13,6 +15,8 @@ struct backend_parts {
     struct backend_apps *apps;
     struct backend *backend;
     struct parse_face *face;
+    struct sqls *sqls;
+    struct serve *serve; /* the bindings of functions */
     /* what runs are made of; borrowed */
     uv_loop_t *loop;
     struct catalog *catalog;

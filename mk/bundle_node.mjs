@@ -35,6 +35,12 @@ function take(name) {
   parts.push(`const ${id(name)} = (() => {\n${text}return { ${exported.join(', ')} };\n})();\n`);
 }
 take(path.basename(entry));
+if (process.argv[4] === '--module') { // not the adapter, but a module that it loads when it must
+  fs.writeFileSync(out, `'use strict'; // made by mk/bundle_node.mjs
+const lazily = (name) => new Proxy({}, { get: (_, what) => require(name)[what] });
+${parts.join('')}module.exports = ${id(path.basename(entry))};\n`);
+  process.exit();
+}
 // The function shall see itself as the main module, not this file. And V8's flags are part of the key of the compiled
 // library that Node brings along: with a heap size among them all of it is compiled anew, module by module. The heap has
 // its size by now, so the flag goes back to what it was (5 ms).

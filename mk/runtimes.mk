@@ -14,9 +14,13 @@ runtimes/node/adapter.cjs: $(filter-out runtimes/node/warm.mjs,$(wildcard runtim
 	@if [ -x $(NODE) ]; then $(NODE) mk/bundle_node.mjs runtimes/node/adapter.mjs $@; \
 	 else echo "import('./adapter.mjs');" > $@; fi
 all: runtimes/node/adapter.cjs
+# what only functions with bindings load
+runtimes/node/bindings.cjs: $(wildcard runtimes/node/bindings/*.mjs) mk/bundle_node.mjs
+	@if [ -x $(NODE) ]; then $(NODE) mk/bundle_node.mjs runtimes/node/bindings/index.mjs $@.new --module && mv $@.new $@; fi
+all: runtimes/node/bindings.cjs
 
 .PHONY: test-runtimes measure-runtimes
-test-runtimes: runtimes/node/adapter.cjs ## the adapters over real frames (node, python, c, php)
+test-runtimes: runtimes/node/adapter.cjs runtimes/node/bindings.cjs ## the adapters over real frames (node, python, c, php)
 	@timeout -k 5 300 node --test tests/runtimes/
 measure-runtimes: runtimes/node/adapter.cjs ## CPU of an instance per invocation, and the adapters' cold starts
 	@timeout -k 5 300 node tests/runtimes/measure.mjs

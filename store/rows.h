@@ -1,5 +1,5 @@
 /* The rows that Hob remembers and the verbs on them, one file a table: apps.c, functions.c, versions.c, aliases.c,
- * secrets.c, tokens.c, code.c, learned.c, hooks.c, meta.c. Called inside the work functions of store/store.h only (hence on the store's
+ * secrets.c, tokens.c, code.c, learned.c, hooks.c, meta.c (store/rows/). Called inside the work functions of store/store.h only (hence on the store's
  * threads). Strings given to callbacks are borrowed until the callback returns. Verbs that name one row fail with
  * HOB_E_NOT_FOUND when it is not there, inserting what exists fails with HOB_E_CONFLICT. */
 #pragma once

@@ -47,14 +47,45 @@ static bool is_withheld(struct hob_str n)
     }
 }
 
-static enum hob_code write_fields(struct gateway *g, const struct http_request *r, struct hob_err *err)
+/* The session token that a field carries, at == NULL when none. */
+static struct hob_str session_token_of(const struct http_field *f)
+{
+    static const struct hob_str bearer = {"Bearer ", 7};
+    if (f->name.n == 21 && is(f->name, "x-parse-session-token"))
+        return f->value;
+    if (f->name.n == 13 && is(f->name, "authorization") && hob_str_starts(f->value, bearer) &&
+        f->value.n > bearer.n + 2 && memcmp(f->value.at + bearer.n, "r:", 2) == 0)
+        return hob_str_n(f->value.at + bearer.n, f->value.n - bearer.n);
+    return (struct hob_str){NULL, 0};
+}
+
+bool fn_caller(struct http_exchange *x, struct version *v, struct invocation_caller *ret_caller)
+{
+    const struct http_request *r = http_request(x);
+    const struct function_config *f = version_config(v);
+    if (f->bindings_n == 0)
+        return false;
+    *ret_caller = (struct invocation_caller){.remote = hob_str(r->remote)};
+    for (size_t i = 0; i < r->fields_n; i++) {
+        struct hob_str token = session_token_of(&r->fields[i]);
+        if (token.at && !ret_caller->session_token.n)
+            ret_caller->session_token = token;
+        if (hob_str_is(r->fields[i].name, "x-parse-installation-id"))
+            ret_caller->installation_id = r->fields[i].value;
+    }
+    return true;
+}
+
+/* `has_bindings`: the function acts as its caller through them; the caller's session token stays here. */
+static enum hob_code write_fields(struct gateway *g, const struct http_request *r, bool has_bindings,
+                                  struct hob_err *err)
 {
     struct hob_pairs_writer w;
     hob_buf_clear(&g->fields);
     hob_pairs_start(&w, &g->fields);
     for (size_t i = 0; i < r->fields_n; i++) {
         const struct http_field *f = &r->fields[i];
-        if (!is_withheld(f->name))
+        if (!is_withheld(f->name) && !(has_bindings && session_token_of(f).at))
             hob_pairs_add(&w, f->name, f->value);
     }
     hob_pairs_add(&w, HOB_STR("x-forwarded-for"), hob_str(r->remote));
@@ -132,7 +163,7 @@ enum hob_code fn_request_write(struct gateway *g, struct http_exchange *x, const
     const struct http_request *r = http_request(x);
     if (write_target(g, r, t->path) != HOB_OK)
         return hob_fail(err, HOB_E_TOO_LARGE, "the request target is larger than a function can be given");
-    enum hob_code code = write_fields(g, r, err);
+    enum hob_code code = write_fields(g, r, version_config(t->version)->bindings_n > 0, err);
     return code == HOB_OK ? write_extras(g, x, t, upgrade, err) : code;
 }
 

@@ -214,6 +214,7 @@ static void begin(struct call *c, struct version *v, struct hob_str target, uint
 {
     struct gateway *g = c->g;
     const struct http_request *r = http_request(c->x);
+    struct invocation_caller caller;
     HOB_ASSERT(v);
     c->version = v->number;
     http_listen(c->x, &exchange_listener, c);
@@ -229,6 +230,7 @@ static void begin(struct call *c, struct version *v, struct hob_str target, uint
                                   .body_bytes = r->body_bytes,
                                   .received_us = r->received_us,
                                   .may_upgrade = c->upgrade.at != NULL,
+                                  .caller = !c->is_event && fn_caller(c->x, v, &caller) ? &caller : NULL,
                               },
                               &invocation_listener, c);
     if (r->body_bytes != 0)

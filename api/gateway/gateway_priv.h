@@ -39,6 +39,8 @@ struct fn_target { /* what was found */
 
 enum { CORS_FIELDS_MAX = 5, ANSWER_FIELDS_MORE = CORS_FIELDS_MAX + 4 };
 
+/* Whom the function acts for, when it has bindings; borrowed from the exchange. */
+bool fn_caller(struct http_exchange *x, struct version *v, struct invocation_caller *ret_caller);
 /* fn_request.c: writes target, fields and extras into the gateway's scratch buffers. */
 HOB_MUST_USE enum hob_code fn_request_write(struct gateway *g, struct http_exchange *x,
                                             const struct fn_target *t, struct hob_str upgrade,

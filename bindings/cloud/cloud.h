@@ -36,5 +36,9 @@ void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_ea
 typedef void (*cloud_hook_cb)(void *ctx, const struct hob_err *err);
 void cloud_set_hook(struct cloud *c, const char *app, enum cloud_kind kind, struct hob_str name,
                     const char *url, cloud_hook_cb done, void *ctx);
+/* The session token that the user object of a function has: it means "whoever this invocation acts for", since real tokens
+ * never enter an instance. */
+#define CLOUD_CALLER_TOKEN "r:caller"
+
 /* The url of the webhook of that name, or NULL. */
 const char *cloud_hook(struct cloud *c, const char *app, enum cloud_kind kind, struct hob_str name);

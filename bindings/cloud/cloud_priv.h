@@ -52,8 +52,7 @@ struct cloud_run {
 enum { WEBHOOK_MS = 30000 };
 void cloud_run(const struct cloud_run *r);
 
-/* Judges {"success":...} or {"error":...}: *ret_success is owned, NULL when the value was undefined. */
-HOB_MUST_USE enum hob_code cloud_judge_answer(struct hob_str text, json_t **ret_success, struct hob_err *err);
-/* The session token that the user object of a function has: it means "whoever this invocation acts for", since real
- * tokens never enter an instance. */
-#define CLOUD_CALLER_TOKEN "r:caller"
+/* Judges {"success":...} or {"error":...}: *ret_success is owned, NULL when the value was undefined; *ret_context likewise
+ * ("context", an object that functions of the app may answer beside it). */
+HOB_MUST_USE enum hob_code cloud_judge_answer(struct hob_str text, json_t **ret_success, json_t **ret_context,
+                                              struct hob_err *err);

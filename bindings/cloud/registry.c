@@ -310,7 +310,7 @@ struct cloud *cloud_new(const struct backend_options *o, struct backend *b, stru
         free_all(c);
         return NULL;
     }
-    c->webhooks = webhooks_new(o->loop);
+    c->webhooks = webhooks_new(o->loop, o->may_reach_private);
     return c;
 }
 

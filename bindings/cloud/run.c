@@ -44,17 +44,29 @@ static void tell_failure(struct run *r, const struct hob_err *err)
     finish(r, &told, NULL);
 }
 
+/* The context is one object through all triggers of a request: what one has put there, the next sees. The call owns a
+ * reference. */
+static void keep_context(struct backend_call *c, json_t *context)
+{
+    json_t *old = (json_t *)(uintptr_t)c->request.context;
+    c->request.context = json_incref(context);
+    json_decref(old);
+}
+
 static void on_answer(void *ctx, const struct hob_err *err, struct hob_str answer)
 {
     struct run *r = ctx;
     struct hob_err bad;
-    json_t *success hob_auto_json = NULL;
+    json_t *success hob_auto_json = NULL, *context hob_auto_json = NULL;
     if (err)
         tell_failure(r, err);
-    else if (cloud_judge_answer(answer, &success, &bad) != HOB_OK)
+    else if (cloud_judge_answer(answer, &success, &context, &bad) != HOB_OK)
         finish(r, &bad, NULL);
-    else
+    else {
+        if (context && r->function)
+            keep_context(r->call, context);
         finish(r, NULL, success);
+    }
 }
 
 static void post(struct run *r, struct hob_str body)
@@ -233,7 +245,8 @@ static enum hob_code judge_error(const json_t *e, struct hob_err *err)
     return parse_fail(err, code, "%.200s", text ? text : "cloud code failed");
 }
 
-enum hob_code cloud_judge_answer(struct hob_str text, json_t **ret_success, struct hob_err *err)
+enum hob_code cloud_judge_answer(struct hob_str text, json_t **ret_success, json_t **ret_context,
+                                 struct hob_err *err)
 {
     struct hob_err bad;
     json_t *json hob_auto_json = hob_json_parse(text, "the answer of cloud code", &bad);
@@ -243,5 +256,7 @@ enum hob_code cloud_judge_answer(struct hob_str text, json_t **ret_success, stru
     if (error && !json_is_null(error))
         return judge_error(error, err);
     *ret_success = json_incref(json_object_get(json, "success"));
+    json_t *context = json_object_get(json, "context");
+    *ret_context = json_is_object(context) ? json_incref(context) : NULL;
     return HOB_OK;
 }

@@ -2,11 +2,13 @@
 #include "bindings/cloud/webhook.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/rules/egress.h"
 
 #include "base/banned.h"
 
@@ -18,7 +20,7 @@ struct webhooks {
     uv_timer_t timer;
     unsigned handles;
     struct hob_list posts;
-    bool is_closing;
+    bool is_closing, may_reach_private;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -35,7 +37,8 @@ struct post {
     struct curl_slist *fields;
     char *body;
     struct hob_buf in;
-    bool is_ended, is_too_large;
+    struct webhooks *hooks;
+    bool is_ended, is_too_large, is_refused;
     CURLcode result;
     webhook_done_cb done;
     void *ctx;
@@ -49,6 +52,9 @@ static void fail_transport(const struct post *p, struct hob_err *err)
         (void)hob_fail(err, HOB_E_TOO_LARGE,
                        "the webhook's answer has more than %d bytes (invoke.answer_bytes)",
                        HOB_MAX_ANSWER_BYTES);
+    else if (p->is_refused)
+        (void)hob_fail(err, HOB_E_FORBIDDEN,
+                       "the webhook's address is private; only the administrator can allow that");
     else if (p->result == CURLE_OPERATION_TIMEDOUT)
         (void)hob_fail(err, HOB_E_TIMEOUT, "the webhook did not answer in time");
     else
@@ -130,6 +136,34 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
         return size * n;
     p->is_too_large = true;
     return 0; /* ends the transfer */
+}
+
+static bool is_of_internet(const struct curl_sockaddr *a)
+{
+    uint8_t address[HOB_ADDRESS_BYTES] = {0};
+    if (a->family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, &a->addr, sizeof in);
+        address[10] = address[11] = 0xff;
+        memcpy(address + 12, &in.sin_addr, 4);
+    } else if (a->family == AF_INET6) {
+        struct sockaddr_in6 in;
+        memcpy(&in, &a->addr, sizeof in);
+        memcpy(address, &in.sin6_addr, sizeof address);
+    } else {
+        return false;
+    }
+    return hob_address_range(address) == NULL;
+}
+
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct post *p = ctx;
+    (void)purpose;
+    if (p->hooks->may_reach_private || is_of_internet(a))
+        return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    p->is_refused = true;
+    return CURL_SOCKET_BAD;
 }
 
 static void on_watch_closed(uv_handle_t *handle)
@@ -222,11 +256,12 @@ bool webhook_url_is_valid(const char *url)
     return is_valid;
 }
 
-struct webhooks *webhooks_new(uv_loop_t *loop)
+struct webhooks *webhooks_new(uv_loop_t *loop, bool may_reach_private)
 {
     struct webhooks *w = hob_new(struct webhooks);
     HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     w->loop = loop;
+    w->may_reach_private = may_reach_private;
     w->multi = curl_multi_init();
     HOB_ASSERT(w->multi && uv_timer_init(loop, &w->timer) == 0);
     w->timer.data = w;
@@ -259,6 +294,8 @@ static void set_manners(struct post *p, const struct webhook_request *r)
     (void)curl_easy_setopt(e, CURLOPT_USERAGENT, "hob/" HOB_VERSION);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+    (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, p);
     (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(e, CURLOPT_WRITEDATA, p);
     (void)curl_easy_setopt(e, CURLOPT_POST, 1L);
@@ -270,6 +307,7 @@ void webhook_post(struct webhooks *w, const struct webhook_request *r, webhook_d
 {
     HOB_ASSERT(!w->is_closing && r->timeout_ms > 0);
     struct post *p = hob_new(struct post);
+    p->hooks = w;
     p->done = done;
     p->ctx = ctx;
     p->body = hob_strndup(r->body.at, r->body.n);

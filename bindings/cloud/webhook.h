@@ -7,7 +7,9 @@
 #include "base/buf.h"
 
 struct webhooks;
-HOB_MUST_USE struct webhooks *webhooks_new(uv_loop_t *loop);
+/* Whom it calls is an app's choice: addresses that are not of the internet are refused when the connection is made,
+ * unless the administrator has allowed them. */
+HOB_MUST_USE struct webhooks *webhooks_new(uv_loop_t *loop, bool may_reach_private);
 /* Calls under way are told HOB_E_CANCELLED; then `closed`, never from inside. */
 void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx);
 

@@ -480,13 +480,35 @@ void channel_ping(struct channel *c)
     channel_write(c, (struct hob_frame){.type = HOB_FRAME_PING}, HOB_STR(""));
 }
 
-void channel_reply(struct channel *c, uint32_t call, uint16_t error, struct hob_str payload)
+/* The parts of a long reply: u32 meta_n, meta and data as one text, cut where a frame is full. */
+static void reply_parts(struct channel *c, struct hob_frame f, struct hob_str meta, struct hob_str data)
+{
+    hob_auto_buf struct hob_buf whole;
+    unsigned char n[4];
+    size_t max = hob_frame_payload_max(HOB_FRAME_REPLY);
+    hob_buf_init(&whole, sizeof n + meta.n + data.n);
+    hob_put_u32(n, (uint32_t)meta.n);
+    HOB_ASSERT(hob_buf_add(&whole, n, sizeof n) == HOB_OK && hob_buf_add_str(&whole, meta) == HOB_OK &&
+               hob_buf_add_str(&whole, data) == HOB_OK);
+    struct hob_str left = hob_buf_str(&whole);
+    f.flags = HOB_FRAME_META;
+    while (left.n > max) {
+        channel_write(c, f, hob_str_n(left.at, max));
+        left = hob_str_n(left.at + max, left.n - max);
+    }
+    f.flags = HOB_FRAME_META | HOB_FRAME_END;
+    channel_write(c, f, left);
+}
+
+void channel_reply(struct channel *c, uint32_t call, uint16_t error, struct hob_str meta, struct hob_str data)
 {
     HOB_ASSERT(c->calls_open > 0);
     c->calls_open--;
-    channel_write(
-        c, (struct hob_frame){.type = HOB_FRAME_REPLY, .flags = HOB_FRAME_END, .code = error, .stream = call},
-        payload);
+    struct hob_frame f = {.type = HOB_FRAME_REPLY, .flags = HOB_FRAME_END, .code = error, .stream = call};
+    if (data.n || meta.n > hob_frame_payload_max(HOB_FRAME_REPLY))
+        reply_parts(c, f, meta, data);
+    else
+        channel_write(c, f, meta);
 }
 
 bool channel_unsent(const struct channel *c, const struct channel_stream *s, struct hob_invoke_meta *ret_meta,

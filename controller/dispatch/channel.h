@@ -49,9 +49,10 @@ struct channel_events {
     void (*on_window)(void *ctx, struct channel_stream *s); /* channel_body may take more */
     void (*on_log)(void *ctx, struct channel_stream *s_or_null, uint16_t level, struct hob_str text,
                    bool is_cut);
-    /* A binding call; answer it by channel_reply, now or later. */
-    void (*on_call)(void *ctx, struct channel_stream *parent_or_null, uint32_t call, uint16_t op,
-                    struct hob_str payload);
+    /* A binding call; answer it by channel_reply, now or later. NULL: it names no invocation that is running (any
+     * more). `meta` says what is asked, `data` are bytes that go with it; without META everything is `meta`. */
+    void (*on_call)(void *ctx, struct channel_stream *parent_or_null, uint32_t call, struct hob_str meta,
+                    struct hob_str data);
     void (*on_bye)(void *ctx);
     void (*on_hangup)(void *ctx); /* the instance closed its end */
     void (*on_violation)(void *ctx, const char *why);
@@ -84,8 +85,10 @@ void channel_consumed(struct channel *c, struct channel_stream *s, size_t n);
 void channel_cancel(struct channel *c, struct channel_stream *s, enum hob_cancel_reason why);
 void channel_drain(struct channel *c, uint32_t grace_ms);
 void channel_ping(struct channel *c);
-/* `error` 0: `payload` is the result; else pairs errorType, errorMessage. */
-void channel_reply(struct channel *c, uint32_t call, uint16_t error, struct hob_str payload);
+/* `error` 0: `meta` is the result, `data` bytes that go with it; else `meta` is pairs errorType, errorMessage, ... What is
+ * over a frame's limit leaves in several, the last of which has END. */
+void channel_reply(struct channel *c, uint32_t call, uint16_t error, struct hob_str meta,
+                   struct hob_str data);
 
 /* The instance is gone: takes in what it had still written. */
 void channel_read_rest(struct channel *c);

@@ -192,17 +192,18 @@ static void take_log(struct channel *c, struct channel_stream *s, const struct h
 static void take_call(struct channel *c, struct channel_stream *s, const struct hob_frame *f,
                       struct hob_str p)
 {
-    s = f->arg ? channel_find(c, f->arg) : NULL;
+    struct hob_str meta = p, data = HOB_STR("");
+    s = f->arg ? channel_find(c, f->arg) : NULL; /* unknown: it has ended while the call was on its way */
     if (f->stream == 0 || (f->stream & 1) || f->stream <= c->call_last)
         channel_violate(c, "CALL's stream is not a new even number");
-    else if (f->arg && !s)
-        channel_violate(c, "CALL names an unknown invocation");
+    else if ((f->flags & HOB_FRAME_META) && !hob_frame_split_meta(p, &meta, &data))
+        channel_violate(c, "CALL is malformed");
     else if (c->calls_open >= CHANNEL_CALLS_MAX * (c->streams_n + 1))
         channel_violate(c, "has more than 64 calls open for each invocation");
     else {
         c->call_last = f->stream;
         c->calls_open++;
-        c->events->on_call(c->ctx, s, f->stream, f->code, p);
+        c->events->on_call(c->ctx, s, f->stream, meta, data);
     }
 }
 

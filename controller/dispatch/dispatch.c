@@ -248,6 +248,11 @@ struct dispatcher *dispatcher_start(const struct dispatcher_options *o)
     return d;
 }
 
+void dispatcher_serve(struct dispatcher *d, struct serve *s)
+{
+    d->serve = s;
+}
+
 void dispatcher_drain(struct dispatcher *d, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)
 {
     HOB_ASSERT(!d->is_draining);

@@ -66,6 +66,7 @@ struct dispatcher {
     struct denied_call *denied; /* isolation.c */
     void (*closed)(void *ctx);
     void *closed_ctx;
+    struct serve *serve; /* bindings; NULL: there are none */
 };
 
 struct bucket { /* token bucket: a rate and a burst */
@@ -169,7 +170,8 @@ struct instance {
     struct hob_err why;    /* what its invocations are told when it ends before them */
     struct bucket logs;
     uint64_t logs_dropped;
-    char *walls; /* the account of its isolation; NULL: none came */
+    char *walls;         /* the account of its isolation; NULL: none came */
+    struct calls *calls; /* calls of its bindings; NULL until the first */
 };
 
 enum invocation_state {
@@ -202,6 +204,7 @@ struct invocation {
         extras_n;            /* request id first, the rest only when it waited */
     struct hob_buf body;     /* taken in, not yet written */
     struct hob_buf trailers; /* pairs block */
+    struct caller *caller;   /* owned: whom its calls act for; NULL: nobody */
 };
 
 uint64_t dispatcher_now(const struct dispatcher *d);
@@ -296,6 +299,14 @@ void instance_overdue(struct instance *i, int change); /* +1 or -1 */
 const char *instance_state_name(enum instance_state s);
 bool instance_is_idle(const struct instance *i);
 extern const struct channel_events instance_channel_events; /* ctx: struct instance */
+
+/* calls.c: the bindings of a function, CALL and REPLY. A call belongs to an invocation and is forgotten with it; `parent` NULL:
+ * it named none that is running. */
+void calls_take(struct instance *i, struct invocation *parent, uint32_t call, struct hob_str meta,
+                struct hob_str data);
+void calls_end(struct instance *i, const struct invocation *parent); /* answers what it has open */
+void calls_drop(struct instance *i);                                 /* the channel is gone */
+HOB_MUST_USE struct caller *caller_new(const struct invocation_caller *c);
 
 /* hello.c */
 /* isolation.c: two events of the node, what an end says about limits, and the counters' end */

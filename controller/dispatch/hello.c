@@ -6,6 +6,9 @@
 
 #include "base/banned.h"
 
+static const char *const kinds[] = {
+    [FUNCTION_AUTO] = "auto", [FUNCTION_HTTP] = "http", [FUNCTION_PARSE] = "parse"};
+
 static void add_named(struct hob_pairs_writer *w, const char *prefix, const char *name, struct hob_str value)
 {
     char key[320];
@@ -32,6 +35,21 @@ static enum hob_code add_secrets(struct instance *i, struct hob_pairs_writer *w,
     return code;
 }
 
+/* So that a runtime can tell what there is without asking; the judging is not its part. */
+static enum hob_code add_bindings(struct hob_pairs_writer *w, const struct function_config *f,
+                                  struct hob_err *err)
+{
+    hob_auto_buf struct hob_buf list;
+    hob_buf_init(&list, 64 * 1024);
+    for (size_t i = 0; i < f->bindings_n; i++) {
+        if (hob_buf_addf(&list, "%s%s", i ? " " : "", f->bindings[i]) != HOB_OK)
+            return hob_fail(err, HOB_E_TOO_LARGE, "the list of bindings is too long");
+    }
+    if (list.n || f->kind == FUNCTION_PARSE)
+        hob_pairs_add(w, HOB_STR("bindings"), hob_buf_str(&list));
+    return HOB_OK;
+}
+
 enum hob_code hello_write(struct instance *i, struct hob_buf *out, struct hob_err *err)
 {
     const struct function_config *f = i->pool->config;
@@ -46,7 +64,9 @@ enum hob_code hello_write(struct instance *i, struct hob_buf *out, struct hob_er
     hob_pairs_add(&w, HOB_STR("runtime"), hob_str(f->runtime));
     hob_pairs_add(&w, HOB_STR("entry"), hob_str(f->entry ? f->entry : ""));
     hob_pairs_add(&w, HOB_STR("handler"), hob_str(f->handler ? f->handler : ""));
-    hob_pairs_add(&w, HOB_STR("kind"), f->kind == FUNCTION_HTTP ? HOB_STR("http") : HOB_STR("auto"));
+    hob_pairs_add(&w, HOB_STR("kind"), hob_str(kinds[f->kind]));
+    if (add_bindings(&w, f, err) != HOB_OK)
+        return err->code;
     hob_pairs_add_u64(&w, "concurrency", f->concurrency);
     hob_pairs_add_u64(&w, "memory_mb", f->memory_mb);
     hob_pairs_add_u64(&w, "timeout_ms", f->timeout_ms);

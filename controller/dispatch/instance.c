@@ -79,6 +79,7 @@ static void wake_by_us(struct instance *i, uint64_t at_us)
 static void fail_invocations(struct instance *i)
 {
     struct channel_stream *s;
+    calls_drop(i);
     if (i->channel)
         for (unsigned slot = 0; (s = channel_next_stream(i->channel, &slot)) != NULL;)
             invocation_orphaned(invocation_of(s));
@@ -87,6 +88,7 @@ static void fail_invocations(struct instance *i)
 
 static void close_channel(struct instance *i)
 {
+    calls_drop(i);
     if (i->channel)
         channel_close(i->channel);
     i->channel = NULL;

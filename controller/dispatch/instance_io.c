@@ -100,7 +100,7 @@ static void on_error(void *ctx, struct channel_stream *s, const struct hob_pairs
 
 static void on_done(void *ctx, struct channel_stream *s)
 {
-    (void)ctx;
+    calls_end(ctx, invocation_of(s));
     invocation_done(invocation_of(s));
 }
 
@@ -151,20 +151,10 @@ static void on_log(void *ctx, struct channel_stream *s, uint16_t level, struct h
                   });
 }
 
-/* No bindings yet: every call is told so, and the function goes on. */
-static void on_call(void *ctx, struct channel_stream *parent, uint32_t call, uint16_t op,
-                    struct hob_str payload)
+static void on_call(void *ctx, struct channel_stream *parent, uint32_t call, struct hob_str meta,
+                    struct hob_str data)
 {
-    struct instance *i = ctx;
-    (void)parent, (void)op, (void)payload;
-    hob_auto_buf struct hob_buf out;
-    hob_buf_init(&out, 512);
-    struct hob_pairs_writer w;
-    hob_pairs_start(&w, &out);
-    hob_pairs_add(&w, HOB_STR("errorType"), HOB_STR("NoSuchBinding"));
-    hob_pairs_add(&w, HOB_STR("errorMessage"), HOB_STR("no such binding: this function was given none"));
-    HOB_ASSERT(hob_pairs_end(&w, NULL) == HOB_OK);
-    channel_reply(i->channel, call, 1, hob_buf_str(&out));
+    calls_take(ctx, parent ? invocation_of(parent) : NULL, call, meta, data);
 }
 
 static void on_bye(void *ctx)

@@ -55,6 +55,7 @@ static void recycle(struct invocation *i)
     hob_list_remove(&i->node);
     d->invocations_n--;
     free(i->refusal);
+    free(hob_steal(&i->caller));
     if (d->free_invocations_n >= FREE_MAX) {
         free_invocation(i);
         return;
@@ -475,6 +476,7 @@ static void fill(struct invocation *i, struct pool *p, const struct invocation_s
     i->received_us = spec->received_us;
     i->body_bytes = spec->body_bytes;
     i->stream = (struct channel_stream){0};
+    i->caller = spec->caller ? caller_new(spec->caller) : NULL;
     keep_request_id(i, spec->request_id);
 }
 

@@ -3,6 +3,7 @@
 //   waiting for HELLO -> loading -> serving -> draining -> exit 0      (an init error: INIT_ERROR, exit 1)
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { format } from 'node:util';
 import { Incoming } from './body.mjs';
@@ -19,6 +20,7 @@ let serve = null; // (call) => void, once the code is loaded
 let concurrency = 1;
 let isDraining = false;
 let isConfigured = false; // HELLO has come
+let bindings = null; // of a function that has some
 const own = path.dirname(process.argv[1]);
 
 // --- logs: which invocation does a line belong to? ---
@@ -70,6 +72,10 @@ function configure(pairs) {
       return [...secrets.keys()];
     },
   };
+  if (hello.has('bindings')) {
+    const { attach } = createRequire(path.join(own, 'adapter.cjs'))(path.join(own, 'bindings.cjs'));
+    bindings = attach({ sendCall: channel.sendCall, readPairs: channel.readPairs }, env, hello.get('bindings'));
+  }
   return { hello, env };
 }
 
@@ -98,10 +104,13 @@ async function start(pairs) {
   concurrency = Math.min(Math.max(Number(hello.get('concurrency')) || 1, 1), 1000);
   process.title = `node ${hello.get('app')}/${hello.get('function')}`;
   process.argv[1] = hello.get('entry') ?? '';
-  describe(hello, env);
-  const found = await load(hello);
-  serve = found.kind === 'fetch' ? serveFetch(found.handler, found.self, env) : lambda(found.handler);
-  channel.sendPairs(T.READY, 0, ['protocol', '1', 'kind', found.kind, 'concurrency', String(concurrency)]);
+  const envOf = bindings === null ? null : bindings.envOf;
+  describe(hello, env, envOf);
+  const cloud = hello.get('kind') === 'parse' ? bindings.loadCloud(hello) : null;
+  const found = await load(hello, cloud);
+  serve = found.kind === 'fetch' ? serveFetch(found.handler, found.self, env, envOf) : lambda(found.handler);
+  const registered = cloud === null ? [] : cloud.registered();
+  channel.sendPairs(T.READY, 0, ['protocol', '1', 'kind', found.kind, 'concurrency', String(concurrency), ...registered]);
 }
 
 function startFailed(error) {
@@ -179,8 +188,9 @@ function onFrame(type, flags, code, stream, arg, buffer, from, to) {
     case T.HELLO:
       start(channel.readPairs(buffer, from, to)).catch(startFailed);
       return undefined;
-    case T.PONG:
     case T.REPLY:
+      return bindings?.onReply(flags, code, stream, buffer, from, to);
+    case T.PONG:
     case T.RECONFIG:
     case T.UPGRADED:
       return undefined;

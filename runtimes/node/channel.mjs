@@ -153,6 +153,36 @@ export function sendBytes(type, flags, code, stream, arg, bytes) {
   queueFlush();
 }
 
+/** CALL: `text` says what is asked (JSON), `data` null or bytes that go with it. */
+export function sendCall(stream, parent, text, data) {
+  if (data === null || data === undefined) {
+    if (text.length * 3 > OUT_BYTES / 2) return sendLong(T.CALL, END, stream, parent, [Buffer.from(text)]);
+    room(HEADER + text.length * 3);
+    const n = out.utf8Write(text, at + HEADER);
+    putHeader(at, n, T.CALL, END, 0, stream, parent);
+    at += HEADER + n;
+    return queueFlush();
+  }
+  const meta = Buffer.from(text);
+  const n = Buffer.allocUnsafe(4);
+  n.writeUInt32LE(meta.length, 0);
+  return sendLong(T.CALL, END | META, stream, parent, [n, meta, data]);
+}
+/** A frame that may be longer than the gathering buffer: behind what waits there. */
+function sendLong(type, flags, stream, arg, parts) {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const header = Buffer.allocUnsafe(HEADER);
+  header.writeUInt32LE(length, 0);
+  header[4] = type;
+  header[5] = flags;
+  header.writeUInt16LE(0, 6);
+  header.writeUInt32LE(stream, 8);
+  header.writeUInt32LE(arg, 12);
+  flush();
+  writeLater(Buffer.concat([header, ...parts]));
+}
+
 /** A frame of pairs (READY, INIT_ERROR, ERROR). */
 export function sendPairs(type, stream, pairs) {
   const parts = [Buffer.alloc(4)];

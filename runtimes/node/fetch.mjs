@@ -33,11 +33,12 @@ function send(call, response) {
   return call.answerStream(wire.status, wire.flat, wire.data);
 }
 
-export function serveFetch(handler, self, env) {
+/** `envOf`: gives each invocation an env of its own; null: all share `env`. */
+export function serveFetch(handler, self, env, envOf = null) {
   return (call) => {
     let result;
     try {
-      result = handler.call(self, Request.ofCall(call), env, new ExecutionContext(call));
+      result = handler.call(self, Request.ofCall(call), envOf === null ? env : envOf(call), new ExecutionContext(call));
     } catch (error) {
       return call.fail(error);
     }

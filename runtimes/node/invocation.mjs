@@ -77,6 +77,8 @@ export class Invocation {
     this.controller = null;
     this.lingerTimer = null;
     this.onCancel = null;
+    this.calls = null; // of its bindings, once it has an env of its own
+    this.env = null;
   }
 
   // --- what came in ---
@@ -293,6 +295,7 @@ export class Invocation {
     this.isDone = true;
     if (this.lingerTimer) clearTimeout(this.lingerTimer);
     if (this.body instanceof Incoming) this.body.drop();
+    this.calls?.end();
     channel.sendSmall(T.DONE, 0, 0, this.stream, 0);
     open.delete(this.stream);
     onDone(this);
@@ -304,6 +307,7 @@ export class Invocation {
     const error = new CancelError(this.cancelled);
     if (this.body instanceof Incoming) this.body.fail(error);
     this.controller?.abort(error);
+    this.calls?.end(error);
     this.onCancel?.();
     this.wake();
     if (this.isAnswered) {

@@ -12,9 +12,9 @@ const TEXT_TYPE = /text|json|xml|javascript/i;
 const JSON_TYPE = ['content-type', 'application/json'];
 
 let info = {}; // of this instance: function name, version, memory ...
-let bindings = {};
-export function describe(hello, env) {
-  bindings = env;
+let bindings = () => ({});
+export function describe(hello, env, envOf = null) {
+  bindings = envOf ?? (() => env);
   const get = (name) => hello.get(name) ?? '';
   const version = get('version') || '$LATEST';
   info = {
@@ -198,7 +198,7 @@ class Context {
   }
   getRemainingTimeInMillis = () => Math.max(0, this.#call.deadlineMs - Date.now());
   get env() {
-    return bindings;
+    return bindings(this.#call);
   }
   get signal() {
     return this.#call.signal;

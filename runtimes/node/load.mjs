@@ -205,19 +205,24 @@ function watchListen() {
   }
 }
 
-/** Returns {kind: 'fetch' | 'lambda', handler, self}; throws what goes into INIT_ERROR. */
-export async function load(hello) {
+/** Returns {kind: 'fetch' | 'lambda' | 'parse', handler, self}; throws what goes into INIT_ERROR. `cloud`: of kind parse,
+ *  where the code registers what it has. */
+export async function load(hello, cloud = null) {
   watchListen();
   const entry = hello.get('entry') ?? '';
   const handler = hello.get('handler');
   const kind = hello.get('kind');
-  if (kind && !['fetch', 'lambda', 'auto'].includes(kind)) {
+  if (kind && !['fetch', 'lambda', 'auto', 'parse'].includes(kind)) {
     throw new InitError('Runtime.KindUnsupported', `kind '${kind}' is not known to the node runtime: use fetch or lambda`);
   }
-  if (handler) return byHandler(handler, entry);
+  if (handler && cloud === null) return byHandler(handler, entry);
   const file = path.resolve(root, entry);
   if (!entry || !isFile(file)) {
     throw new InitError('Runtime.ImportModuleError', `the entry '${entry}' is not a file of the code`);
+  }
+  if (cloud !== null) {
+    await importFile(file);
+    return { kind: 'parse', handler: cloud.handler };
   }
   const found = detect(await importFile(file), entry);
   if (kind && kind !== 'auto' && found.kind !== kind) {

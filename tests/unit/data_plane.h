@@ -153,6 +153,13 @@ const struct function_config *version_config(struct version *v)
     return v->config;
 }
 
+struct version *catalog_resolve(struct catalog *c, struct hob_str app, struct hob_str function,
+                                struct hob_str qualifier, struct hob_err *err)
+{
+    (void)c, (void)app, (void)qualifier;
+    (void)hob_fail(err, HOB_E_NOT_FOUND, "there is no function '%.*s'", HOB_STR_ARG(function));
+    return NULL;
+}
 bool version_is_named(const struct version *v)
 {
     return v->function && v->function->live == v;

@@ -233,9 +233,9 @@ static void call_with_a_used_number(uint32_t s)
     frame(HOB_FRAME_CALL, 0, 0, 4, s, "");
     frame(HOB_FRAME_CALL, 0, 0, 4, s, "");
 }
-static void call_of_an_unknown_invocation(uint32_t s)
+static void call_whose_meta_lies(uint32_t s)
 {
-    frame(HOB_FRAME_CALL, 0, 0, 2, s + 2, "");
+    frame(HOB_FRAME_CALL, HOB_FRAME_META, 0, 2, s, "\xff\xff\xff\xff");
 }
 static void bye_twice(uint32_t s)
 {
@@ -299,7 +299,7 @@ static const struct script scripts[] = {
     {"CALL on an odd stream", call_on_an_odd_stream, "even number"},
     {"CALL on stream 0", call_on_stream_zero, "even number"},
     {"CALL with a used number", call_with_a_used_number, "even number"},
-    {"CALL of an unknown invocation", call_of_an_unknown_invocation, "unknown invocation"},
+    {"CALL whose meta lies", call_whose_meta_lies, "CALL is malformed"},
     {"BYE twice", bye_twice, "BYE twice"},
     {"PING on a stream", ping_on_a_stream, "on a stream"},
     {"garbage", garbage, "protocol violation"},
@@ -451,6 +451,10 @@ static void call_is_told_that_there_is_no_such_binding(void **state)
         assert_true(hob_pairs_open(p, 10, &pairs));
         assert_str_equal(hob_pairs_get(&pairs, "errorType"), "NoSuchBinding");
     }
+    frame(HOB_FRAME_CALL, 0, 0, 300, s + 2, "{}"); /* it has ended, or never was: no reason to die */
+    assert_int_equal(heard(0, &p).code, 1);
+    frame(HOB_FRAME_CALL, 0, 0, 302, 0, "{}");
+    assert_int_equal(heard(0, &p).code, 1);
     answer(0, s, "went on");
     assert_answered(o, "went on");
 }

@@ -1,0 +1,2 @@
+#include "bindings/serve/serve_priv.h"
+const struct serve_op serve_file_ops[] = {{0}};
