@@ -33,6 +33,7 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
                                   .apps = p->apps,
                                   .files_dir = p->files_dir,
                                   .key_path = p->key_path,
+                                  .may_reach_private = o->may_reach_private,
                                   .wires = {.run = cloud_run_function, .secret = read_secret, .ctx = p}},
         err);
     if (!p->backend)

@@ -276,14 +276,16 @@ static void wire(struct daemon *d)
 
 static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
 {
-    enum hob_code rc = backend_parts_open(&d->backend,
-                                          &(struct backend_parts_options){.loop = &d->loop,
-                                                                          .home = &d->home,
-                                                                          .store = d->store,
-                                                                          .catalog = d->catalog,
-                                                                          .dispatcher = d->dispatcher,
-                                                                          .vault = d->vault},
-                                          err);
+    enum hob_code rc =
+        backend_parts_open(&d->backend,
+                           &(struct backend_parts_options){.loop = &d->loop,
+                                                           .home = &d->home,
+                                                           .store = d->store,
+                                                           .catalog = d->catalog,
+                                                           .dispatcher = d->dispatcher,
+                                                           .vault = d->vault,
+                                                           .may_reach_private = d->o->may_reach_private},
+                           err);
     if (rc != HOB_OK)
         return rc;
     d->control = control_new(&(struct control_options){.loop = &d->loop,

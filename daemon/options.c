@@ -14,7 +14,17 @@
 struct option_row {
     const char *name, *value, *help;
 };
-enum option_id { OPT_HOME, OPT_LISTEN, OPT_USER, OPT_RUNTIMES, OPT_DOCKER, OPT_HELP, OPT_VERSION, OPT_COUNT };
+enum option_id {
+    OPT_HOME,
+    OPT_LISTEN,
+    OPT_USER,
+    OPT_RUNTIMES,
+    OPT_DOCKER,
+    OPT_PRIVATE,
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_COUNT
+};
 static const struct option_row rows[OPT_COUNT] = {
     [OPT_HOME] = {"--home", "DIR",
                   "where everything is kept (HOB_HOME; /var/lib/hob as root, else ~/.local/share/hob)"},
@@ -25,6 +35,10 @@ static const struct option_row rows[OPT_COUNT] = {
     [OPT_DOCKER] =
         {"--docker", "HOST",
          "the Docker Engine for functions with engine docker (HOB_DOCKER_HOST; unix:///var/run/docker.sock; off)"},
+    [OPT_PRIVATE] =
+        {"--apps-reach-private", NULL,
+         "apps may name mail servers and providers of identities at private and loopback addresses, and "
+         "without TLS (HOB_APPS_REACH_PRIVATE=1; off)"},
     [OPT_HELP] = {"--help", NULL, "this text"},
     [OPT_VERSION] = {"--version", NULL, "the version"},
 };
@@ -33,7 +47,7 @@ void daemon_options_help(void)
 {
     printf("hobd: the Hob daemon\n\nusage: hobd [options]\n\n");
     for (size_t i = 0; i < OPT_COUNT; i++)
-        printf("  %-11s %-10s %s\n", rows[i].name, rows[i].value ? rows[i].value : "", rows[i].help);
+        printf("  %-20s %-10s %s\n", rows[i].name, rows[i].value ? rows[i].value : "", rows[i].help);
     printf("\nLogs go to stderr: HOB_LOG_FORMAT=text|json, HOB_LOG_LEVEL=debug|info|warn|error.\n"
            "Manual: docs/operations.md\n");
 }
@@ -78,6 +92,9 @@ static enum hob_code take(struct daemon_options *o, enum option_id id, const cha
     case OPT_DOCKER:
         replace(&o->docker, strcmp(value, "off") == 0 ? NULL : hob_strdup(value));
         o->is_docker_asked_for = true;
+        return HOB_OK;
+    case OPT_PRIVATE:
+        o->may_reach_private = true;
         return HOB_OK;
     case OPT_HELP:
         o->is_help = true;
@@ -168,7 +185,8 @@ enum hob_code daemon_options_parse(struct daemon_options *o, int argc, char **ar
     *o = (struct daemon_options){.programs = own_folder(), .user = hob_strdup("hob")};
     o->home = home ? hob_strdup(home) : default_home();
     o->runtimes = default_runtimes(o->programs);
-    const char *docker = hob_env("HOB_DOCKER_HOST");
+    const char *docker = hob_env("HOB_DOCKER_HOST"), *private = hob_env("HOB_APPS_REACH_PRIVATE");
+    o->may_reach_private = private && strcmp(private, "1") == 0;
     o->is_docker_asked_for = docker != NULL;
     if (!docker || strcmp(docker, "off") != 0)
         o->docker = hob_strdup(docker ? docker : "unix:///var/run/docker.sock");
