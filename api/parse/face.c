@@ -321,7 +321,7 @@ void parse_face_handle(struct parse_face *f, struct http_exchange *x)
         parse_answer(c, 200, HOB_STR("{\"status\":\"ok\"}"));
         return;
     }
-    if (parse_files_handle(c))
+    if (parse_pages_handle(c) || parse_files_handle(c))
         return;
     uint64_t max = body_bytes_max(c);
     hob_buf_init(&c->body, max);

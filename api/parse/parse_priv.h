@@ -63,6 +63,10 @@ void rates_free(struct rates *r);
 /* Counts the request; false: one rule has had enough. *ret_message is borrowed for the turn. */
 bool rates_take(struct rates *r, const struct parse_call *c, const char **ret_message);
 
+/* pages.c */
+/* What people and services ask for without keys, below /apps/ID/. False: it is none of it. */
+bool parse_pages_handle(struct parse_call *c);
+
 /* files.c */
 /* GET of a file or its metadata, and uploads of bytes. False: it is neither. */
 bool parse_files_handle(struct parse_call *c);
