@@ -3,18 +3,31 @@
 
 #include "base/fault.h"
 
+static const char sql_begin[] = "BEGIN IMMEDIATE", sql_commit[] = "COMMIT", sql_savepoint[] = "SAVEPOINT job",
+                  sql_release[] = "RELEASE job", sql_back[] = "ROLLBACK TO job";
+
+/* Kept statements: these few words run several times a job. */
+static enum hob_code run_words(struct db *db, const char *sql, struct hob_err *err)
+{
+    struct store_tx tx = {db, true};
+    struct query q;
+    if (query_start(&q, &tx, sql, err) != HOB_OK)
+        return err->code;
+    return query_run(&q, NULL, err);
+}
+
 static enum hob_code begin(struct db *db, struct hob_err *err)
 {
     if (HOB_FAULT("store.begin"))
         return db_fail(db, SQLITE_FULL, "writing to the store", err);
-    return db_exec(db, "BEGIN IMMEDIATE", err);
+    return run_words(db, sql_begin, err);
 }
 
 static enum hob_code commit(struct db *db, struct hob_err *err)
 {
     if (HOB_FAULT("store.commit"))
         return db_fail(db, SQLITE_FULL, "writing to the store", err);
-    return db_exec(db, "COMMIT", err);
+    return run_words(db, sql_commit, err);
 }
 
 static void rollback(struct db *db)
@@ -30,16 +43,16 @@ static bool run_one(struct db *db, struct job *job)
     struct store_tx tx = {db, true};
     struct hob_err err = {0};
     job->err = (struct hob_err){0};
-    if (db_exec(db, "SAVEPOINT job", &job->err) != HOB_OK)
+    if (run_words(db, sql_savepoint, &job->err) != HOB_OK)
         return false;
     if (job->work(job->ctx, &tx, &job->err) == HOB_OK) {
         job->err = (struct hob_err){0};
-        if (db_exec(db, "RELEASE job", &job->err) == HOB_OK)
+        if (run_words(db, sql_release, &job->err) == HOB_OK)
             return true;
     }
     HOB_ASSERT(job->err.code != HOB_OK);
-    return !sqlite3_get_autocommit(db->h) && db_exec(db, "ROLLBACK TO job", &err) == HOB_OK &&
-           db_exec(db, "RELEASE job", &err) == HOB_OK;
+    return !sqlite3_get_autocommit(db->h) && run_words(db, sql_back, &err) == HOB_OK &&
+           run_words(db, sql_release, &err) == HOB_OK;
 }
 
 /* True when the transaction reached the disk; else *err says why not. */

@@ -172,7 +172,8 @@ enum hob_code run_start(struct run *r, struct data_tx *tx, struct hob_str sql, s
     if (!k || is_busy) {
         if (prepare_stmt(c, sql, &k, err) != HOB_OK)
             return err->code;
-        if (!is_busy && sql.n <= KEPT_SQL_MAX) {
+        /* a kept EXPLAIN would go on telling the plan of an older schema: it never looks whether that changed */
+        if (!is_busy && sql.n <= KEPT_SQL_MAX && !hob_str_starts(sql, HOB_STR("EXPLAIN"))) {
             make_room(c);
             k->sql = hob_strndup(sql.at, sql.n);
             k->sql_n = sql.n;

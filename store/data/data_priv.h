@@ -369,6 +369,10 @@ enum { INDEX_KEYS_MAX = 8 };
 HOB_MUST_USE enum hob_code data_text_index_add(struct data_tx *tx, const char *class_name, const char *field,
                                                struct hob_err *err);
 
+/* Tells the full-text indexes of a class that a document comes or goes. */
+HOB_MUST_USE enum hob_code texts_changed(struct data_tx *tx, const struct data_class *c, int64_t seq,
+                                         struct hob_str doc, bool is_gone, struct hob_err *err);
+
 /* advise.c: a query took long; which index would have served? */
 void slow_note(struct data_tx *tx, const struct data_class *c, const struct data_query *q,
                const struct where *w, uint64_t took_ms);

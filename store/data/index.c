@@ -105,30 +105,47 @@ static enum hob_code make_btree(struct data_tx *tx, const struct data_class *c, 
     return rc;
 }
 
-/* The index holds no text of its own: triggers tell it what comes and goes. */
+/* The index holds no text of its own: every write of an object tells it what goes and what comes. (Triggers could not:
+ * the connections do not trust what stands in a file's schema.) */
 static enum hob_code make_text(struct data_tx *tx, const struct data_class *c, int64_t id,
                                struct hob_str path, struct hob_err *err)
 {
-    long long x = (long long)id, t = (long long)c->id;
-    char field[520];
-    (void)snprintf(field, sizeof field, "%.*s", HOB_STR_ARG(path));
-    if (conn_execf(
-            tx, err,
-            "CREATE VIRTUAL TABLE ft%lld USING fts5(words, content='', tokenize='unicode61 remove_diacritics 2');"
-            "INSERT INTO ft%lld (rowid, words) SELECT seq, hob_text(doc, '%s') FROM c%lld;",
-            x, x, field, t) != HOB_OK)
-        return err->code;
-    return conn_execf(
-        tx, err,
-        "CREATE TRIGGER ft%lld_i AFTER INSERT ON c%lld BEGIN"
-        " INSERT INTO ft%lld (rowid, words) VALUES (new.seq, hob_text(new.doc, '%s')); END;"
-        "CREATE TRIGGER ft%lld_d AFTER DELETE ON c%lld BEGIN"
-        " INSERT INTO ft%lld (ft%lld, rowid, words) VALUES ('delete', old.seq, hob_text(old.doc, '%s')); END;"
-        "CREATE TRIGGER ft%lld_u AFTER UPDATE OF doc ON c%lld"
-        " WHEN hob_text(old.doc, '%s') <> hob_text(new.doc, '%s') BEGIN"
-        " INSERT INTO ft%lld (ft%lld, rowid, words) VALUES ('delete', old.seq, hob_text(old.doc, '%s'));"
-        " INSERT INTO ft%lld (rowid, words) VALUES (new.seq, hob_text(new.doc, '%s')); END;",
-        x, t, x, field, x, t, x, x, field, x, t, field, field, x, x, field, x, field);
+    long long x = (long long)id;
+    return conn_execf(tx, err,
+                      "CREATE VIRTUAL TABLE ft%lld USING fts5(words, content='',"
+                      " tokenize='unicode61 remove_diacritics 2');"
+                      "INSERT INTO ft%lld (rowid, words) SELECT seq, hob_text(doc, '%.*s') FROM c%lld;",
+                      x, x, HOB_STR_ARG(path), (long long)c->id);
+}
+
+static enum hob_code tell_text(struct data_tx *tx, const struct index_info *info, int64_t seq,
+                               struct hob_str doc, bool is_gone, struct hob_err *err)
+{
+    struct run r;
+    long long x = (long long)info->id;
+    enum hob_code rc =
+        is_gone
+            ? run_startf(&r, tx, err,
+                         "INSERT INTO ft%lld (ft%lld, rowid, words) VALUES ('delete', $1, hob_text($2, $3))",
+                         x, x)
+            : run_startf(&r, tx, err, "INSERT INTO ft%lld (rowid, words) VALUES ($1, hob_text($2, $3))", x);
+    if (rc != HOB_OK)
+        return rc;
+    run_int(&r, seq);
+    run_text(&r, doc);
+    run_text(&r, hob_str(info->text_field));
+    return run_all(&r, err);
+}
+
+enum hob_code texts_changed(struct data_tx *tx, const struct data_class *c, int64_t seq, struct hob_str doc,
+                            bool is_gone, struct hob_err *err)
+{
+    for (size_t i = 0; i < c->indexes_n; i++) {
+        const struct index_info *info = &class_entry(c)->infos[i];
+        if (info->is_text && tell_text(tx, info, seq, doc, is_gone, err) != HOB_OK)
+            return err->code;
+    }
+    return HOB_OK;
 }
 
 static enum hob_code note_index(struct data_tx *tx, const struct data_class *c, const struct data_index *i,

@@ -184,6 +184,8 @@ enum hob_code data_insert(struct data_tx *tx, const char *class_name, const stru
     bind_row(&r, row);
     if (run_all(&r, err) != HOB_OK)
         return name_conflict(c, row->id, err);
+    if (texts_changed(tx, c, sqlite3_last_insert_rowid(tx->conn->db.h), row->doc, false, err) != HOB_OK)
+        return err->code;
     return change_note(tx, &(struct change){c->name, row->id, 'c', NULL, row}, err);
 }
 
@@ -244,7 +246,11 @@ enum hob_code data_replace(struct data_tx *tx, const char *class_name, const str
     enum hob_code rc = change_prepare(tx, &change, err);
     run_end(&r);
     if (rc == HOB_OK)
-        rc = update_row(tx, c, seq, row, is_created_new, err);
+        rc = update_row(tx, c, seq, row, is_created_new, err); /* may conflict: nothing else was done by then */
+    if (rc == HOB_OK)
+        rc = texts_changed(tx, c, seq, scan_member(hob_buf_str(&tx->conn->before), HOB_STR("doc")), true, err);
+    if (rc == HOB_OK)
+        rc = texts_changed(tx, c, seq, row->doc, false, err);
     return rc == HOB_OK ? change_write(tx, &change, err) : rc;
 }
 
@@ -260,6 +266,8 @@ enum hob_code data_remove(struct data_tx *tx, const char *class_name, struct hob
         return err->code;
     struct change change = {c->name, id, 'd', &before, NULL};
     enum hob_code rc = change_prepare(tx, &change, err);
+    if (rc == HOB_OK)
+        rc = texts_changed(tx, c, seq, before.doc, true, err);
     run_end(&r);
     if (rc == HOB_OK)
         rc = run_startf(&r, tx, err, "DELETE FROM c%lld WHERE seq = $1", (long long)c->id);

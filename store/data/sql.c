@@ -307,9 +307,9 @@ static void add_band(struct sql *s, const struct at *at, const struct cond *c)
     }
     if (!(high - low < 90))
         return;
-    sql_addf(s, "hob_lat(%s.doc, '%.*s') BETWEEN ", at->alias, HOB_STR_ARG(c->path));
+    sql_addf(s, "hob_lat(%s.doc, '%.*s') >= ", at->alias, HOB_STR_ARG(c->path));
     sql_real(s, low);
-    sql_addf(s, " AND ");
+    sql_addf(s, " AND hob_lat(%s.doc, '%.*s') <= ", at->alias, HOB_STR_ARG(c->path));
     sql_real(s, high);
     sql_addf(s, " AND ");
 }
