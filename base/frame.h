@@ -22,7 +22,8 @@
  *
  * HELLO pairs: "protocol" = 1, "app", "function", "version", "instance", "runtime", "entry", "handler", "kind",
  *   "concurrency", "memory_mb", "timeout_ms", "env.NAME" (variables to set), "secret.NAME" (never to be put into
- *   the process environment unless "secrets_in_env" = 1).
+ *   the process environment unless "secrets_in_env" = 1), "hook.config", "hook.start", "hook.stop", "hook.health" (paths
+ *   of a server, which hob-init asks).
  * READY pairs: "protocol" = 1, "kind" (fetch | lambda | raw | http), "concurrency" (1 to 1000, what it can really take).
  *
  * INVOKE: flags META; END when the whole body is in it. arg = milliseconds this run may take.

@@ -327,6 +327,18 @@ enum hob_code check_image(struct judge *j, const char *value)
                     j->path, show(value).text);
 }
 
+/* What may stand in a request line as it is. */
+enum hob_code check_hook(struct judge *j, const char *value)
+{
+    bool is_good = value[0] == '/';
+    for (const char *c = value; *c && is_good; c++)
+        is_good = *c > ' ' && *c < 0x7f && *c != '#';
+    if (is_good)
+        return HOB_OK;
+    return hob_fail(j->err, HOB_E_INVALID, "%s: '%s' is no path; give one as \"/healthz\"", j->path,
+                    show(value).text);
+}
+
 enum hob_code check_pull(struct judge *j, const char *value)
 {
     if (strcmp(value, "missing") == 0 || strcmp(value, "always") == 0 || strcmp(value, "never") == 0)

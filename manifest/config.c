@@ -169,6 +169,10 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
     if (code == HOB_OK && f.port != HTTP_PORT_DEFAULT && f.kind != FUNCTION_HTTP)
         code = hob_fail(j->err, HOB_E_INVALID, "%s.port: only a server has one; say \"kind\": \"http\"",
                         j->path);
+    if (code == HOB_OK && (f.config_hook || f.start_hook || f.stop_hook || f.health_hook) &&
+        f.kind != FUNCTION_HTTP)
+        code =
+            hob_fail(j->err, HOB_E_INVALID, "%s: only a server has hooks; say \"kind\": \"http\"", j->path);
     if (code == HOB_OK && f.kind == FUNCTION_PARSE && strcmp(f.runtime, "node") != 0)
         code = hob_fail(
             j->err, HOB_E_INVALID,

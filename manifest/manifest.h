@@ -44,16 +44,17 @@ struct function_config {
     char *pull;       /* "missing", "always", "never"; NULL: missing */
     char *registry_secret; /* name of the app's secret for the registry, or NULL */
     enum function_kind kind;
-    uint32_t port;                 /* of kind http, 1024 to 65535, default 8080 */
-    uint32_t memory_mb;            /* 16 to 10240, default 128 */
-    uint32_t timeout_ms;           /* default 10,000 */
-    uint32_t queue_timeout_ms;     /* default 5,000 */
-    uint32_t init_timeout_ms;      /* default 10,000 */
-    uint32_t concurrency;          /* default 1 */
-    uint32_t cpu_percent;          /* 0: no ceiling */
-    uint32_t queue_max;            /* default 1,000 */
-    uint32_t scale_min, scale_max; /* default 0, 100 */
-    uint32_t scale_keep_s;         /* how long an idle instance stays; 0: by the scaler's rule */
+    char *config_hook, *start_hook, *stop_hook, *health_hook; /* of kind http: paths, or NULL */
+    uint32_t port;                                            /* of kind http, 1024 to 65535, default 8080 */
+    uint32_t memory_mb;                                       /* 16 to 10240, default 128 */
+    uint32_t timeout_ms;                                      /* default 10,000 */
+    uint32_t queue_timeout_ms;                                /* default 5,000 */
+    uint32_t init_timeout_ms;                                 /* default 10,000 */
+    uint32_t concurrency;                                     /* default 1 */
+    uint32_t cpu_percent;                                     /* 0: no ceiling */
+    uint32_t queue_max;                                       /* default 1,000 */
+    uint32_t scale_min, scale_max;                            /* default 0, 100 */
+    uint32_t scale_keep_s; /* how long an idle instance stays; 0: by the scaler's rule */
     enum scale_mode scale_mode;
     struct scale_window *windows;
     size_t windows_n;

@@ -78,6 +78,7 @@ enum hob_code check_host(struct judge *j, const char *value);
 enum hob_code check_egress(struct judge *j, const char *value);
 enum hob_code check_syscall(struct judge *j, const char *value);
 enum hob_code check_binding(struct judge *j, const char *value);
+enum hob_code check_hook(struct judge *j, const char *value);
 enum hob_code check_pull(struct judge *j, const char *value);
 enum hob_code check_image(struct judge *j, const char *value);
 enum hob_code check_origin(struct judge *j, const char *value);

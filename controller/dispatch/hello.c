@@ -50,6 +50,17 @@ static enum hob_code add_bindings(struct hob_pairs_writer *w, const struct funct
     return HOB_OK;
 }
 
+static void add_hooks(struct hob_pairs_writer *w, const struct function_config *f)
+{
+    const char *const hooks[][2] = {{"hook.config", f->config_hook},
+                                    {"hook.start", f->start_hook},
+                                    {"hook.stop", f->stop_hook},
+                                    {"hook.health", f->health_hook}};
+    for (size_t i = 0; i < HOB_COUNT(hooks); i++)
+        if (hooks[i][1])
+            hob_pairs_add(w, hob_str(hooks[i][0]), hob_str(hooks[i][1]));
+}
+
 enum hob_code hello_write(struct instance *i, struct hob_buf *out, struct hob_err *err)
 {
     const struct function_config *f = i->pool->config;
@@ -71,6 +82,7 @@ enum hob_code hello_write(struct instance *i, struct hob_buf *out, struct hob_er
     hob_pairs_add_u64(&w, "memory_mb", f->memory_mb);
     hob_pairs_add_u64(&w, "timeout_ms", f->timeout_ms);
     hob_pairs_add_u64(&w, "secrets_in_env", f->secrets_in_env);
+    add_hooks(&w, f);
     for (size_t n = 0; n < f->vars_n; n++)
         add_named(&w, "env", f->vars[n].name, hob_str(f->vars[n].value));
     enum hob_code code = add_secrets(i, &w, err);

@@ -9,7 +9,13 @@
 
 #include "base/banned.h"
 
-enum { API_MINOR_MIN = 40, API_MINOR_MAX = 48, WORD_BYTES_MAX = 8192, SIGNAL_MAX = 64 };
+enum {
+    API_MINOR_MIN = 40,
+    API_MINOR_MAX = 48,
+    HEALTH_MS_MAX = 24 * 3600 * 1000,
+    WORD_BYTES_MAX = 8192,
+    SIGNAL_MAX = 64
+};
 
 /* --- small judgements --------------------------------------------------------------------------------------------- */
 
@@ -183,6 +189,36 @@ static bool take_volumes(json_t *v, char ***list)
     return true;
 }
 
+static uint64_t ms_of_ns(const json_t *v, uint64_t fallback_ms)
+{
+    json_int_t ns = json_is_integer(v) ? json_integer_value(v) : 0;
+    uint64_t ms = ns > 0 ? (uint64_t)ns / 1000000 : fallback_ms;
+    return ms < HEALTH_MS_MAX ? ms : HEALTH_MS_MAX;
+}
+
+/* ["NONE"], ["CMD", word...], ["CMD-SHELL", text]; Docker's own defaults. */
+static bool take_health(const json_t *v, struct docker_image *i)
+{
+    const json_t *test = json_object_get(v, "Test");
+    const char *kind = json_string_value(json_array_get(test, 0));
+    json_t *words hob_auto_json = json_array();
+    if (!kind || strcmp(kind, "NONE") == 0)
+        return true;
+    bool is_shell = strcmp(kind, "CMD-SHELL") == 0;
+    if (!is_shell && strcmp(kind, "CMD") != 0)
+        return false;
+    for (size_t k = 0; is_shell && k < 2; k++)
+        (void)json_array_append_new(words, json_string(k ? "-c" : "/bin/sh"));
+    for (size_t k = 1; k < json_array_size(test) && k <= DOCKER_WORDS_MAX; k++)
+        (void)json_array_append(words, json_array_get(test, k));
+    json_int_t retries = json_integer_value(json_object_get(v, "Retries"));
+    i->health_retries = retries > 0 && retries < 1000 ? (unsigned)retries : 3;
+    i->health_interval_ms = ms_of_ns(json_object_get(v, "Interval"), 30000);
+    i->health_timeout_ms = ms_of_ns(json_object_get(v, "Timeout"), 30000);
+    i->health_start_ms = ms_of_ns(json_object_get(v, "StartPeriod"), 0);
+    return json_array_size(test) > 1 && take_words(words, &i->health, &i->health_n);
+}
+
 static bool take_config(const json_t *config, struct docker_image *i)
 {
     char signal[32];
@@ -195,12 +231,14 @@ static bool take_config(const json_t *config, struct docker_image *i)
     i->entrypoint_n = n;
     i->stop_signal = docker_signal_number(signal);
     return take_words(json_object_get(config, "Cmd"), &i->words, &n) &&
+           take_health(json_object_get(config, "Healthcheck"), i) &&
            take_volumes(json_object_get(config, "Volumes"), &i->volumes);
 }
 
 enum hob_code docker_image_read(const json_t *j, struct docker_image *ret_image, struct hob_err *err)
 {
     struct docker_image i = {.words = hob_new_n(char *, 1),
+                             .health = hob_new_n(char *, 1),
                              .volumes = hob_new_n(char *, DOCKER_VOLUMES_MAX + 1)};
     if (take_text(j, "Id", i.id, sizeof i.id) && docker_image_id_is_valid(i.id) &&
         take_config(json_object_get(j, "Config"), &i)) {
@@ -217,6 +255,9 @@ void docker_image_done(struct docker_image *i)
         free(*w);
     for (char **v = i->volumes; v && *v; v++)
         free(*v);
+    for (char **h = i->health; h && *h; h++)
+        free(*h);
+    free(i->health);
     free(i->words);
     free(i->volumes);
     *i = (struct docker_image){0};

@@ -24,6 +24,10 @@ struct docker_image { /* GET /images/NAME/json */
     char id[8 + DOCKER_ID_CHARS];
     char user[64], workdir[256];
     int stop_signal;
+    char **health; /* HEALTHCHECK's command, NULL-ended; empty: none */
+    size_t health_n;
+    uint64_t health_interval_ms, health_timeout_ms, health_start_ms;
+    unsigned health_retries;
     char **words; /* entrypoint and cmd, NULL-ended */
     size_t entrypoint_n;
     char **volumes; /* NULL-ended */

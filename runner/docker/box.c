@@ -127,7 +127,7 @@ static void on_message(void *ctx, struct hob_str msg, const int *fds, size_t fds
     if (msg.n != sizeof end || b->state != BOX_USED)
         return;
     memcpy(&end, msg.at, sizeof end);
-    if (end.word == HAND_END)
+    if (end.word == HAND_END || end.word == HAND_UNWELL)
         box_over(b, &end);
 }
 

@@ -160,8 +160,14 @@ static void put_labels(const struct docker *e, const struct container_spec *c, s
  * command. */
 static void put_program(const struct container_spec *c, struct hob_jw *w)
 {
-    char signal[12];
-    (void)snprintf(signal, sizeof signal, "%d", c->image ? c->image->stop_signal : 15);
+    char signal[128];
+    int n = snprintf(signal, sizeof signal, "%d", c->image ? c->image->stop_signal : 15);
+    size_t health_n = c->image ? c->image->health_n : 0;
+    if (health_n)
+        (void)snprintf(signal + n, sizeof signal - (size_t)n, ":%llu:%llu:%llu:%u:%zu",
+                       (unsigned long long)c->image->health_interval_ms,
+                       (unsigned long long)c->image->health_timeout_ms,
+                       (unsigned long long)c->image->health_start_ms, c->image->health_retries, health_n);
     const char *const init[] = {"/hob/init", "--runner", "/hob/runner.sock", signal, "--"};
     const char *const hold[] = {"/hob/init", "--hold", "/hob/runner.sock"};
     hob_jw_key(w, "Entrypoint");
@@ -171,6 +177,8 @@ static void put_program(const struct container_spec *c, struct hob_jw *w)
     hob_jw_array_end(w);
     hob_jw_key(w, "Cmd");
     hob_jw_array(w);
+    for (size_t i = 0; i < health_n; i++)
+        hob_jw_cstr(w, c->image->health[i]);
     const char *at = c->spec ? c->spec->strings.at : NULL;
     uint32_t argc = c->spec ? c->spec->argc : 0;
     for (uint32_t i = 0; i < argc; i++, at += strlen(at) + 1)
@@ -206,7 +214,7 @@ enum hob_code container_write(const struct docker *e, const struct box *b, const
     if (c->spec && !c->image)
         hob_jw_kcstr(&w, "WorkingDir", c->spec->digest[0] ? "/app" : "/tmp");
     put_labels(e, c, &w);
-    hob_jw_key(&w, "Healthcheck"); /* Hob's own PING sees what hangs; Docker's would start a process inside */
+    hob_jw_key(&w, "Healthcheck"); /* hob-init runs the image's, in the container's own limits and time */
     hob_jw_object(&w);
     hob_jw_key(&w, "Test");
     hob_jw_array(&w);

@@ -208,6 +208,8 @@ static void on_box_ended(void *ctx, const struct hand_end *end)
         (void)snprintf(x.message, sizeof x.message, "%s",
                        r->is_killed ? "killed by signal 9 (SIGKILL)" : "the container went away");
     }
+    if (end && end->word == HAND_UNWELL)
+        (void)snprintf(x.message, sizeof x.message, "the health check of its image failed, time after time");
     x.usage = r->box->usage;
     if (end && !r->box->has_usage)
         x.usage = (struct engine_usage){.cpu_us = end->cpu_us, .memory_peak_bytes = end->memory_kib * 1024};

@@ -39,7 +39,7 @@ static socklen_t make_address(const struct proxy *p, struct sockaddr_storage *re
 }
 
 /* A connecting or connected socket, or -1 and errno. */
-static int dial(const struct proxy *p)
+int conn_dial(const struct proxy *p)
 {
     struct sockaddr_storage to;
     socklen_t to_n = make_address(p, &to);
@@ -156,7 +156,7 @@ static bool is_connected(int fd)
 
 static struct conn *open_fresh(const struct proxy *p)
 {
-    int fd = dial(p);
+    int fd = conn_dial(p);
     struct conn *c = fd < 0 ? NULL : conn_new(fd);
     if (c)
         c->is_connecting = !is_connected(fd); /* on the loopback it mostly is at once */
@@ -414,7 +414,7 @@ bool conn_probe(struct proxy *p)
     static const int families[] = {AF_INET, AF_INET6}; /* "localhost" may be either */
     for (size_t i = 0; i < HOB_COUNT(families); i++) {
         p->family = families[i];
-        int fd = dial(p);
+        int fd = conn_dial(p);
         if (fd >= 0 && is_connected(fd)) {
             keep(p, conn_new(fd));
             return true;

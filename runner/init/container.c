@@ -10,31 +10,36 @@
 #include <unistd.h>
 
 #include "runner/init/hand.h"
+#include "runner/init/health.h"
 #include "runner/init/program.h"
 
-enum { SIGNALS_MAX = 64, PROGRAM_AT = 5, FDS_HANDED = 4 };
+enum { SIGNALS_MAX = 64, PROGRAM_AT = 5, FDS_HANDED = 4, STDIO = 3 };
 
 struct handed {
     int sock, signals, stop_signal;
+    struct health health;
 };
 
 /* Waits for the program's end as signals tell it, or for the runner's word. */
-static int watch(pid_t program, const struct handed *h)
+static int watch(pid_t program, struct handed *h)
 {
     struct pollfd on[2] = {{.fd = h->signals, .events = POLLIN}, {.fd = h->sock, .events = POLLIN}};
+    health_begin(&h->health);
     for (;;) {
         struct signalfd_siginfo info;
-        int code, word;
-        if (poll(on, 2, -1) < 0 && errno != EINTR)
+        int code, word, status = 0;
+        if (poll(on, 2, health_wait_ms(&h->health)) < 0 && errno != EINTR)
             return EXIT_SIGNAL_BASE + SIGKILL;
         while (read(h->signals, &info, sizeof info) == (ssize_t)sizeof info) {
             if (info.ssi_signo != SIGCHLD)
                 (void)kill(program, (int)info.ssi_signo);
         }
-        if (program_reap(program, &code)) {
-            hand_tell_end(h->sock, code);
+        if (program_reap_beside(program, &code, &h->health.pid, &status)) {
+            hand_tell_end(h->sock, h->health.is_unwell ? HAND_UNWELL : HAND_END, code);
             return code;
         }
+        if (health_turn(&h->health, status))
+            (void)kill(program, SIGKILL);
         while ((word = hand_heard(h->sock)) != 0) {
             if (word == HAND_KILL)
                 return EXIT_SIGNAL_BASE + SIGKILL;
@@ -53,6 +58,18 @@ static pid_t start(char **argv, struct handed *h)
     argv[-2] = name;
     h->stop_signal = SIGTERM; /* handed on by that one */
     return program_start(argv - 2);
+}
+
+/* A health check reads and writes nothing. */
+static void hush(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(null, F_DUPFD_CLOEXEC, FDS_HANDED);
+    for (int fd = 0; fd < STDIO && high >= 0; fd++)
+        (void)dup2(high, fd);
+    if (high >= 0)
+        (void)close(high);
+    if (null >= STDIO)
+        (void)close(null);
 }
 
 static int run(struct handed *h, char **argv)
@@ -75,6 +92,8 @@ static int run(struct handed *h, char **argv)
     }
     for (int fd = 0; fd < FDS_HANDED; fd++)
         (void)close(fd);
+    if (h->health.words_n)
+        hush();
     return watch(program, h);
 }
 
@@ -109,5 +128,6 @@ int container_run(int argc, char **argv)
     }
     if (h.stop_signal < 1 || h.stop_signal > SIGNALS_MAX)
         h.stop_signal = SIGTERM;
-    return is_hold ? hold(h.sock) : run(&h, argv + PROGRAM_AT);
+    char **program = is_hold ? NULL : health_read(&h.health, argv[3], argv + PROGRAM_AT, argc - PROGRAM_AT);
+    return is_hold ? hold(h.sock) : run(&h, program);
 }

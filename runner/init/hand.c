@@ -98,10 +98,10 @@ int hand_heard(int sock)
     return word == HAND_TERM || word == HAND_KILL ? word : 0;
 }
 
-void hand_tell_end(int sock, int exit_code)
+void hand_tell_end(int sock, int word, int exit_code)
 {
     struct rusage used;
-    struct hand_end end = {.word = HAND_END, .exit_code = exit_code};
+    struct hand_end end = {.word = (uint32_t)word, .exit_code = exit_code};
     if (getrusage(RUSAGE_CHILDREN, &used) == 0) {
         end.cpu_us = (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000u +
                      (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);

@@ -64,6 +64,13 @@ static int status_to_exit(int status)
 
 bool program_reap(pid_t program, int *ret_exit)
 {
+    pid_t none = 0;
+    int status;
+    return program_reap_beside(program, ret_exit, &none, &status);
+}
+
+bool program_reap_beside(pid_t program, int *ret_exit, pid_t *beside, int *ret_status)
+{
     for (;;) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
@@ -71,6 +78,10 @@ bool program_reap(pid_t program, int *ret_exit)
             continue;
         if (pid <= 0)
             return false;
+        if (*beside && pid == *beside) {
+            *beside = 0;
+            *ret_status = status_to_exit(status);
+        }
         if (pid == program) {
             *ret_exit = status_to_exit(status);
             return true;

@@ -16,6 +16,8 @@ void program_block_signals(sigset_t *ret_set);
 pid_t program_start(char **argv);
 /* Buries all that died; true, with its status as an exit code, when the program itself was among them. */
 bool program_reap(pid_t program, int *ret_exit);
+/* The same; when *beside was among them, it becomes 0 and *ret_status its exit code. */
+bool program_reap_beside(pid_t program, int *ret_exit, pid_t *beside, int *ret_status);
 /* Starts it, closes all descriptors, hands signals of `set` (see program_block_signals) on, buries; returns its end as
  * an exit code. */
 int program_run(char **argv, const sigset_t *set);

@@ -65,6 +65,12 @@ static void send_pairs(struct proxy *p, uint8_t type, const char *const (*pairs)
 
 /* ---- the program's life ---- */
 
+void proxy_terminate(struct proxy *p)
+{
+    if (p->program > 0)
+        (void)kill(p->program, SIGTERM);
+}
+
 static void end_program(struct proxy *p)
 {
     if (p->state == PROXY_ENDING)
@@ -72,8 +78,7 @@ static void end_program(struct proxy *p)
     p->state = PROXY_ENDING;
     p->kill_ms = hob_now_ms() + END_GRACE_MS;
     conn_close_idle(p);
-    if (p->program > 0)
-        (void)kill(p->program, SIGTERM);
+    hooks_stop(p);
 }
 
 void proxy_idle(struct proxy *p)
@@ -120,7 +125,7 @@ static void set_environment(struct proxy *p, const struct hob_pairs *hello)
         set_text("FUNCTION_TARGET", handler);
 }
 
-static void fail_start(struct proxy *p, const char *type, const char *message)
+void proxy_fail_start(struct proxy *p, const char *type, const char *message)
 {
     const char *const pairs[][2] = {{"errorType", type}, {"errorMessage", message}};
     send_pairs(p, HOB_FRAME_INIT_ERROR, pairs, HOB_COUNT(pairs));
@@ -134,23 +139,24 @@ static void take_hello(struct proxy *p, struct hob_str payload)
     if (p->state != PROXY_WAITING)
         return;
     if (!hob_pairs_open(payload, UINT32_MAX, &hello)) {
-        fail_start(p, "Runtime.BadHello", "HELLO is malformed");
+        proxy_fail_start(p, "Runtime.BadHello", "HELLO is malformed");
         return;
     }
     uint64_t slots = hob_pairs_u64(&hello, "concurrency", 1);
     p->slots = slots >= 1 && slots <= 1000 ? (unsigned)slots : 1;
     set_environment(p, &hello);
+    hooks_read(p, &hello);
     (void)!chdir("/app"); /* servers find their files there; outside a sandbox it is where it was started */
     p->program = program_start(p->argv);
     if (p->program < 0) {
-        fail_start(p, "Runtime.CannotStart", "no process could be made for the program");
+        proxy_fail_start(p, "Runtime.CannotStart", "no process could be made for the program");
         return;
     }
     p->state = PROXY_STARTING;
     p->started_ms = hob_now_ms();
 }
 
-static void become_ready(struct proxy *p)
+void proxy_ready(struct proxy *p)
 {
     char slots[16];
     (void)snprintf(slots, sizeof slots, "%u", p->slots);
@@ -162,7 +168,8 @@ static void become_ready(struct proxy *p)
 static void try_port(struct proxy *p)
 {
     if (conn_probe(p)) {
-        become_ready(p);
+        p->state = PROXY_HOOKS;
+        hooks_begin(p);
     } else if (!p->is_blamed && hob_now_ms() - p->started_ms > BLAME_MS) {
         char text[160];
         (void)snprintf(
@@ -206,8 +213,11 @@ static void take_frame(struct proxy *p, const struct hob_frame *f, struct hob_st
         exchange_cancel(p, f->stream);
         break;
     case HOB_FRAME_PING:
-        proxy_send(p, (struct hob_frame){.type = HOB_FRAME_PONG, .stream = f->stream, .arg = f->arg},
-                   payload);
+        if (p->hooks[HOOK_HEALTH] && p->state == PROXY_READY)
+            hooks_health(p, f);
+        else
+            proxy_send(p, (struct hob_frame){.type = HOB_FRAME_PONG, .stream = f->stream, .arg = f->arg},
+                       payload);
         break;
     case HOB_FRAME_DRAIN:
         drain(p);
@@ -287,6 +297,16 @@ static void on_channel(struct proxy *p, struct source *s, uint32_t events)
         read_channel(p);
 }
 
+static void hand_on(struct proxy *p, int signal)
+{
+    if (signal != SIGTERM) {
+        (void)kill(p->program, signal);
+        return;
+    }
+    conn_close_idle(p);
+    hooks_stop(p);
+}
+
 static void on_signal(struct proxy *p, struct source *s, uint32_t events)
 {
     (void)events;
@@ -298,9 +318,7 @@ static void on_signal(struct proxy *p, struct source *s, uint32_t events)
             if (p->state != PROXY_ENDING)
                 p->exit_code = code;
         } else if (info.ssi_signo != SIGCHLD && p->program > 0) {
-            if (info.ssi_signo == SIGTERM)
-                conn_close_idle(p);
-            (void)kill(p->program, (int)info.ssi_signo);
+            hand_on(p, (int)info.ssi_signo);
         } else if (info.ssi_signo != SIGCHLD) {
             p->exit_code = EXIT_SIGNAL_BASE + (int)info.ssi_signo;
             p->has_exited = true;
@@ -318,6 +336,8 @@ static int wait_ms(const struct proxy *p)
     struct hob_node *lost = hob_list_first(&p->lost);
     if (lost && HOB_CONTAINER_OF(lost, struct exchange, lost)->lost_ms < until)
         until = HOB_CONTAINER_OF(lost, struct exchange, lost)->lost_ms;
+    if (hooks_wake_ms(p) < until)
+        until = hooks_wake_ms(p);
     if (until == UINT64_MAX)
         return -1;
     return now < until ? (int)(until - now) : 0;
@@ -335,6 +355,8 @@ static void turn(struct proxy *p)
         try_port(p);
     if (!p->has_exited && !hob_list_is_empty(&p->lost))
         exchange_fail_lost(p, hob_now_ms());
+    if (!p->has_exited)
+        hooks_tick(p, hob_now_ms());
     if (p->kill_ms && hob_now_ms() >= p->kill_ms && p->program > 0)
         (void)kill(p->program, SIGKILL);
     write_channel(p);
@@ -378,6 +400,7 @@ static bool proxy_init(struct proxy *p, char **argv, uint16_t port)
     hob_buf_init(&p->out, OUT_BYTES_MAX);
     hob_buf_init(&p->body, STREAM_WINDOW);
     hob_buf_init(&p->meta, 1 << 20);
+    hooks_init(p);
     hob_list_init(&p->idle);
     hob_list_init(&p->graves);
     hob_list_init(&p->blocked);

@@ -1,7 +1,8 @@
 /* hob-init for an HTTP server that knows nothing of Hob: speaks the channel (docs/channel.md) with hobd on descriptor
  * 3 and HTTP/1.1 with the program on a loopback port. One epoll loop, one thread, everything bounded.
  *
- *   WAITING (for HELLO) -> STARTING (the program runs; a connection is tried every 2 ms) -> READY -> DRAINING -> ENDING
+ *   WAITING (for HELLO) -> STARTING (the program runs; a connection is tried every 2 ms) -> HOOKS (what hob.json wants
+ *   asked first) -> READY -> DRAINING -> ENDING
  *
  * The program's end ends every state. The program is a stranger: whatever it answers costs at most the one invocation
  * that it answers. */

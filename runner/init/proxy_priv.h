@@ -18,7 +18,10 @@ enum {
     LOST_MS = 20,
 };
 
-enum proxy_state { PROXY_WAITING, PROXY_STARTING, PROXY_READY, PROXY_DRAINING, PROXY_ENDING };
+enum proxy_state { PROXY_WAITING, PROXY_STARTING, PROXY_HOOKS, PROXY_READY, PROXY_DRAINING, PROXY_ENDING };
+
+/* What the program is asked beside its requests, by paths that hob.json names. */
+enum hook_kind { HOOK_CONFIG, HOOK_START, HOOK_HEALTH, HOOK_STOP, HOOK_KINDS_ };
 
 struct proxy;
 /* Whatever epoll watches. */
@@ -58,8 +61,23 @@ struct exchange {
     bool may_switch, is_raw, is_shut;
 };
 
+struct hook {             /* the one that is being asked */
+    struct source source; /* fd -1: none is */
+    enum hook_kind kind;
+    struct hob_buf out, in;
+    size_t sent;
+    struct answer answer;
+    uint64_t until_ms;
+};
+
 struct proxy {
     enum proxy_state state;
+    char *hooks[HOOK_KINDS_]; /* paths; NULL: none */
+    struct hook hook;
+    struct hob_buf config; /* what the config hook gets, JSON */
+    uint64_t health_ms;    /* when to ask again while it starts; 0: not */
+    struct hob_frame ping; /* to be answered when the health hook is; type 0: none */
+    bool is_asked_to_end;  /* SIGTERM waits for the stop hook, or was sent */
     char **argv;
     pid_t program;
     int exit_code;
@@ -80,6 +98,20 @@ void proxy_watch(struct proxy *p, struct source *s, uint32_t mask);
 void proxy_send(struct proxy *p, struct hob_frame f, struct hob_str payload);
 void proxy_log(struct proxy *p, uint16_t level, const char *text);
 void proxy_idle(struct proxy *p); /* an exchange ended */
+
+void proxy_ready(struct proxy *p);
+void proxy_fail_start(struct proxy *p, const char *type, const char *message);
+void proxy_terminate(struct proxy *p); /* SIGTERM to the program, at last */
+
+/* hooks.c */
+void hooks_init(struct proxy *p);
+void hooks_read(struct proxy *p, const struct hob_pairs *hello);
+void hooks_begin(struct proxy *p); /* the program listens: what must be asked before READY, then READY */
+void hooks_health(struct proxy *p, const struct hob_frame *ping);
+/* Asks the stop hook, then SIGTERM. */
+void hooks_stop(struct proxy *p);
+void hooks_tick(struct proxy *p, uint64_t now_ms);
+uint64_t hooks_wake_ms(const struct proxy *p); /* UINT64_MAX: nothing is due */
 
 /* exchange.c: what hobd says about invocations, and what it is told */
 void exchange_invoke(struct proxy *p, const struct hob_frame *f, struct hob_str payload);
@@ -112,5 +144,6 @@ void conn_close(struct proxy *p, struct conn *c, bool is_abrupt);
 /* A server that ends gracefully waits for its connections: those that nobody uses are not to be waited for. */
 void conn_close_idle(struct proxy *p);
 void conn_bury(struct proxy *p);
+int conn_dial(const struct proxy *p); /* a connecting socket, or -1 and errno */
 /* One try to connect; true when the program listens: that connection then is the first of the pool. */
 bool conn_probe(struct proxy *p);

@@ -18,7 +18,7 @@ before(async () => {
   if (unavailable) return;
   dir = fs.mkdtempSync(path.join(os.tmpdir(), "hob-deploys-"));
   docker = await Dockerd.start();
-  hob = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${docker.socket}` } });
+  hob = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${docker.socket}`, HOB_FREEZE_MS: "0" } });
   program = programs.compile(dir, "channel", programs.CHANNEL);
   first = await programs.image(docker, "base:1", program, ['ENTRYPOINT ["/srv/program"]', 'CMD ["one"]']);
   await until(async () => (await hob.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine");
@@ -157,6 +157,33 @@ test("the steps of a Dockerfile have no network", { skip }, async () => {
     const done = hob.cli(["deploy", folder]);
     assert.equal(done.code, 0, done.err);
     assert.deepEqual([...done.err.matchAll(/interface (\w+)\./g)].map((m) => m[1]), ["lo"]);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("the health check of an image is run beside its program: one that fails again and again costs the instance, and the log says so", { skip, timeout: 60000 }, async () => {
+  const main = programs.compile(dir, "sick", `
+#define HOB_IMPLEMENTATION
+#include "hob.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+static int h(hob_call *c, void *a) { (void)a; hob_str path = hob_path(c); if (path.n >= 5 && memcmp(path.p, "/sick", 5) == 0) close(open("/tmp/sick", O_CREAT | O_WRONLY, 0600)); return hob_write(c, access("/tmp/sick", F_OK) ? "well\\n" : "sick\\n", 5); }
+int main(void) { return hob_run(h, 0, 0); }`);
+  const check = programs.compile(dir, "check", "#include <unistd.h>\nint main(int argc, char **argv) { (void)argc; return access(argv[1], F_OK) == 0; }\n");
+  await programs.image(docker, "well:1", main, ['ENTRYPOINT ["/srv/program"]']);
+  const folder = project({ "hob.json": { app: "health", functions: { f: { engine: "docker", dockerfile: "Dockerfile" } } },
+    Dockerfile: 'FROM well:1\nCOPY check /check\nHEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD ["/check", "/tmp/sick"]\n' });
+  fs.copyFileSync(check, path.join(folder, "check"));
+  fs.chmodSync(path.join(folder, "check"), 0o755);
+  try {
+    const done = hob.cli(["deploy", folder]);
+    assert.equal(done.code, 0, done.err);
+    assert.match(await said("health"), /^well/);
+    assert.equal((await hob.call("/fn/health/f/sick")).text, "sick\n");
+    await until(async () => (await hob.logs("health", "f")).some((l) => /health check of its image failed/.test(l.text)), "the log to say it", 30000);
+    await until(async () => (await hob.call("/fn/health/f")).text === "well\n", "a fresh instance", 20000);
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }

@@ -427,3 +427,66 @@ test('hob-init refuses options that it does not know', () => {
     ['--', '--http', '8080', '/bin/true'], ['--', '--http', '8080', '--'], []])
     assert.equal(spawnSync(INIT, args).status, 127, args.join(' '));
 });
+
+const until = async (check, what) => {
+  for (let i = 0; i < 500; i++, await sleep(20)) if (check()) return;
+  throw new Error(what());
+};
+
+/** A server that writes down what it is asked, and answers hooks by what stands in `statuses`. */
+const hooked = (statuses) => `const http = await import('node:http'); const asked = []; const statuses = ${JSON.stringify(statuses)};
+  process.on('SIGTERM', () => { console.log('SIGTERM after ' + asked.map((a) => a[1])); process.exit(0); });
+  http.createServer(async (q, s) => {
+    let text = ''; for await (const d of q) text += d;
+    if (q.url === '/asked') return s.end(JSON.stringify(asked));
+    asked.push([q.method, q.url, text]);
+    const status = statuses[q.url];
+    if (status === 'never') return;
+    s.writeHead(Array.isArray(status) ? status.shift() ?? 200 : status ?? 200); s.end('whatever');
+  }).listen(Number(process.env.PORT));`;
+
+test('hooks are asked in order before the first request, the config hook with the configuration', async () => {
+  await start(hooked({ '/well': [503, 503, 204] }), { hello: [['hook.config', '/cfg'], ['hook.start', '/go?x=1'], ['hook.health', '/well'],
+    ['env.COLOUR', 'a "b"\n\\'], ['secret.KEY', 'é']] });
+  await host.ready;
+  const asked = (await host.call({ target: '/asked' })).json;
+  assert.deepEqual(asked.map(([method, where]) => `${method} ${where}`), ['POST /cfg', 'POST /go?x=1', 'GET /well', 'GET /well', 'GET /well']);
+  assert.deepEqual(JSON.parse(asked[0][2]), { app: 'test', function: 'fn', version: 7, vars: { COLOUR: 'a "b"\n\\' }, secrets: { KEY: 'é' } });
+});
+
+test('a start or config hook that does not say 2xx fails the start, and says which', async () => {
+  for (const hook of ['start', 'config']) {
+    await start(hooked({ '/hook': 500 }), { hello: [[`hook.${hook}`, '/hook']] });
+    const failure = await host.ready.then(() => null, (e) => e);
+    assert.match(String(failure?.message ?? JSON.stringify(failure)), new RegExp(`${hook} hook /hook answered 500`));
+    host.child.kill('SIGKILL');
+    await host.exited;
+  }
+});
+
+test('the stop hook is asked before SIGTERM', async () => {
+  await start(hooked({}), { hello: [['hook.stop', '/bye']] });
+  await host.ready;
+  const { code } = await host.drain();
+  assert.equal(code, 0);
+  await until(() => /SIGTERM after \/bye/.test(host.stdout), () => host.stdout);
+});
+
+test('a stop hook that never answers holds up the end for some seconds only', { timeout: 20000 }, async () => {
+  await start(hooked({ '/bye': 'never' }), { hello: [['hook.stop', '/bye']] });
+  await host.ready;
+  assert.equal((await host.drain()).code, 0);
+});
+
+test('PING is answered while the health hook says 2xx, and not else', { timeout: 20000 }, async () => {
+  await start(hooked({ '/well': [200, 200, 500, 200] }), { hello: [['hook.health', '/well']] });
+  await host.ready;
+  const ping = (n) => host.send(Buffer.from([0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, n, 0, 0, 0]));
+  ping(1);
+  await host.until((h) => h.pongs.includes(1));
+  ping(2);
+  await until(() => /not well: 'the health hook \/well answered 500'/.test(host.stderr), () => host.stderr);
+  assert.ok(!host.pongs.includes(2));
+  ping(3);
+  await host.until((h) => h.pongs.includes(3));
+});
