@@ -44,6 +44,27 @@ static void print_decision(struct table *t, const json_t *d)
     table_cell(t, took);
 }
 
+/* What the words of WHY mean, those that are shown. */
+static void print_legend(struct cli *c, const json_t *all)
+{
+    static const char *const words[][2] = {
+        {"rate", "so many requests a second came"},
+        {"backlog", "requests waited, and would have waited longer than a start takes"},
+        {"floor", "scale.min, or a window of scale.windows"},
+        {"schedule", "a scheduled call was due"},
+        {"habit", "by the distances between its requests so far, the next was due"},
+        {"hold", "so many were there before a restart or a deploy"},
+        {"idle", "it had nothing to do for long enough"},
+    };
+    (void)fputc('\n', c->out);
+    for (size_t w = 0; w < HOB_COUNT(words); w++)
+        for (size_t i = 0; i < json_array_size(all) && i < DECISIONS_SHOWN; i++)
+            if (strcmp(text_of(json_array_get(all, i), "why"), words[w][0]) == 0) {
+                (void)fprintf(c->out, "%s: %s\n", words[w][0], words[w][1]);
+                break;
+            }
+}
+
 static void print_decisions(struct cli *c, const json_t *answer)
 {
     static const char *const heads[] = {"WHEN", "WHAT", "WHY", "THERE WERE", "WAITING", "RATE", "RUN"};
@@ -56,6 +77,7 @@ static void print_decisions(struct cli *c, const json_t *answer)
     for (size_t i = 0; i < json_array_size(all) && i < DECISIONS_SHOWN; i++)
         print_decision(&t, json_array_get(all, i));
     table_print(c, &t);
+    print_legend(c, all);
 }
 
 static enum hob_code run_explain(struct cli *c, const struct args *a, struct hob_err *err)

@@ -85,11 +85,20 @@ static const char *failure_of(const struct pool *p)
     return *p->failure_detail ? p->failure_detail : p->failure.msg;
 }
 
+static unsigned frozen_of(const struct pool *p)
+{
+    unsigned n = 0;
+    HOB_LIST_EACH(&p->instances, node, tmp)
+    n += HOB_CONTAINER_OF(node, struct instance, in_pool)->state == INSTANCE_FROZEN;
+    return n;
+}
+
 void dispatcher_explain(struct dispatcher *d, struct version *v, struct hob_jw *w)
 {
     struct pool *p = pool_of(d, v);
     struct scaler_view view = pool_scaler_view(p, dispatcher_now(d));
     const struct explain_node node = {
+        .frozen = frozen_of(p),
         .is_away = !node_hub_has_runner(d->o.nodes),
         .is_full = d->memory.is_full,
         .waiting = p->entry.wanted,

@@ -99,10 +99,14 @@ static const char *plural(unsigned n)
     return n == 1 ? "" : "s";
 }
 
-static void say_state(struct hob_jw *w, const struct scaler_view *v)
+static void say_state(struct hob_jw *w, const struct scaler_view *v, unsigned frozen)
 {
-    sentence(w, "%u instance%s up, %u starting; %u request%s in work, %u waiting.", v->ready,
-             v->ready == 1 ? " is" : "s are", v->starting, v->in_flight, plural(v->in_flight), v->queued);
+    char idle[48] = "";
+    if (frozen)
+        (void)snprintf(idle, sizeof idle, " (%u frozen: idle, and using no CPU)", frozen);
+    sentence(w, "%u instance%s up%s, %u starting; %u request%s in work, %u waiting.", v->ready,
+             v->ready == 1 ? " is" : "s are", idle, v->starting, v->in_flight, plural(v->in_flight),
+             v->queued);
 }
 
 static void say_rate(struct hob_jw *w, const struct scaler *s, const struct scaler_view *v)
@@ -195,7 +199,9 @@ static void say_idle(struct hob_jw *w, const struct scaler *s, const struct scal
     uint64_t keep = scaler_keep_us(s, v, &why);
     enum scaler_why by;
     if (v->ready > 1)
-        sentence(w, "One that is not needed goes after %s without work.", span(scaler_idle_us(s, v)).at);
+        sentence(w, "One that is not needed goes after %s without work (a start %s %s).",
+                 span(scaler_idle_us(s, v)).at, s->cold95_us ? "takes" : "is expected to take",
+                 span(scaler_cold95_us(s)).at);
     if (v->ready && scaler_floor(s, v, &by) == 0)
         sentence(w, "The last one goes after %s without work: %s.", span(keep).at, why);
 }
@@ -249,7 +255,7 @@ void explain_write(struct hob_jw *w, const struct scaler *s, const struct scaler
     hob_jw_kint(w, "keep_ms", (int64_t)(scaler_keep_us(s, v, &why) / 1000));
     hob_jw_key(w, "because");
     hob_jw_array(w);
-    say_state(w, v);
+    say_state(w, v, node->frozen);
     say_rate(w, s, v);
     say_backlog(w, s, v);
     say_floor(w, s, v);

@@ -28,6 +28,7 @@ void decisions_started(struct decisions *d, const struct scaler *s, const struct
 void decisions_stopped(struct decisions *d, const struct scaler *s, const struct scaler_view *v);
 
 struct explain_node {    /* what the version does not know of itself */
+    unsigned frozen;     /* of those that are up */
     bool is_away;        /* there is none */
     bool is_full;        /* no memory for one more instance */
     unsigned waiting;    /* starts that wait for their turn */

@@ -37,6 +37,7 @@ test("load brings instances, silence takes them away, and both are explained", a
   assert.equal(words.code, 0, words.err);
   assert.match(words.out, /scale\/busy version 1, mode balanced\n {2}\d+ instances are up/);
   assert.match(words.out, /started \d+ +(backlog|rate)/);
+  assert.match(words.out, /\n(rate: so many requests a second came|backlog: requests waited)/);
   const table = hob.cli(["top", "--once"]);
   assert.equal(table.code, 0, table.err);
   assert.match(table.out, /requests\/s +\d+ instances/);
@@ -203,15 +204,15 @@ test("on a full node the lowest priority is refused first, at once and with its 
  * needs a place, and has it: it is over while not one of the others is. Seen to fail with has_enough() always false. */
 test("A6: another app's starts do not wait behind a burst of starts", async () => {
   const slow = "await new Promise((d) => setTimeout(d, 8000)); export default { fetch: () => new Response('late') };";
-  await hob.deployOne("big", "slow", "slow.mjs", slow, { scale: { max: 500 }, queue_timeout_ms: 60000 });
+  await hob.deployOne("big", "crowd", "crowd.mjs", slow, { scale: { max: 500 }, queue_timeout_ms: 60000 });
   const names = Array.from({ length: 4 }, (_, i) => `f${i}`);
   await hob.deploy("small", Object.fromEntries(names.map((name) => [name, { entry: "hello.mjs" }])), { "hello.mjs": HELLO });
   const agent = new http.Agent({ keepAlive: true });
-  const burst = Array.from({ length: 300 }, () => hob.call("/fn/big/slow/", { agent, timeout: 60000 }).catch(() => undefined));
+  const burst = Array.from({ length: 300 }, () => hob.call("/fn/big/crowd/", { agent, timeout: 60000 }).catch(() => undefined));
   const node = async () => (await hob.api("GET", "/v1/top")).json.node;
   await until(async () => (await node()).starts_waiting > 100 && (await node()).starting >= 3, "a burst of starts");
   for (const name of names) assert.equal((await hob.call(`/fn/small/${name}/`)).text, "hello\n");
-  const row = await top("slow");
+  const row = await top("crowd");
   assert.equal(row.instances.ready + row.instances.busy + row.instances.frozen, 0, JSON.stringify(row));
   assert.ok((await node()).starts_waiting > 100);
   agent.destroy(); // they go: what was to be started for them is not
