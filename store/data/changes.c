@@ -209,7 +209,7 @@ static enum hob_code bring_back(struct restore *r, const struct data_change *c, 
     if (rc != HOB_E_CONFLICT)
         return rc;
     /* a unique value is still held by an object that changes later: make way, be put again at the end */
-    return data_remove(r->tx, c->class_name, c->id, err);
+    return row_remove(r->tx, data_class_find(r->tx, c->class_name), c->id, err);
 }
 
 static enum hob_code restore_one(void *ctx, const struct data_change *c, struct hob_err *err)
@@ -228,7 +228,10 @@ static enum hob_code restore_one(void *ctx, const struct data_change *c, struct 
         return err->code;
     if (c->before.n)
         return r->pass == UNDO_CREATES ? HOB_OK : bring_back(r, c, is_there, err);
-    return is_there && r->pass == UNDO_CREATES ? data_remove(r->tx, c->class_name, c->id, err) : HOB_OK;
+    if (!is_there || r->pass != UNDO_CREATES)
+        return HOB_OK;
+    return row_remove(r->tx, data_class_find(r->tx, c->class_name), c->id,
+                      err); /* its relations are in the log, too */
 }
 
 static enum hob_code restore_pass(struct restore *r, struct hob_err *err)

@@ -207,6 +207,9 @@ bool pointers_admit(const struct data_access *a, struct hob_str doc);
 /* A class and what it needs to be written to; HOB_E_NOT_FOUND when it does not exist. */
 HOB_MUST_USE enum hob_code class_need(struct data_tx *tx, const char *name, const struct data_class **ret_c,
                                       struct hob_err *err);
+/* Without what it is related to. */
+HOB_MUST_USE enum hob_code row_remove(struct data_tx *tx, const struct data_class *c, struct hob_str id,
+                                      struct hob_err *err);
 struct change {
     const char *class_name;
     struct hob_str id;

@@ -246,23 +246,23 @@ enum hob_code data_replace(struct data_tx *tx, const char *class_name, const str
     enum hob_code rc = change_prepare(tx, &change, err);
     run_end(&r);
     if (rc == HOB_OK)
-        rc = update_row(tx, c, seq, row, is_created_new, err); /* may conflict: nothing else was done by then */
+        rc = update_row(tx, c, seq, row, is_created_new,
+                        err); /* may conflict: nothing else was done by then */
     if (rc == HOB_OK)
-        rc = texts_changed(tx, c, seq, scan_member(hob_buf_str(&tx->conn->before), HOB_STR("doc")), true, err);
+        rc =
+            texts_changed(tx, c, seq, scan_member(hob_buf_str(&tx->conn->before), HOB_STR("doc")), true, err);
     if (rc == HOB_OK)
         rc = texts_changed(tx, c, seq, row->doc, false, err);
     return rc == HOB_OK ? change_write(tx, &change, err) : rc;
 }
 
-enum hob_code data_remove(struct data_tx *tx, const char *class_name, struct hob_str id, struct hob_err *err)
+enum hob_code row_remove(struct data_tx *tx, const struct data_class *c, struct hob_str id,
+                         struct hob_err *err)
 {
-    const struct data_class *c;
     struct data_row before;
     struct run r;
     int64_t seq = 0;
-    HOB_ASSERT(tx->s.is_write);
-    if (class_need(tx, class_name, &c, err) != HOB_OK ||
-        read_before(&r, tx, c, id, &before, &seq, err) != HOB_OK)
+    if (read_before(&r, tx, c, id, &before, &seq, err) != HOB_OK)
         return err->code;
     struct change change = {c->name, id, 'd', &before, NULL};
     enum hob_code rc = change_prepare(tx, &change, err);
@@ -274,7 +274,16 @@ enum hob_code data_remove(struct data_tx *tx, const char *class_name, struct hob
     if (rc != HOB_OK)
         return rc;
     run_int(&r, seq);
-    if (run_all(&r, err) != HOB_OK || change_write(tx, &change, err) != HOB_OK)
+    if (run_all(&r, err) != HOB_OK)
+        return err->code;
+    return change_write(tx, &change, err);
+}
+
+enum hob_code data_remove(struct data_tx *tx, const char *class_name, struct hob_str id, struct hob_err *err)
+{
+    const struct data_class *c;
+    HOB_ASSERT(tx->s.is_write);
+    if (class_need(tx, class_name, &c, err) != HOB_OK || row_remove(tx, c, id, err) != HOB_OK)
         return err->code;
     return joins_forget_owner(tx, c, id, err);
 }

@@ -111,6 +111,13 @@ static inline enum hob_code pool_read(struct pool *p, data_work_cb work, void *c
     return pool_run_on(p, false, APP, work, ctx);
 }
 
+/* Inside a job, which runs on a thread that cmocka does not know: the job fails and says where. */
+#define want(cond)                                                                                           \
+    do {                                                                                                     \
+        if (!(cond))                                                                                         \
+            return hob_fail(err, HOB_E_INTERNAL, "line %d: %.180s", __LINE__, #cond);                        \
+    } while (0)
+
 #define assert_job(p, call)                                                                                  \
     do {                                                                                                     \
         enum hob_code rc_ = (call);                                                                          \
