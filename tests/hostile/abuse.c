@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "attack.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -323,9 +325,59 @@ static void daemonise(FILE *out, const char *argument)
     fprintf(out, "left=1\n");
 }
 
-const struct attack abuses[] = {
-    {"forks", forks},       {"fork-bomb", fork_bomb}, {"threads", threads},
-    {"memory", memory},     {"memfd", memfd},         {"descriptors", descriptors},
-    {"disk", disk},         {"inodes", inodes},       {"log-flood", log_flood},
-    {"cpu", cpu},           {"cpu-for", cpu_for},     {"kernel-memory", kernel_memory},
-    {"immortal", immortal}, {"daemonise", daemonise}, {NULL, NULL}};
+/* A call that never ends, and what it would like to do to those behind it: a thread, a timer, a global, an exit handler. */
+static volatile int left_global;
+static void *poison(void *arg)
+{
+    for (;;) {
+        left_global++;
+        usleep(1000);
+    }
+    return arg;
+}
+
+static void linger(FILE *out, const char *argument)
+{
+    (void)out, (void)argument;
+    pthread_t t;
+    struct itimerval often = {{0, 1000}, {0, 1000}};
+    signal(SIGALRM, SIG_IGN);
+    setitimer(ITIMER_REAL, &often, NULL);
+    pthread_create(&t, NULL, poison, NULL);
+    for (;;)
+        pause();
+}
+
+static void lingered(FILE *out, const char *argument)
+{
+    (void)argument;
+    struct itimerval timer;
+    int threads = 0;
+    DIR *d = opendir("/proc/self/task");
+    while (d && readdir(d))
+        threads++;
+    if (d)
+        closedir(d);
+    getitimer(ITIMER_REAL, &timer);
+    fprintf(out, "threads=%d\n", threads - 2);
+    if (left_global || timer.it_interval.tv_usec)
+        fprintf(out, "hole: an earlier call goes on here: %d\n", left_global);
+}
+
+const struct attack abuses[] = {{"forks", forks},
+                                {"fork-bomb", fork_bomb},
+                                {"threads", threads},
+                                {"memory", memory},
+                                {"memfd", memfd},
+                                {"descriptors", descriptors},
+                                {"disk", disk},
+                                {"inodes", inodes},
+                                {"log-flood", log_flood},
+                                {"cpu", cpu},
+                                {"cpu-for", cpu_for},
+                                {"kernel-memory", kernel_memory},
+                                {"immortal", immortal},
+                                {"daemonise", daemonise},
+                                {"linger", linger},
+                                {"lingered", lingered},
+                                {NULL, NULL}};

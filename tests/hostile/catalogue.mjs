@@ -1,5 +1,5 @@
 // The catalogue: every attack with what is expected of it. `id` is the attack's number in docs/security.md.
-//   fn       attacker: /NAME of main.c, 5 s; short: the same, 1.2 s; raw: /NAME of frames.c, 1.5 s
+//   fn       attacker: /NAME of main.c, 30 s; short: the same, 1.2 s; raw: /NAME of frames.c, 1.5 s
 //   leaves   how the processes that it leaves are named: they were seen, and afterwards none is there
 //   expect   clean: it answers, and found no hole; with a function, that judges its "name=value" facts, too
 //            ends: the call fails with one of these reasons
@@ -30,6 +30,7 @@ export const escapes = [
   { id: "H18", attack: "descriptors-flood", title: "10,000 descriptors sent to hobd over the channel", expect: clean((f) => between(f, "sent", 1, 50)) },
   { id: "H21", attack: "namespaces", title: "new namespaces by unshare, clone, clone3, setns", expect: clean() },
   { id: "H23", attack: "privileges", title: "capabilities, limits, priorities, set-uid; its own posture", expect: clean() },
+  { id: "H20", attack: "caches", title: "which pages of shared files others have read", expect: clean() },
   { id: "H31", attack: "cgroup", title: "the cgroup file system and release_agent", expect: clean() },
 ];
 
@@ -50,6 +51,9 @@ export const abuses = [
 ];
 
 const broken = [200, 502, 504];
+// H24: two answers, or one in another's name; H25: the platform's side of the contract flooded or out of turn; else H15
+const H24 = ["two-heads", "two-ends", "two-dones", "foreign-stream", "error-after-head", "late-answer", "next-answer", "done-only"];
+const H25 = ["credit-flood", "ping-flood", "calls", "drain", "log-frames", "hello", "ready-again", "overrun", "overrun-head-first", "drip", "never-reads"];
 export const frames = [
   ...["good", "optional-type", "hop-by-hop"].map((attack) => ({ attack, expect: one(200) })),
   ...["done-only", "data-first", "unknown-type", "type-zero", "their-type", "hello", "ready-again", "bad-flags", "fd-flag",
@@ -59,7 +63,7 @@ export const frames = [
     .map((attack) => ({ attack, expect: one(502) })),
   ...["two-heads", "two-ends", "two-dones", "foreign-stream", "credit-flood", "ping-flood", "calls", "drain", "log-frames",
     "overrun-head-first", "status-101", "status-204-body", "status-304-body", "smuggle-length", "smuggle-chunked",
-    "drip", "never-reads"].map((attack) => ({ attack, expect: one(...broken, 101, 204, 304) })),
-].map((row) => ({ id: "H15", fn: "raw", title: `frames: ${row.attack}`, ...row }));
+    "drip", "never-reads", "late-answer", "next-answer"].map((attack) => ({ attack, expect: one(...broken, 101, 204, 304) })),
+].map((row) => ({ id: H24.includes(row.attack) ? "H24" : H25.includes(row.attack) ? "H25" : "H15", fn: "raw", title: `frames: ${row.attack}`, ...row }));
 
 export { ENOENT };

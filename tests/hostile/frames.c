@@ -285,6 +285,14 @@ static void misbehave(const char *p, size_t n, uint32_t s)
     } else if (is(p, n, "/exit-after-head")) {
         answer(s, 200, 0, NULL);
         exit(0);
+    } else if (is(p, n, "/late-answer")) { /* its caller was told long ago; another one waits behind it */
+        sleep_ms(1700);
+        answer(s, 200, END, FIELDS("x-late", "1"));
+    } else if (is(p, n, "/next-answer")) { /* and now in the name of the one that comes next */
+        answer(s, 200, END, NULL);
+        done(s);
+        answer(s + 2, 200, END, FIELDS("x-early", "1"));
+        done(s + 2);
     } else if (is(p, n, "/error-after-head")) {
         answer(s, 200, 0, NULL);
         frame(ERROR, 0, s, 0, payload, 4);

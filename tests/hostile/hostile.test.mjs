@@ -47,12 +47,17 @@ phase("escapes", () => {
       await attempt(hob, row.attack === "outside" ? { ...row, argument: `${outside}:${hob.port}` } : row);
       if (row.attack === "descriptors-flood") await until(() => hob.openFiles() <= descriptors + 4, "hobd's descriptors", 3000);
     });
+  for (const row of escapes)
+    test(`${row.id} with egress, too: ${row.title}`, () =>
+      attempt(hob, { ...row, fn: "reach", ...(row.attack === "outside" ? { argument: `${outside}:${hob.port}` } : {}) }));
   test("H06 what was denied is named in the function's log, and counted", async () => {
-    const said = await until(async () => {
-      const lines = (await hob.logs("hostile", "attacker")).filter((l) => l.stream === "platform").map((l) => l.text);
-      return lines.some((text) => /denied system call: mount /.test(text)) && lines;
-    }, "the denied mount in the log", 5000);
-    assert.ok(said.some((text) => /denied system call: ptrace /.test(text)), said.join("\n"));
+    for (const fn of ["attacker", "reach"]) {
+      const said = await until(async () => {
+        const lines = (await hob.logs("hostile", fn)).filter((l) => l.stream === "platform").map((l) => l.text);
+        return lines.some((text) => /denied system call: mount /.test(text)) && lines;
+      }, "the denied mount in the log", 5000);
+      assert.ok(said.some((text) => /denied system call: ptrace /.test(text)), said.join("\n"));
+    }
     assert.match((await hob.api("GET", "/metrics")).text, /hob_denied_calls_total\{call="mount"\} [1-9]/);
   });
 });

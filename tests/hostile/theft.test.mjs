@@ -122,3 +122,48 @@ test("S3 secrets are in no log, no metric, no answer of the control API and no p
     if (fs.existsSync(file)) assert.ok(!fs.readFileSync(file).includes(needle), `${name} holds the secret in plain`);
   }
 });
+
+test("H32 a call that timed out and never ends costs the instance: the next one finds nothing of it", { timeout: 60000 }, async () => {
+  const fresh = factsOf(await steal("lingered", "short")).threads;
+  for (let i = 0; i < 2; i++) {
+    const answer = await hob.call("/fn/hostile/short/linger", { timeout: 30000 });
+    assert.equal(answer.status, 504, answer.text);
+    const text = await steal("lingered", "short");
+    assert.deepEqual(holesOf(text), []);
+    assert.equal(factsOf(text).threads, fresh);
+  }
+});
+
+test("H32 in Node, too: timers, globals and promises of a call that never ends are gone", { timeout: 60000 }, async () => {
+  await hob.deployOne("warm", "f", "index.mjs", `let n = 0; export default { fetch(r) {
+    if (!r.url.endsWith("/linger")) return Response.json({ n, poisoned: globalThis.poisoned ?? false });
+    globalThis.poisoned = true; setInterval(() => n++, 1); for (;;); } };`, { timeout_ms: 500, scale: { max: 1 } });
+  assert.deepEqual((await hob.call("/fn/warm/f/")).json, { n: 0, poisoned: false });
+  assert.equal((await hob.call("/fn/warm/f/linger")).status, 504);
+  assert.deepEqual((await hob.call("/fn/warm/f/", { timeout: 30000 })).json, { n: 0, poisoned: false });
+});
+
+test("H33 variables that would change the loader, the runtime or the platform's own are refused, in hob.json and by hob env", async () => {
+  for (const name of ["LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_OPTIONS", "GLIBC_TUNABLES", "HOB_TOKEN", "_HANDLER", "AWS_LAMBDA_RUNTIME_API", "lD-X", "A=B", ""]) {
+    await assert.rejects(hob.deployOne("injected", "f", "index.mjs", "export default { fetch: () => new Response('x') };", { vars: { [name]: "/tmp/evil.so" } }),
+      (error) => error.status === 400 && /reserved_name|variable name/.test(error.message), name);
+    const set = await hob.api("PATCH", "/v1/apps/hostile/functions/attacker/env", { set: { [name]: "/tmp/evil.so" } });
+    assert.equal(set.status, 400, `${name}: ${set.text}`);
+  }
+  await hob.deployOne("injected", "f", "index.mjs", `import fs from "node:fs";
+    export default { fetch: () => Response.json({ execArgv: process.execArgv, own: fs.readFileSync("/proc/self/environ", "latin1").split("\\0") }) };`,
+    { vars: { TZ: "../../../etc/shadow", LANG: "xx_XX.EVIL", LC_ALL: "../x", PATH: "/tmp", HOME: "/nowhere" } });
+  const seen = (await hob.call("/fn/injected/f")).json;
+  for (const text of seen.own) assert.ok(!/EVIL|shadow|nowhere/.test(text), `${text}: variables come when the program runs, never before it`);
+});
+
+test("H34 no app takes what is another's: its name, its routes, more functions than it may have", { timeout: 60000 }, async () => {
+  const source = { "index.mjs": "export default { fetch: () => new Response('mine') };" };
+  await hob.deploy("landlord", { f: { entry: "index.mjs", routes: [{ path: "/taken/:id" }] } }, source);
+  await assert.rejects(hob.deploy("squatter", { f: { entry: "index.mjs", routes: [{ path: "/taken/:other" }] } }, source), (error) => error.status === 409);
+  assert.equal((await hob.call("/taken/1")).text, "mine");
+  const limits = (await hob.api("GET", "/v1/limits")).json.limits;
+  const most = limits.find((l) => l.name === "app.functions").value;
+  const many = Object.fromEntries(Array.from({ length: most + 1 }, (_, i) => [`f${i}`, { entry: "index.mjs" }]));
+  await assert.rejects(hob.deploy("hoarder", many, source), (error) => error.status === 413 || error.status === 400);
+});

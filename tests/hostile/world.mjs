@@ -26,7 +26,8 @@ function compile(output, sources) {
 /** Deploys app "hostile" with the attackers. */
 export async function deployAttackers(hob) {
   const dir = project({ "hob.json": { app: "hostile", functions: {
-    attacker: { runtime: "c", entry: "main", timeout_ms: 5000, memory_mb: 128, scale: { max: 1 } },
+    attacker: { runtime: "c", entry: "main", timeout_ms: 30000, memory_mb: 128, scale: { max: 1 } },
+    reach: { runtime: "c", entry: "main", timeout_ms: 30000, memory_mb: 128, scale: { max: 1 }, egress: ["api.example:443", "*.svc.example:80"] },
     short: { runtime: "c", entry: "main", timeout_ms: 1200, memory_mb: 128, scale: { max: 1 } },
     raw: { runtime: "c", entry: "frames", timeout_ms: 1500, memory_mb: 32, scale: { max: 1 } },
   } } });
@@ -73,7 +74,7 @@ export const holesOf = (text) => text.split("\n").filter((line) => line.startsWi
 export async function attempt(hob, row) {
   const where = `/fn/hostile/${row.fn ?? "attacker"}/${row.attack}${row.argument ? `?${row.argument}` : ""}`;
   if (row.expect.kind === "one") return judgeOne(hob, where, row);
-  const answer = await hob.call(where, { timeout: 30000 });
+  const answer = await hob.call(where, { timeout: 60000 });
   if (row.expect.kind === "ends") {
     assert.ok(answer.status === 502 || answer.status === 504, `${answer.status} ${answer.text.slice(0, 500)}`);
     assert.ok(row.expect.reasons.includes(answer.json.reason), answer.text);

@@ -21,7 +21,7 @@ try() { # what seconds command...
 
 echo "# Linux $(uname -r), cgroup: $(cut -c1-40 /proc/self/cgroup), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
 for name in test_seccomp test_launch test_stems test_life test_rules test_runtimes; do
-    [ -x "$B/tests/sandbox/$name" ] && try "$name" 400 "$B/tests/sandbox/$name"
+    [ -x "$B/tests/sandbox/$name" ] && try "$name" 900 "$B/tests/sandbox/$name"
 done
 
 # A daemon, a function, its limit in the group's own file, its end.
@@ -30,24 +30,24 @@ home=/tmp/home
 fn=/tmp/fn
 mkdir -p "$fn"
 cat >"$fn/hob.json" <<'JSON'
-{"app": "vm", "functions": {"hello": {"entry": "hello.py", "memory_mb": 64}}}
+{"app": "vm", "functions": {"hello": {"entry": "hello.py", "memory_mb": 64, "timeout_ms": 60000, "queue_timeout_ms": 60000}}}
 JSON
 printf 'def handler(event, context):\n    if event.get("eat"):\n        b = bytearray(256 << 20)\n    return "hello\\n"\n' >"$fn/hello.py"
 "$B/bin/hobd" --home "$home" --listen 127.0.0.1:7070 --runtimes "$PWD/runtimes" >/tmp/hobd.out 2>/tmp/hobd.err &
 daemon=$!
 export HOB_URL=http://127.0.0.1:7070 HOB_TOKEN=
 i=0
-until grep -q 'hobd ready' /tmp/hobd.out || [ $i -gt 120 ]; do i=$((i + 1)); sleep 1; done
+until grep -q 'hobd ready' /tmp/hobd.out || [ $i -gt 300 ]; do i=$((i + 1)); sleep 1; done
 HOB_TOKEN=$(cat "$home/admin.token")
 export HOB_TOKEN
-try "deploys" 120 sh -c "cd $fn && $PWD/$B/bin/hob deploy"
-try "answers" 120 sh -c "$PWD/$B/bin/hob invoke hello --app vm -d '{}' | grep -q hello || curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
+try "deploys" 300 sh -c "cd $fn && $PWD/$B/bin/hob deploy"
+try "answers" 300 sh -c "$PWD/$B/bin/hob invoke hello --app vm -d '{}' | grep -q hello || curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
 try "has its memory limit in memory.max" 20 sh -c "find /sys/fs/cgroup -path '*hob-*' -name memory.max | xargs grep -lx 67108864 | grep -q ."
-try "is ended by the kernel when it wants more, and says so" 120 sh -c "curl -sS -m 100 -X POST -H 'authorization: Bearer $HOB_TOKEN' -d '{\"eat\":1}' $HOB_URL/v1/apps/vm/functions/hello/invoke | tee /dev/stderr | grep -qi 'out of memory\|out_of_memory'"
-try "answers again" 120 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
+try "is ended by the kernel when it wants more, and says so" 300 sh -c "curl -sS -m 100 -X POST -H 'authorization: Bearer $HOB_TOKEN' -d '{\"eat\":1}' $HOB_URL/v1/apps/vm/functions/hello/invoke | tee /dev/stderr | grep -qi 'out of memory\|out_of_memory'"
+try "answers again" 300 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
 kill -TERM "$daemon"
-timeout 60 tail --pid="$daemon" -f /dev/null
-try "leaves no cgroup behind" 20 sh -c "! find /sys/fs/cgroup -name 'hob-*' -type d | grep -v hob-main | grep -vxFf /tmp/groups | grep ."
+timeout 180 tail --pid="$daemon" -f /dev/null
+try "leaves no cgroup behind" 120 sh -c "while find /sys/fs/cgroup -name 'hob-*' -type d | grep -v hob-main | grep -vxFf /tmp/groups | grep .; do sleep 1; done"
 [ "$failed" -eq 0 ] || tail -n 20 /tmp/hobd.err | sed 's/^/# hobd: /'
 echo "1..$n"
 [ "$failed" -eq 0 ]

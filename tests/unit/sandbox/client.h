@@ -26,6 +26,9 @@
 
 #define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+/* What comes at all comes within this, on a slow or emulated machine too: waiting longer costs only a test that fails. */
+enum { PATIENCE_MS = 60000, WATCHDOG_S = 900 };
+
 struct fixture {
     char dir[64], sock[96], code[96], runtimes[96], cgroup[32];
     const char *init, *cgroups;
@@ -204,7 +207,7 @@ static inline struct hob_launch_reply next_answer(int sock, int *ret_fd)
     struct pollfd p = {.fd = sock, .events = POLLIN};
     int fds[3] = {-1, -1, -1};
     size_t fds_n = 0;
-    assert_int_equal(poll(&p, 1, 60000), 1);
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     ssize_t n = hob_fdmsg_recv(sock, &reply, sizeof reply, fds, HOB_COUNT(fds), &fds_n);
     for (size_t i = 1; i < fds_n; i++) /* with egress: nobody shall answer */
         (void)close(fds[i]);

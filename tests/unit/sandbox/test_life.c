@@ -170,7 +170,7 @@ static void a_burst_of_instances_lives_side_by_side(void **state)
     (void)close(sock); /* and all of them go with the connection */
     for (int i = 0; i < BURST; i++) {
         struct pollfd p = {.fd = in[i].pidfd, .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 5000), 1);
+        assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
         instance_done(&in[i]);
     }
     instance_done(&first);
@@ -192,8 +192,8 @@ static void a_killed_worker_takes_its_sandboxes_along_and_comes_again(void **sta
     pid_t worker = worker_of(f.launcher);
     assert_int_equal(kill(worker, SIGKILL), 0);
     struct pollfd gone[] = {{.fd = in.pidfd, .events = POLLIN}, {.fd = frozen.pidfd, .events = POLLIN}};
-    assert_int_equal(poll(&gone[0], 1, 5000), 1);
-    assert_int_equal(poll(&gone[1], 1, 5000), 1); /* thawed by the sweep, else it could not die */
+    assert_int_equal(poll(&gone[0], 1, PATIENCE_MS), 1);
+    assert_int_equal(poll(&gone[1], 1, PATIENCE_MS), 1); /* thawed by the sweep, else it could not die */
     (void)close(sock);
     sock = dial(&f); /* the guard kept the socket */
     struct instance next = launch_probe(sock, plain_request(1), WORDS("exit", "3"));
@@ -225,7 +225,7 @@ static void leftovers_of_a_killed_launcher_are_swept_at_the_next_start(void **st
     assert_int_equal(kill(worker, SIGKILL), 0);
     assert_true(wait_gone(worker, 3000));
     struct pollfd gone = {.fd = in.pidfd, .events = POLLIN};
-    assert_int_equal(poll(&gone, 1, 3000), 1);
+    assert_int_equal(poll(&gone, 1, PATIENCE_MS), 1);
     assert_true(cgroups_left(&f) > 0);
     (void)close(f.lifeline);
     (void)close(sock);
@@ -254,7 +254,7 @@ static void a_killed_guard_ends_the_worker_and_its_sandboxes(void **state)
     assert_int_equal(kill(f.launcher, SIGKILL), 0);
     assert_int_equal(waitpid(f.launcher, &status, 0), f.launcher);
     struct pollfd gone = {.fd = in.pidfd, .events = POLLIN};
-    assert_int_equal(poll(&gone, 1, 3000), 1);
+    assert_int_equal(poll(&gone, 1, PATIENCE_MS), 1);
     assert_true(wait_gone(worker, 5000));
     instance_done(&in);
     (void)close(sock);
@@ -327,7 +327,7 @@ static bool served_as(const struct fixture *f, unsigned uid)
         int fd = hob_seqpacket_connect(f->sock, &err);
         struct pollfd p = {.fd = fd, .events = POLLIN};
         _exit(fd >= 0 && hob_fdmsg_send(fd, hob_str_n(&head, sizeof head), NULL, 0) == 1 &&
-                      poll(&p, 1, 3000) == 1 &&
+                      poll(&p, 1, PATIENCE_MS) == 1 &&
                       hob_fdmsg_recv(fd, &reply, sizeof reply, fds, 1, &fds_n) == (ssize_t)sizeof reply
                   ? 0
                   : 1);
@@ -456,13 +456,13 @@ static void cgroup_v2_starts_freezes_and_kills(void **state)
     assert_int_equal(write(in.channel, "two", 3), 3);
     assert_int_equal(poll(&p, 1, 200), 0);
     assert_int_equal(ask(sock, HOB_LAUNCH_THAW, 1, 0).answer, HOB_LAUNCH_DONE);
-    assert_int_equal(poll(&p, 1, 2000), 1);
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     reply = ask(sock, HOB_LAUNCH_STATS, 1, 0);
     assert_true(reply.usage.cpu_us > 0);
     struct instance left = launch_probe(sock, plain_request(2), WORDS("hello"));
     assert_int_equal(kill(worker_of(f.launcher), SIGKILL), 0); /* cgroup.kill in the sweep */
     struct pollfd gone = {.fd = left.pidfd, .events = POLLIN};
-    assert_int_equal(poll(&gone, 1, 3000), 1);
+    assert_int_equal(poll(&gone, 1, PATIENCE_MS), 1);
     instance_done(&in);
     instance_done(&left);
     (void)close(sock);
@@ -517,7 +517,7 @@ int main(void)
         print_message("SKIPPED: the launcher's life is tested as root\n");
         return 0;
     }
-    (void)alarm(110);
+    (void)alarm(WATCHDOG_S);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(five_hundred_cycles_leave_nothing_behind),

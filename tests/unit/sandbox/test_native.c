@@ -207,7 +207,7 @@ int main(void)
         print_message("SKIPPED: sandboxes are tested as root\n");
         return 0;
     }
-    (void)alarm(110);
+    (void)alarm(WATCHDOG_S);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_started_in_a_waiting_sandbox_sees_what_a_cold_one_sees),
         cmocka_unit_test(what_follows_the_message_is_left_to_the_program),

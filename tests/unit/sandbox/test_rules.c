@@ -144,7 +144,7 @@ static void floods_and_too_many_connections_hold_up_nobody_else(void **state)
     int extra = dial_as_served(); /* one beyond: closed at once */
     struct pollfd p = {.fd = extra, .events = POLLIN};
     char byte;
-    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     assert_true(recv(extra, &byte, 1, 0) <= 0);
     (void)close(extra);
     (void)run_probe(good, plain_request(next_id++), WORDS("status"), text, sizeof text);
@@ -159,7 +159,7 @@ static struct hob_launch_reply next_with(int sock, int fds[4], size_t *fds_n)
 {
     struct hob_launch_reply reply = {0};
     struct pollfd p = {.fd = sock, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     assert_int_equal(hob_fdmsg_recv(sock, &reply, sizeof reply, fds, 4, fds_n), sizeof reply);
     return reply;
 }
@@ -268,7 +268,7 @@ int main(void)
         print_message("SKIPPED: sandboxes are tested as root\n");
         return 0;
     }
-    (void)alarm(110);
+    (void)alarm(WATCHDOG_S);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_runtime_that_the_served_uid_may_change_is_refused),
         cmocka_unit_test(names_lead_nowhere_but_below_the_two_folders),

@@ -123,7 +123,7 @@ int main(void)
         print_message("SKIPPED: sandboxes are tested as root\n");
         return 0;
     }
-    (void)alarm(110);
+    (void)alarm(WATCHDOG_S);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(node_runs_with_modules_crypto_threads_and_children),
         cmocka_unit_test(python_runs_with_its_library),

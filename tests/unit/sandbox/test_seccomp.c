@@ -319,7 +319,7 @@ static void the_kernel_refuses_what_the_table_refuses(void **state)
 
 int main(void)
 {
-    (void)alarm(100);
+    (void)alarm(600);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_is_judged_as_libseccomp_judges_it),
         cmocka_unit_test(with_egress_connect_waits_and_sockets_tell_nothing),

@@ -291,7 +291,7 @@ int main(void)
         print_message("SKIPPED: sandboxes are tested as root\n");
         return 0;
     }
-    (void)alarm(110);
+    (void)alarm(WATCHDOG_S);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_assigned_stem_looks_like_a_cold_sandbox_from_inside),
         cmocka_unit_test(a_stem_sees_no_code_before_it_is_assigned_and_only_its_own_after),
