@@ -156,7 +156,7 @@ static int make_world(void **state)
                                                                   .runtimes = w->runtimes,
                                                                   .clock = &hob_clock_real});
     w->deployer = deployer_new(
-        &(struct deployer_options){&w->loop, w->store, w->catalog, w->code, w->runtimes, w->nodes});
+        &(struct deployer_options){&w->loop, w->store, w->catalog, w->code, w->runtimes, w->nodes, w->vault});
     w->admin =
         admin_new(&(struct admin_options){&w->loop, w->store, w->catalog, w->code, w->vault, remove_logs, w});
     w->gateway = gateway_new(&(struct gateway_options){w->catalog, w->dispatcher});
@@ -173,8 +173,14 @@ static int make_world(void **state)
                                                        .nodes = w->nodes,
                                                        .runtimes = w->runtimes,
                                                        .gateway = w->gateway});
-    w->front = front_new(&(struct front_options){w->control, w->gateway, w->store, w->catalog, w->dispatcher,
-                                                 w->logs, w->nodes, w->tokens});
+    w->front = front_new(&(struct front_options){.control = w->control,
+                                                 .gateway = w->gateway,
+                                                 .store = w->store,
+                                                 .catalog = w->catalog,
+                                                 .dispatcher = w->dispatcher,
+                                                 .logs = w->logs,
+                                                 .nodes = w->nodes,
+                                                 .tokens = w->tokens});
     w->server = http_server_start(
         &w->loop,
         &(struct http_server_options){.host = "127.0.0.1", .on_request = front_handle, .ctx = w->front},

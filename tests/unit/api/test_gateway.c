@@ -2,6 +2,7 @@
  * dispatcher between them are the real ones. */
 #include "check.h"
 
+#define DATA_PLANE_OWN_RESOLVE
 #include "data_plane.h"
 
 #include <netinet/in.h>
