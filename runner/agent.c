@@ -20,9 +20,9 @@ enum {
     WARM_MS = 3000, /* hobd shall not hear of this node before it can start something, within reason */
     DIAL_MS = 30000,
     GRACE_MS_MAX = 600000,
-    FILES_OWN = 64,         /* link, launcher, loop, and some to spare */
-    FILES_PER_INSTANCE = 6, /* while it starts; 2 later */
-    INSTANCES_MAX = 100000,
+    FILES_OWN = 64,     /* link, launcher, loop, and some to spare */
+    FILES_STARTING = 6, /* of an instance while it starts */
+    FILES_RUNNING = 2,  /* and later: its output */
     STEMS_MAX = 64,
 };
 
@@ -46,7 +46,8 @@ struct agent {
     struct asks *asks; /* with the uplink */
     struct entry *instances;
     uint64_t started_n;
-    unsigned instances_max;
+    unsigned starting_n; /* of them have not been told as started */
+    rlim_t files_max;
     int exit_code;
 };
 
@@ -92,6 +93,16 @@ static struct entry *entry_find(struct agent *a, uint64_t id)
     return e;
 }
 
+/* A message whose descriptors find no room breaks the whole link, so starts are refused before. */
+static bool is_full(const struct agent *a)
+{
+    unsigned instances = HASH_COUNT(a->instances), stems = stems_count(a->stems);
+    return FILES_OWN + FILES_RUNNING * (rlim_t)instances +
+               (FILES_STARTING - FILES_RUNNING) * (rlim_t)a->starting_n + FILES_STARTING * (rlim_t)stems +
+               FILES_STARTING >
+           a->files_max;
+}
+
 static struct engine *engine_find(const struct agent *a, struct hob_str name)
 {
     if (!name.at || hob_str_is(name, a->engine->name))
@@ -114,13 +125,14 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
                                  .uplink = a->uplink,
                                  .engine = engine,
                                  .stems = engine == a->engine ? a->stems : NULL,
+                                 .starting_n = &a->starting_n,
                                  .ended = on_ended,
                                  .ctx = a};
     struct instance *i = NULL;
-    if (HASH_COUNT(a->instances) >= a->instances_max)
+    if (is_full(a))
         (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "node_full",
                               "node '%.64s' has %u instances, as many as its limit of open files allows",
-                              a->o.node, a->instances_max);
+                              a->o.node, HASH_COUNT(a->instances));
     else if (!engine && hob_str_is(engine_name, "docker"))
         (void)hob_fail_reason(&err, HOB_E_UNAVAILABLE, "engine_unavailable",
                               "the docker engine is switched off on this node (hobd --docker off)");
@@ -300,17 +312,6 @@ static void on_ended(void *ctx, struct instance *i)
     free(e);
 }
 
-/* A message whose descriptors find no room breaks the whole link, so starts are refused long before. */
-static unsigned count_instances_max(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur <= FILES_OWN)
-        return 1;
-    rlim_t n = (files.rlim_cur - FILES_OWN) / FILES_PER_INSTANCE;
-    n = n > 2 * (rlim_t)STEMS_MAX ? n - STEMS_MAX : n;
-    return (unsigned)(n < INSTANCES_MAX ? n : INSTANCES_MAX);
-}
-
 /* HOB_POOL in the environment: how many sandboxes are kept ahead at most; 0: none. */
 static unsigned count_stems_max(void)
 {
@@ -357,7 +358,8 @@ struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
     struct agent *a = hob_new(struct agent);
     a->loop = loop;
     a->o = *o;
-    a->instances_max = count_instances_max();
+    struct rlimit files;
+    a->files_max = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
     (void)uv_timer_init(loop, &a->warm);
     a->warm.data = a;
     (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);

@@ -80,10 +80,13 @@ static enum hob_code start_cold(struct instance *i, int stdin_fd, struct hob_err
 
 /* ---- steps ---- */
 
+/* From here on it is no more among those that start. */
 static void forget_spec(struct instance *i)
 {
-    if (i->spec)
+    if (i->spec) {
         instance_spec_done(i->spec);
+        --*i->o.starting_n;
+    }
     free(i->spec);
     i->spec = NULL;
 }
@@ -476,6 +479,7 @@ struct instance *instance_start(const struct instance_options *o, const struct h
     i->id = hob_pairs_u64(start, "instance", 0);
     i->channel_fd = -1;
     i->spec = spec;
+    ++*i->o.starting_n;
     bool can_be_stem = stdin_own < 0 && !spec->engine.has_egress && !spec->engine.is_learning;
     if (can_be_stem && start_from_stem(i))
         return i;

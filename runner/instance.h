@@ -16,6 +16,7 @@ struct instance_options {
     struct uplink *uplink; /* borrows */
     struct engine *engine; /* borrows */
     struct stems *stems;   /* borrows; NULL: the engine keeps its own */
+    unsigned *starting_n;  /* borrows; counts those that are being started */
     void (*ended)(void *ctx, struct instance *i);
     void *ctx;
 };

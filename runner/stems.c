@@ -521,6 +521,11 @@ enum stems_answer stems_take(struct stems *s, const struct instance_spec *spec, 
     return STEMS_MISS;
 }
 
+unsigned stems_count(const struct stems *s)
+{
+    return s->stems_n;
+}
+
 void stems_describe(const struct stems *s, char *text, size_t text_bytes)
 {
     int n =

@@ -22,6 +22,8 @@ struct stems *stems_new(uv_loop_t *loop, struct engine *engine, unsigned stems_m
 /* A stem for `spec`, learning that such are wanted. HIT: the caller owns run and streams (our ends), and assigns. */
 enum stems_answer stems_take(struct stems *s, const struct instance_spec *spec, struct engine_run **ret_run,
                              struct streams *ret_streams);
+/* How many there are, those that boot included. */
+unsigned stems_count(const struct stems *s);
 /* "pool: ..." for people, with counters. */
 void stems_describe(const struct stems *s, char *text, size_t text_bytes);
 /* Forgets all of them: the engine is about to be closed and ends them. */

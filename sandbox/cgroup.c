@@ -313,6 +313,16 @@ int cgroup_freeze(const struct cgroups *cg, const struct cgroup_set *set, bool i
     return -1;
 }
 
+void cgroup_reclaim(const struct cgroups *cg, const struct cgroup_set *set)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct cgroup_tree *t = &cg->trees[i];
+        struct name name = set_name(t, set);
+        if (t->parts & CGROUP_MEMORY)
+            t->ops->reclaim(t, name.text, set->limits.memory_bytes);
+    }
+}
+
 void cgroup_usage(const struct cgroups *cg, const struct cgroup_set *set, struct hob_launch_usage *ret_usage)
 {
     *ret_usage = (struct hob_launch_usage){0};

@@ -49,6 +49,7 @@ struct cgroup_ops {
     int (*limit_cpu)(const struct cgroup_tree *t, const char *name, uint32_t percent, uint32_t weight);
     const char *door; /* the file by which a process enters; "" for the folder itself (CLONE_INTO_CGROUP) */
     int (*freeze)(const struct cgroup_tree *t, const char *name, bool is_frozen);
+    void (*reclaim)(const struct cgroup_tree *t, const char *name, uint64_t limit_bytes); /* best effort */
     void (*usage)(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u);
     void (*kill)(const struct cgroup_tree *t, const char *name); /* everything in it */
 };
@@ -115,6 +116,8 @@ int cgroup_clone_into(const struct cgroups *cg, const struct cgroup_set *set);
 void cgroup_close_doors(const struct cgroups *cg, struct cgroup_set *set);
 /* 0, or -1 with errno (ENOSYS: nothing here can freeze). */
 HOB_MUST_USE int cgroup_freeze(const struct cgroups *cg, const struct cgroup_set *set, bool is_frozen);
+/* Lets the kernel swap out what it holds, which shall be frozen. */
+void cgroup_reclaim(const struct cgroups *cg, const struct cgroup_set *set);
 /* All zero for what no tree counts. */
 void cgroup_usage(const struct cgroups *cg, const struct cgroup_set *set, struct hob_launch_usage *ret_usage);
 /* Gives the bay of an empty set, which is not frozen, to the next; `last` is its usage at the end. */

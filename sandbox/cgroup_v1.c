@@ -58,6 +58,13 @@ static int v1_freeze(const struct cgroup_tree *t, const char *name, bool is_froz
     return cgroup_write(t->base, name, "freezer.state", is_frozen ? "FROZEN" : "THAWED");
 }
 
+/* The limit includes swap, where that is counted; where it is not, nothing is swapped (limit_memory). */
+static void v1_reclaim(const struct cgroup_tree *t, const char *name, uint64_t limit_bytes)
+{
+    (void)limit_bytes;
+    (void)cgroup_write(t->base, name, "memory.force_empty", "0");
+}
+
 static void v1_usage(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u)
 {
     if (t->parts & CGROUP_MEMORY) {
@@ -89,6 +96,7 @@ const struct cgroup_ops cgroup_v1 = {
     .limit_cpu = limit_cpu,
     .door = "tasks",
     .freeze = v1_freeze,
+    .reclaim = v1_reclaim,
     .usage = v1_usage,
     .kill = v1_kill,
 };

@@ -155,6 +155,15 @@ static int v2_freeze(const struct cgroup_tree *t, const char *name, bool is_froz
     return cgroup_write(t->base, name, "cgroup.freeze", is_frozen ? "1" : "0");
 }
 
+/* Swap is open to it for this moment only: awake, it gets none. What was swapped out stays so until it is needed. */
+static void v2_reclaim(const struct cgroup_tree *t, const char *name, uint64_t limit_bytes)
+{
+    if (cgroup_write_u64(t, name, "memory.swap.max", limit_bytes) < 0)
+        return;
+    (void)cgroup_write_u64(t, name, "memory.reclaim", cgroup_read(t->base, name, "memory.current", NULL));
+    (void)cgroup_write(t->base, name, "memory.swap.max", "0");
+}
+
 static void v2_usage(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u)
 {
     if (t->parts & CGROUP_MEMORY) {
@@ -184,6 +193,7 @@ const struct cgroup_ops cgroup_v2 = {
     .limit_cpu = limit_cpu,
     .door = "",
     .freeze = v2_freeze,
+    .reclaim = v2_reclaim,
     .usage = v2_usage,
     .kill = v2_kill,
 };

@@ -29,6 +29,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "sandbox/conn.h"
+#include "sandbox/frozen.h"
 #include "sandbox/launch.h"
 #include "sandbox/launcher.h"
 #include "sandbox/notify/calls.h"
@@ -38,9 +39,8 @@
 
 enum {
     EVENTS_MAX = 32,
-    TICK_MS = 10,   /* busy cgroups are tried again */
-    RESTOCK_MS = 4, /* idle for so long, the shelves are filled: RESTOCK_BATCH things at a time */
-    RESTOCK_BATCH = 4,
+    TICK_MS = 10,     /* busy cgroups are tried again */
+    RESTOCK_MS = 1,   /* idle for so long, the shelves are filled, one thing after another */
     OOM_SCANS = 4,    /* the kernel tells before it counts the kill: look again */
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
@@ -55,6 +55,7 @@ struct sandbox {
     struct sandbox_key key;
     struct conn *conn; /* NULL when it has closed */
     struct hob_node in_stopping;
+    struct frozen frozen;
     uint64_t kill_at_ms;
     struct cgroup_set set;
     pid_t pid;
@@ -62,7 +63,7 @@ struct sandbox {
     int mnt; /* of a stem that waits for ASSIGN, owned; else -1 */
     struct walls walls;
     struct calls *calls; /* NULL: none of them are seen */
-    bool is_frozen, is_killed;
+    bool is_killed;
     UT_hash_handle by_key, by_pid;
 };
 struct busy_set { /* to be removed */
@@ -74,7 +75,7 @@ struct server {
     struct launcher *l;
     int epoll, listener, signals;
     struct calls_desk calls; /* system calls that wait for an answer */
-    struct hob_list conns, stopping, busy;
+    struct hob_list conns, stopping, busy, frozen;
     struct sandbox *by_key, *by_pid;
     size_t live, conns_n, busy_n;
     uint64_t serial;
@@ -132,8 +133,8 @@ static void remove_busy(struct server *s, unsigned most)
 /* A frozen process of v1 takes a signal only when thawed. */
 static void sandbox_thaw(struct server *s, struct sandbox *b)
 {
-    if (cgroup_freeze(&s->l->cgroups, &b->set, false) == 0)
-        b->is_frozen = false;
+    if (frozen_set(s->l, &b->set, b->pid, false) == 0)
+        frozen_note(&s->frozen, &b->frozen, &b->set, false);
 }
 
 static void sandbox_stop(struct server *s, struct sandbox *b, uint64_t kill_at_ms)
@@ -146,7 +147,7 @@ static void sandbox_stop(struct server *s, struct sandbox *b, uint64_t kill_at_m
 /* Final: it is frozen no more, and killed until it is gone. */
 static void sandbox_kill(struct server *s, struct sandbox *b)
 {
-    if (b->is_frozen || b->is_killed)
+    if (b->frozen.is_frozen || b->is_killed)
         sandbox_thaw(s, b);
     b->is_killed = true;
     (void)kill(b->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
@@ -195,10 +196,11 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     HASH_DELETE(by_key, s->by_key, b);
     HASH_DELETE(by_pid, s->by_pid, b);
     hob_list_remove(&b->in_stopping);
+    hob_list_remove(&b->frozen.in_all);
     s->generations[b->slot] = (uint16_t)((s->generations[b->slot] + 1U) % s->l->uid_generations);
     s->free_slots[s->free_n++] = b->slot;
     s->live--;
-    if (!b->is_frozen)
+    if (!b->frozen.is_frozen)
         cgroup_recycle(&s->l->cgroups, &b->set, &reply.usage);
     set_remove_later(s, &b->set);
     if (b->conn)
@@ -304,7 +306,7 @@ static void do_stop(struct server *s, struct sandbox *b, uint32_t grace_ms)
         sandbox_kill(s, b);
         return;
     }
-    if (b->is_frozen)
+    if (b->frozen.is_frozen)
         sandbox_thaw(s, b);
     (void)kill(b->pid, SIGTERM);
     /* a second STOP may only shorten the grace */
@@ -357,12 +359,12 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
         err.errnum = ESRCH;
         conn_fail(c, head->id, &err);
         return;
-    } else if (cgroup_freeze(&s->l->cgroups, &b->set, is_freeze) < 0) {
+    } else if (frozen_set(s->l, &b->set, b->pid, is_freeze) < 0) {
         (void)hob_fail_errno(&err, errno, "%s: the freezer group", is_freeze ? "freeze" : "thaw");
         conn_fail(c, head->id, &err);
         return;
     } else
-        b->is_frozen = is_freeze;
+        frozen_note(&s->frozen, &b->frozen, &b->set, is_freeze);
     conn_answer(c, &reply);
 }
 
@@ -475,15 +477,6 @@ static int64_t deadlines(struct server *s)
     return due;
 }
 
-/* Returns whether there is more to do. */
-static bool restock(struct server *s)
-{
-    bool is_lacking = true;
-    for (int i = 0; i < RESTOCK_BATCH && is_lacking; i++)
-        is_lacking = shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net);
-    return is_lacking;
-}
-
 /* What can wait until nothing else is to do. Returns for how long, in ms, nothing here needs doing; -1: for ever. */
 static int64_t idle(struct server *s, bool is_quiet)
 {
@@ -496,9 +489,13 @@ static int64_t idle(struct server *s, bool is_quiet)
         remove_busy(s, REMOVE_BATCH);
     if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
         s->oom_noise = 0; /* nobody is left whose signal it could hide */
-    if (!s->is_ending && s->conns_n && (!is_quiet || restock(s)))
-        return is_quiet ? 1 : RESTOCK_MS;
-    return s->oom_scans || !hob_list_is_empty(&s->busy) ? TICK_MS : shelf_due_ms(&s->l->shelf);
+    if (!s->is_ending && s->conns_n &&
+        (!is_quiet || shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net)))
+        return is_quiet ? 0 : RESTOCK_MS;
+    if (s->oom_scans || !hob_list_is_empty(&s->busy))
+        return TICK_MS;
+    int64_t shelf_ms = shelf_due_ms(&s->l->shelf), reclaim_ms = frozen_reclaim(s->l, &s->frozen, is_quiet);
+    return shelf_ms < 0 || (reclaim_ms >= 0 && reclaim_ms < shelf_ms) ? reclaim_ms : shelf_ms;
 }
 
 static bool is_over(const struct server *s)
@@ -559,6 +556,7 @@ static void open_server(struct server *s, int listener)
     hob_list_init(&s->conns);
     hob_list_init(&s->stopping);
     hob_list_init(&s->busy);
+    hob_list_init(&s->frozen);
     unsigned seed = hob_hash("generation", 10); /* two launchers of one machine should not meet */
     for (size_t i = 0; i < LAUNCHER_SANDBOXES_MAX; i++) {
         s->free_slots[s->free_n++] = (uint16_t)(LAUNCHER_SANDBOXES_MAX - 1 - i);

@@ -2,9 +2,14 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "sandbox/frozen.h"
+#include "sandbox/landlock.h"
 #include "sandbox/launcher.h"
 #include "sandbox/rlimits.h"
+#include "sandbox/seccomp.h"
 
 #include "base/banned.h"
 
@@ -96,4 +101,53 @@ void walls_text(const struct launcher *l, const struct walls *w, const struct cg
     add(&t, w->filter.is_egress
                 ? "network: none; connect() is made by the runner, as far as egress lists it\n"
                 : "network: none\n");
+}
+
+/* --- what the machine gives: read by `hob doctor`; "fail": a promise of the sandbox does not hold here ------------- */
+static void report_cgroups(const struct cgroups *cg, struct text *t)
+{
+    static const struct {
+        enum cgroup_part part;
+        const char *name, *without;
+    } parts[] = {
+        {CGROUP_MEMORY, "memory", "fail memory: no group limits it; see docs/sandbox.md, cgroups\n"},
+        {CGROUP_PIDS, "pids", "fail pids: no group limits processes, only a limit by uid\n"},
+        {CGROUP_CPU, "cpu", "fail cpu: no group shares it out\n"},
+        {CGROUP_FREEZER, "freezer",
+         "warn frozen: no freezer group; idle instances are stopped by signals\n"},
+        {CGROUP_CPUACCT, "cpuacct", "warn cpuacct: cpu time only at an instance's end\n"},
+    };
+    for (size_t i = 0; i < cg->n; i++) {
+        add(t, i ? "; %s" : "ok cgroup: %s", cg->trees[i].ops->version);
+        for (size_t p = 0; p < HOB_COUNT(parts); p++)
+            if (cg->trees[i].parts & parts[p].part)
+                add(t, " %s", parts[p].name);
+    }
+    add(t, cg->n ? "\n" : "fail cgroup: none is ours to use\n");
+    for (size_t p = 0; p < HOB_COUNT(parts); p++)
+        if (!(cg->parts & parts[p].part))
+            add(t, "%s", parts[p].without);
+}
+
+void probe_report(const struct launcher *l, char *text, size_t text_bytes)
+{
+    struct text t = {.at = text, .max = text_bytes};
+    int abi = landlock_abi();
+    report_cgroups(&l->cgroups, &t);
+    add(&t,
+        l->is_rootless ? "warn rootless: runs as uid %u in a user namespace\n" : "ok root: runs as uid %u\n",
+        geteuid());
+    if (l->has_uid_range)
+        add(&t, "ok uids: one of its own for each, from %d\n", LAUNCHER_UID_BASE);
+    else
+        add(&t, "warn uids: all share one; install uidmap, list us in /etc/subuid\n");
+    add(&t,
+        abi >= 6 ? "ok landlock: ABI %d\n"
+        : abi    ? "warn landlock: ABI %d, 6 does all\n"
+                 : "warn landlock: ABI %d, none\n",
+        abi);
+    add(&t, "ok seccomp: %u instructions\n", seccomp_program(&(struct seccomp_kind){0}).len);
+    add(&t, frozen_can_reclaim(l) ? "ok reclaim: frozen instances go to swap\n"
+                                  : "warn reclaim: no swap, frozen instances keep their memory\n");
+    add(&t, "ok netns: empty, %zu ahead\n", l->shelf.netns_n);
 }
