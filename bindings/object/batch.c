@@ -218,7 +218,7 @@ static struct hob_str path_of(struct hob_str url)
 
 static bool strip(struct hob_str *path, struct hob_str mount)
 {
-    if (!hob_str_starts(*path, mount) || path->n <= mount.n || path->at[mount.n] != '/')
+    if (!mount.n || !hob_str_starts(*path, mount) || path->n <= mount.n || path->at[mount.n] != '/')
         return false;
     *path = hob_str_n(path->at + mount.n, path->n - mount.n);
     return true;

@@ -7,7 +7,7 @@
 
 #include "base/banned.h"
 
-enum { INCLUDED_MAX = 50000 };
+enum { INCLUDED_MAX = 10000 };
 
 struct held { /* a row that outlives its statement */
     struct data_row row;

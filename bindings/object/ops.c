@@ -368,7 +368,7 @@ static void tell_path(struct changes *ch, const char *name, json_t *value)
 
 static bool path_is_valid(const char *path)
 {
-    if (!*path || path[strlen(path) - 1] == '.' || strstr(path, "..") || strchr(path, '$') ||
+    if (!*path || *path == '.' || path[strlen(path) - 1] == '.' || strstr(path, "..") || strchr(path, '$') ||
         strstr(path, "__proto__") || strstr(path, "constructor"))
         return false;
     return true;

@@ -1,0 +1,147 @@
+// What strangers send: operators where values belong, depth, size, cycles, ReDoS, prototypes, broken unicode. Nothing may be
+// 5xx, slow without bound, or shown to who must not see it; the daemon lives on.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { request } from "../e2e/harness.mjs";
+import { App, op, pointer, startDaemon } from "./app.mjs";
+
+let daemon, app;
+before(async () => {
+  daemon = await startDaemon();
+  app = await App.make(daemon, "shop", { queryTimeMs: 500 });
+});
+after(() => daemon.close());
+
+const fine = (answer, what) => assert.ok(answer.status < 500, `${what}: ${answer.status} ${answer.text.slice(0, 300)}`);
+
+test("operators in the place of values find nothing that they should not", async () => {
+  await app.create("Secret", { k: "v", ACL: {} }, { as: "master" });
+  const wheres = [{ k: { $ne: null } }, { k: { $gt: "" } }, { k: { $regex: ".*" } }, { $or: [{ k: "v" }, {}] }, { $nor: [{ k: "x" }] },
+    { k: { $not: { $eq: "x" } } }, { objectId: { $gt: "" } }, { k: { $exists: true } }, { "k' OR 1=1 --": 1 }, { $where: "1" }, { $expr: {} },
+    { k: { $where: "true" } }, { _rperm: { $exists: false } }, { _wperm: "x" }, { _hashed_password: { $regex: "." } }, { readers: null }, { hidden: { $exists: true } }];
+  for (const where of wheres) {
+    const answer = await app.ask("GET", "/classes/Secret", { query: { where } });
+    fine(answer, JSON.stringify(where));
+    assert.deepEqual(answer.json.results ?? [], [], JSON.stringify(where));
+  }
+});
+
+test("what no query may be is refused with a number", async () => {
+  await app.create("Q", { a: 1, l: [1], s: "x" });
+  const bad = [[105, { "a b": 1 }], [105, { "1a": 1 }], [105, { _x: 1 }], [102, { $or: {} }], [102, { $and: "x" }], [102, { $nor: [] }], [102, { $or: [1] }],
+    [107, { a: { $foo: 1 } }], [107, { a: { $in: 1 } }], [102, { $relatedTo: {} }], [102, { s: { $regex: "a", $options: "q" } }],
+    [102, { a: { $inQuery: 1 } }], [102, { a: { $select: {} } }], [107, { s: { $text: { $search: "x" } } }]];
+  for (const [code, where] of bad) await app.fails(code, "GET", "/classes/Q", { query: { where } });
+  for (const where of ["{", "5", "[]", "\"x\""]) {
+    const answer = await app.ask("GET", "/classes/Q", { query: { where } });
+    assert.equal(answer.status, 400, where);
+    assert.equal(answer.json.code, 107, where);
+  }
+  for (const order of ["a;drop", "-", "a b", "\"", "$natural"]) {
+    const answer = await app.ask("GET", "/classes/Q", { query: { order } });
+    fine(answer, order);
+  }
+});
+
+test("depth and size have bounds", async () => {
+  const deep = (n) => "{\"a\":".repeat(n) + "1" + "}".repeat(n);
+  const stored = await app.ask("POST", "/classes/Deep", { body: deep(1000) });
+  assert.equal(stored.status, 400);
+  fine(await app.ask("POST", "/classes/Deep", { body: "[".repeat(100000) }), "brackets");
+  assert.equal((await app.ask("POST", "/classes/Deep", { body: deep(20) })).status, 201);
+  const nest = (n) => (n ? { $or: [nest(n - 1)] } : { a: 1 });
+  await app.fails(102, "GET", "/classes/Q", { query: { where: nest(13) } });
+  const wide = await app.ask("POST", "/classes/Q", { body: { _method: "GET", where: { $or: Array.from({ length: 25000 }, (_, i) => ({ a: i })) } } });
+  fine(wide, "wide");
+  const many = Object.fromEntries(Array.from({ length: 2001 }, (_, i) => [`f${i}`, 1]));
+  await app.fails(116, "POST", "/classes/Fields", { body: many });
+  fine(await app.ask("POST", "/classes/Big", { body: { l: Array.from({ length: 300000 }, (_, i) => i) } }), "a long array");
+  const o = await app.create("Uniq", { l: Array.from({ length: 20000 }, (_, i) => i) });
+  const began = Date.now();
+  await app.update("Uniq", o.objectId, { l: op("AddUnique", { objects: Array.from({ length: 20000 }, (_, i) => i + 10000) }) });
+  assert.ok(Date.now() - began < 30000);
+  fine(await app.ask("GET", "/classes/Q", { query: { include: Array.from({ length: 2000 }, (_, i) => `a${i}`).join() } }), "includes");
+  await app.fails(102, "GET", "/classes/Q", { query: { include: Array.from({ length: 50 }, () => "a").join(".") } });
+});
+
+test("pointers in circles end", async () => {
+  const a = await app.create("Ring", {});
+  const b = await app.create("Ring", { next: pointer("Ring", a.objectId) });
+  await app.update("Ring", a.objectId, { next: pointer("Ring", b.objectId), self: pointer("Ring", a.objectId) });
+  const path = Array.from({ length: 12 }, () => "next").join(".");
+  const back = await app.get("Ring", a.objectId, { query: { include: `${path},self.self` } });
+  let depth = 0;
+  for (let at = back.next; at?.__type === "Object"; at = at.next) depth++;
+  assert.equal(depth, 12);
+  const fan = await app.create("Fan", { l: Array.from({ length: 300 }, () => pointer("Ring", a.objectId)) });
+  await app.update("Ring", a.objectId, { l: Array.from({ length: 300 }, () => pointer("Ring", a.objectId)) });
+  await app.fails(102, "GET", `/classes/Fan/${fan.objectId}`, { query: { include: "l.l.l" } });
+});
+
+test("a pattern that never ends is ended", async () => {
+  await app.create("Re", { s: `${"a".repeat(2000)}!` });
+  for (const pattern of ["^(a+)+$", "(a|a)*$", "(.*a){25}b", "^(([a-z])+.)+[A-Z]([a-z])+$", "(?R)", "(", "\\Q", "[[:alpha:]", "(?<n>a)\\g{x}"]) {
+    const answer = await app.ask("GET", "/classes/Re", { query: { where: { s: { $regex: pattern } } } });
+    fine(answer, pattern);
+  }
+});
+
+test("keys that mean something elsewhere mean nothing here", async () => {
+  for (const body of ["{\"constructor\":{\"prototype\":{\"x\":1}}}", "{\"toString\":1}", "{\"hasOwnProperty\":\"x\"}"])
+    fine(await app.ask("POST", "/classes/Proto", { body }), body);
+  fine(await app.ask("POST", "/classes/Proto", { body: "{\"a\":{\"__proto__\":1}}" }), "nested");
+  assert.equal({}.x, undefined);
+});
+
+test("numbers beyond what a double holds are refused or read as JavaScript reads them", async () => {
+  assert.equal((await app.ask("POST", "/classes/Num", { body: "{\"n\":1e400}" })).status, 400);
+  assert.equal((await app.ask("POST", "/classes/Num", { body: "{\"n\":NaN}" })).status, 400);
+  const o = await app.need("POST", "/classes/Num", { body: "{\"n\":123456789012345678901234567890,\"m\":-0.0,\"k\":9007199254740993,\"r\":1.0}" });
+  const back = await app.get("Num", o.objectId);
+  assert.equal(back.n, 1.2345678901234568e29);
+  assert.equal(back.r, 1);
+  assert.equal((await app.find("Num", { where: { r: 1 } })).length, 1);
+});
+
+test("texts of every kind come back as they were", async () => {
+  const texts = ["", "\u0001\u001f", "\"\\/", "日本語 🎉 \u202e", "</script><!--", "' OR '1'='1", "a".repeat(100000), "\u2028\u2029", "{\"__type\":\"Date\"}"];
+  for (const s of texts) {
+    const o = await app.create("Text", { s, m: { [s.replace(/[.$]/g, "").slice(0, 50) || "k"]: s }, l: [s] });
+    const back = await app.get("Text", o.objectId, { query: { keys: "s,m,l" } });
+    assert.equal(back.s, s);
+    assert.deepEqual(back.l, [s]);
+    assert.equal((await app.ask("POST", "/classes/Text", { body: { _method: "GET", where: { s } } })).json.results.length, 1, s.slice(0, 20));
+  }
+  fine(await app.ask("POST", "/classes/Text", { body: Buffer.from([0x7b, 0x22, 0x73, 0x22, 0x3a, 0x22, 0xff, 0xfe, 0x22, 0x7d]).toString("latin1") }), "latin1");
+  fine(await request(`${app.url}/classes/Text`, { method: "POST", headers: { "x-parse-application-id": "shop" }, body: Buffer.from([0x7b, 0x22, 0x73, 0x22, 0x3a, 0x22, 0xff, 0xfe, 0x22, 0x7d]) }), "no UTF-8");
+  fine(await app.ask("POST", "/classes/Text", { body: "{\"s\":\"\\ud800\"}" }), "half a surrogate");
+  fine(await app.ask("POST", "/classes/Text", { body: "{\"s\":\"\\u0000\"}" }), "NUL");
+});
+
+test("paths of every kind are answered", async () => {
+  for (const where of ["/classes/%00", "/classes/A%2FB", "/classes/../schemas", "/classes/A/%2e%2e", "/classes//", "/classes/A/", `/classes/${"A".repeat(9000)}`,
+    "/classes/A/%F0%9F%8E%89", "/classes/A?where=%7B%7D&where=%7B", "/classes/A?%00=1", "/classes/A?=1&&&", "/files/shop/../../master.key", "/files/shop/%2e%2e%2fmaster.key", "/files//x"]) {
+    const answer = await request(app.url + where, { headers: { "x-parse-application-id": "shop" } });
+    fine(answer, where);
+    assert.doesNotMatch(answer.text, /PRIVATE|hob_/);
+  }
+});
+
+test("random requests never break it", async () => {
+  let seed = 12345;
+  const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+  const pick = (list) => list[random(list.length)];
+  const leaf = () => pick([0, -1, 1.5, "x", "", true, null, [], {}, "$a", { __type: "Date", iso: "2020-01-01T00:00:00.000Z" }, { __type: "Pointer", className: "F", objectId: "x" },
+    { __op: "Increment", amount: 1 }, { __op: "Add", objects: [1] }, { __op: "Delete" }, { __type: "GeoPoint", latitude: 1, longitude: 1 }, { __op: "AddRelation", objects: [] }, { $regex: "x" }]);
+  const key = () => pick(["a", "b", "c", "$or", "$in", "$gt", "$ne", "$exists", "__type", "__op", "ACL", "objectId", "a.b", "$inQuery", "$all", "className", "where", "createdAt", "l.0"]);
+  const value = (depth) => (depth && random(3) ? (random(2) ? Array.from({ length: random(4) }, () => value(depth - 1)) : Object.fromEntries(Array.from({ length: random(4) }, () => [key(), value(depth - 1)]))) : leaf());
+  const ids = ["nosuchthing"];
+  for (let i = 0; i < 600; i++) {
+    const where = pick(["/classes/F", `/classes/F/${pick(ids)}`, "/batch", "/roles", "/installations", "/schemas/F", "/aggregate/F", "/users", "/login", "/config", "/functions/f"]);
+    const body = pick([value(3), { where: value(3) }, { requests: value(3) }, { order: value(1), keys: value(1), include: value(1), where: value(2) }, { fields: value(2), classLevelPermissions: value(2), indexes: value(2) }, { pipeline: value(3) }]);
+    const answer = await app.ask("POST", where, { as: pick([undefined, "master"]), body: { _method: pick(["GET", "POST", "PUT", "DELETE"]), ...(typeof body === "object" ? body : { a: body }) } });
+    fine(answer, `${where} ${JSON.stringify(body)}`);
+    if (answer.json?.objectId) ids.push(answer.json.objectId);
+  }
+  assert.equal((await app.ask("GET", "/health")).status, 200);
+});
