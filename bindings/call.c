@@ -16,7 +16,7 @@
 
 #include "base/banned.h"
 
-enum { ARENA_BYTES_MAX = 16 * 1024 * 1024, OUT_BYTES_MAX = 128 * 1024 * 1024 };
+enum { ARENA_BYTES_MAX = 16 * 1024 * 1024, OUT_BYTES_MAX = 64 * 1024 * 1024 };
 enum { SPARE_MAX = 64, SPARE_OUT_BYTES_MAX = 64 * 1024 };
 
 struct ask_settings {

@@ -6,8 +6,6 @@
 
 #include "base/banned.h"
 
-#pragma weak data_aggregate
-
 static bool is_option(const char *name)
 {
     static const char *const options[] = {
@@ -96,8 +94,6 @@ static enum hob_code aggregate(struct backend_call *c, struct data_tx *tx, const
     }
     if (!data_class_find(tx, class_name))
         return hob_buf_add(&c->out, "[]", 2) == HOB_OK ? HOB_OK : HOB_E_TOO_LARGE;
-    if (!data_aggregate)
-        return parse_fail(err, PARSE_COMMAND_UNAVAILABLE, "aggregate is not built in");
     return data_aggregate(tx, class_name, pipeline, &c->out, err);
 }
 

@@ -75,7 +75,8 @@ test("pointers in circles end", async () => {
   assert.equal(depth, 12);
   const fan = await app.create("Fan", { l: Array.from({ length: 300 }, () => pointer("Ring", a.objectId)) });
   await app.update("Ring", a.objectId, { l: Array.from({ length: 300 }, () => pointer("Ring", a.objectId)) });
-  await app.fails(102, "GET", `/classes/Fan/${fan.objectId}`, { query: { include: "l.l.l" } });
+  const blown = await app.ask("GET", `/classes/Fan/${fan.objectId}`, { query: { include: "l.l.l" } });
+  assert.ok(blown.status === 400 && [102, 116].includes(blown.json.code), blown.text.slice(0, 200));
 });
 
 test("a pattern that never ends is ended", async () => {
