@@ -44,18 +44,12 @@ static void on_part_closed(void *ctx)
         auth_end(a);
 }
 
-/* The mailer asks the world through log-in's door: first it. */
-static void on_mailer_closed(void *ctx)
-{
-    struct auth *a = ctx;
-    login_close(a->login, on_part_closed, a);
-}
-
 void auth_close(struct auth *a, void (*closed)(void *ctx), void *ctx)
 {
     a->closed = closed;
     a->closed_ctx = ctx;
-    a->closing = 2;
+    a->closing = 3;
     hasher_close(a->hasher, on_part_closed, a);
-    mailer_close(a->mailer, on_mailer_closed, a);
+    mailer_close(a->mailer, on_part_closed, a);
+    login_close(a->login, on_part_closed, a);
 }

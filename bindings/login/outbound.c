@@ -14,7 +14,7 @@
 
 #include "base/banned.h"
 
-enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 16, MAIL_MS = 30000 };
+enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 16 };
 
 struct outbound {
     uv_loop_t *loop;
@@ -38,9 +38,8 @@ struct exchange {
     struct hob_node node;
     struct outbound *outbound;
     CURL *easy;
-    struct curl_slist *fields, *to;
-    char *app, *form, *text;
-    size_t text_n, text_at;
+    struct curl_slist *fields;
+    char *app, *form;
     struct hob_buf in;
     bool is_ended, is_too_large, is_refused;
     CURLcode result;
@@ -60,11 +59,9 @@ static void exchange_free(struct exchange *x)
         curl_easy_cleanup(x->easy);
     }
     curl_slist_free_all(x->fields);
-    curl_slist_free_all(x->to);
     hob_buf_done(&x->in);
     free(x->app);
     free(x->form);
-    free(x->text);
     free(x);
 }
 
@@ -165,26 +162,17 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
     return 0; /* ends the transfer */
 }
 
-static size_t on_upload(char *to, size_t size, size_t n, void *ctx)
-{
-    struct exchange *x = ctx;
-    size_t left = x->text_n - x->text_at, take = size * n < left ? size * n : left;
-    memcpy(to, x->text + x->text_at, take);
-    x->text_at += take;
-    return take;
-}
-
-static bool is_of_internet(const struct curl_sockaddr *a)
+bool outbound_is_internet(const struct sockaddr *a)
 {
     uint8_t address[HOB_ADDRESS_BYTES] = {0};
-    if (a->family == AF_INET) {
+    if (a->sa_family == AF_INET) {
         struct sockaddr_in in;
-        memcpy(&in, &a->addr, sizeof in);
+        memcpy(&in, a, sizeof in);
         address[10] = address[11] = 0xff;
         memcpy(address + 12, &in.sin_addr, 4);
-    } else if (a->family == AF_INET6) {
+    } else if (a->sa_family == AF_INET6) {
         struct sockaddr_in6 in;
-        memcpy(&in, &a->addr, sizeof in);
+        memcpy(&in, a, sizeof in);
         memcpy(address, &in.sin6_addr, sizeof address);
     } else {
         return false;
@@ -196,7 +184,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
 {
     struct exchange *x = ctx;
     (void)purpose;
-    if (!x->outbound->may_reach_private && !is_of_internet(a)) {
+    if (!x->outbound->may_reach_private && !outbound_is_internet(&a->addr)) {
         x->is_refused = true;
         return CURL_SOCKET_BAD;
     }
@@ -307,7 +295,7 @@ static struct exchange *exchange_new(struct outbound *o, const char *app, outbou
     return x;
 }
 
-static void set_manners(struct exchange *x, const char *url, const char *schemes, long timeout_ms)
+static void set_manners(struct exchange *x, const char *url, const char *schemes)
 {
     CURL *e = x->easy;
     (void)curl_easy_setopt(e, CURLOPT_PRIVATE, x);
@@ -318,7 +306,7 @@ static void set_manners(struct exchange *x, const char *url, const char *schemes
     (void)curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout_ms);
+    (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)HOB_MAX_OUTBOUND_MS);
     (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
     (void)curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, x);
     (void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
@@ -384,7 +372,7 @@ void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound
 {
     struct exchange *x = exchange_new(o, r->app, done, ctx);
     if (x->easy) {
-        set_manners(x, r->url, o->may_reach_private ? "https,http" : "https", HOB_MAX_OUTBOUND_MS);
+        set_manners(x, r->url, o->may_reach_private ? "https,http" : "https");
         add_field(x, "Accept: application/json");
         add_field(x, "User-Agent: Hob/" HOB_VERSION);
         if (r->bearer) {
@@ -401,37 +389,6 @@ void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound
             (void)curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->form);
         }
         (void)curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->fields);
-    }
-    exchange_start(x);
-}
-
-void outbound_send(struct outbound *o, const struct outbound_mail *m, outbound_cb done, void *ctx)
-{
-    struct exchange *x = exchange_new(o, m->app, done, ctx);
-    if (x->easy) {
-        set_manners(x, m->server, "smtp,smtps", MAIL_MS);
-        x->text = hob_strndup(m->text.at, m->text.n);
-        x->text_n = m->text.n;
-        x->to = curl_slist_append(NULL, m->to);
-        HOB_ASSERT(x->to);
-        (void)curl_easy_setopt(x->easy, CURLOPT_MAIL_FROM, m->from);
-        (void)curl_easy_setopt(x->easy, CURLOPT_MAIL_RCPT, x->to);
-        (void)curl_easy_setopt(x->easy, CURLOPT_READFUNCTION, on_upload);
-        (void)curl_easy_setopt(x->easy, CURLOPT_READDATA, x);
-        (void)curl_easy_setopt(x->easy, CURLOPT_UPLOAD, 1L);
-        (void)curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT,
-                               1L); /* credentials of one app never serve another */
-        (void)curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, 1L);
-        /* With a password, TLS or nothing; without one, TLS where it is offered. */
-        (void)curl_easy_setopt(x->easy, CURLOPT_USE_SSL,
-                               m->password && !o->may_reach_private ? (long)CURLUSESSL_ALL
-                                                                    : (long)CURLUSESSL_TRY);
-        if (m->user) {
-            (void)curl_easy_setopt(x->easy, CURLOPT_USERNAME, m->user);
-            (void)curl_easy_setopt(x->easy, CURLOPT_PASSWORD, m->password ? m->password : "");
-        }
-        if (m->ca_file)
-            (void)curl_easy_setopt(x->easy, CURLOPT_CAINFO, m->ca_file);
     }
     exchange_start(x);
 }

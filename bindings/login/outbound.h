@@ -1,5 +1,4 @@
-/* What auth says to the world: HTTP requests to providers of identities and mails to mail servers, by libcurl's multi
- * interface on the loop. Whom it talks to is an app's choice, hence: no redirect is followed, no proxy of the environment
+/* What auth says to the world: HTTP requests to providers of identities, by libcurl's multi interface on the loop. Whom it talks to is an app's choice, hence: no redirect is followed, no proxy of the environment
  * is used, addresses that are not of the internet (loopback, private, link-local, ...) are refused when the connection is
  * made, whatever name they were reached by, plain HTTP is refused; unless the administrator has allowed both. Answers and
  * times are bounded (auth.answer_bytes, auth.answer_ms), and so are the requests at a time.
@@ -32,13 +31,7 @@ struct outbound_request {
 };
 void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound_cb done, void *ctx);
 
-struct outbound_mail {
-    const char *app, *server;              /* smtp://HOST[:PORT] or smtps://HOST[:PORT] */
-    const char *user, *password, *ca_file; /* NULL: none */
-    const char *from, *to;                 /* addresses alone */
-    struct hob_str text;                   /* the message, lines ended by CR LF */
-};
-void outbound_send(struct outbound *o, const struct outbound_mail *m, outbound_cb done, void *ctx);
-
+/* Is it an address that anybody may be sent to? */
+bool outbound_is_internet(const struct sockaddr *address);
 /* Appends the text as application/x-www-form-urlencoded wants it. */
 HOB_MUST_USE enum hob_code outbound_escape(struct hob_buf *out, struct hob_str text);

@@ -216,8 +216,3 @@ void login_close(struct login *l, void (*closed)(void *ctx), void *ctx)
     l->closed_ctx = ctx;
     outbound_close(l->outbound, on_outbound_closed, l);
 }
-
-struct outbound *login_outbound(struct login *l)
-{
-    return l->outbound;
-}

@@ -10,8 +10,6 @@ struct login;
 HOB_MUST_USE struct login *login_new(struct auth *a, uv_loop_t *loop, bool may_reach_private);
 /* Ends what is under way, then `closed` once. */
 void login_close(struct login *l, void (*closed)(void *ctx), void *ctx);
-/* For mails: the same door to the world. */
-struct outbound *login_outbound(struct login *l);
 
 struct provider_ask {
     struct backend_call *call;

@@ -10,17 +10,16 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "bindings/login/outbound.h"
-#include "bindings/login/provider.h"
 #include "bindings/mail/mail.h"
 #include "bindings/mail/mail_row.h"
+#include "bindings/mail/sender.h"
 #include "store/kv.h"
 
 #include "base/banned.h"
 
 enum {
-    LOOKED_AT = 64,         /* mails of a queue that one look reads */
-    FIRST_PAUSE_MS = 10000, /* doubles with each try */
+    LOOKED_AT = 64,        /* mails of a queue that one look reads */
+    FIRST_PAUSE_MS = 2000, /* doubles with each try */
     PAUSE_MS_MAX = 2 * 3600 * 1000,
     LIFE_MS = 48 * 3600 * 1000,
     ROUND_MS = 50, /* between two apps, after a start */
@@ -45,11 +44,12 @@ struct courier {
 
 struct mailer {
     struct auth *auth;
+    struct sender *sender;
     uv_timer_t timer;
     struct hob_list couriers;
     struct mail_stats stats;
     json_t *round; /* names of the apps that are still to be looked at after the start */
-    bool is_closing, is_timer_closed;
+    bool is_closing, is_timer_closed, is_sender_closed;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -60,7 +60,7 @@ static void arm(struct mailer *m);
 /* --- life --- */
 static void mailer_end(struct mailer *m)
 {
-    if (!m->is_closing || !m->is_timer_closed || !hob_list_is_empty(&m->couriers))
+    if (!m->is_closing || !m->is_timer_closed || !m->is_sender_closed || !hob_list_is_empty(&m->couriers))
         return;
     void (*closed)(void *ctx) = m->closed;
     void *ctx = m->closed_ctx;
@@ -182,18 +182,13 @@ static void note(struct courier *k, const struct hob_err *err, bool is_hopeless)
 }
 
 /* --- sending --- */
-static void on_sent(void *ctx, const struct outbound_answer *a, const struct hob_err *err)
+static void on_sent(void *ctx, const struct hob_err *err)
 {
     struct courier *k = ctx;
-    struct hob_err refused;
-    if (err && err->code == HOB_E_CANCELLED) {
+    if (err && err->code == HOB_E_CANCELLED)
         courier_free(k); /* closing: it stays in the queue */
-        return;
-    }
-    (void)a;
-    if (err)
-        refused = *err;
-    note(k, err ? &refused : NULL, false);
+    else
+        note(k, err, err && err->code == HOB_E_INVALID);
 }
 
 struct letter {
@@ -262,15 +257,14 @@ static void send_mail(struct courier *k, const struct backend_app *app)
     hob_buf_init(&l.password, PASSWORD_BYTES_MAX);
     k->state = COURIER_SENDING;
     if (compose(k, app, &l, &err) == HOB_OK) {
-        struct outbound_mail m = {.app = k->app,
-                                  .server = json_string_value(json_object_get(options, "server")),
-                                  .user = json_string_value(json_object_get(options, "user")),
-                                  .password = l.password.n ? hob_buf_data(&l.password) : NULL,
-                                  .ca_file = json_string_value(json_object_get(options, "caFile")),
-                                  .from = l.from,
-                                  .to = l.to,
-                                  .text = hob_buf_str(&l.text)};
-        outbound_send(login_outbound(k->mailer->auth->login), &m, on_sent, k);
+        struct sender_mail m = {.server = json_string_value(json_object_get(options, "server")),
+                                .user = json_string_value(json_object_get(options, "user")),
+                                .password = l.password.n ? hob_buf_data(&l.password) : NULL,
+                                .ca_file = json_string_value(json_object_get(options, "caFile")),
+                                .from = l.from,
+                                .to = l.to,
+                                .text = hob_buf_str(&l.text)};
+        sender_start(k->mailer->sender, &m, on_sent, k);
     } else {
         note(k, &err, err.code == HOB_E_INVALID || err.code == HOB_E_INTERNAL);
     }
@@ -362,6 +356,13 @@ static void on_timer_closed(uv_handle_t *handle)
     mailer_end(m);
 }
 
+static void on_sender_closed(void *ctx)
+{
+    struct mailer *m = ctx;
+    m->is_sender_closed = true;
+    mailer_end(m);
+}
+
 static void remember_app(void *ctx, const struct backend_app *app)
 {
     struct mailer *m = ctx;
@@ -374,6 +375,7 @@ struct mailer *mailer_new(struct auth *a)
 {
     struct mailer *m = hob_new(struct mailer);
     m->auth = a;
+    m->sender = sender_new(a->wiring->loop, a->wiring->may_reach_private);
     HOB_ASSERT(uv_timer_init(a->wiring->loop, &m->timer) == 0);
     m->timer.data = m;
     hob_list_init(&m->couriers);
@@ -399,6 +401,7 @@ void mailer_close(struct mailer *m, void (*closed)(void *ctx), void *ctx)
         }
     }
     uv_close((uv_handle_t *)&m->timer, on_timer_closed);
+    sender_close(m->sender, on_sender_closed, m);
 }
 
 void mailer_wake(struct mailer *m, const char *app)
