@@ -64,7 +64,9 @@ for (const [runtime, [entry, text]] of Object.entries(sources))
       const shown = hob.cli(["describe", "--isolation", `${runtime}/f`]).out;
       assert.match(shown, /^seccomp +filter [0-9a-f]{16}, \d+ instructions, profile of \d+ calls, denied calls are told$/m);
       await hob.api("PATCH", `/v1/apps/${runtime}/functions/f/env`, { set: { ROUND: String(round) } }); // a new version, its own instance
-      await until(async () => (await hob.api("GET", `/v1/instances?app=${runtime}&function=f`)).json.instances.every((i) => i.version > round + 2), "the old instances to go");
+      let running;
+      await until(async () => (running = (await hob.api("GET", `/v1/instances?app=${runtime}&function=f`)).json.instances).every((i) => i.version > round + 2),
+        () => `the old instances to go: ${JSON.stringify(running)}`);
     }
     await until(async () => /denied system call: symlink(at)? \(not in its profile: "syscalls" of hob\.json\)/.test(await platform(runtime)), "the denied call in the log");
     assert.match((await hob.api("GET", "/metrics")).text, /hob_denied_calls_total\{call="symlink(at)?"\} [1-9]/);
