@@ -44,6 +44,7 @@ struct version {
     char *env_json;                 /* owned; what `hob env` set over it; NULL: nothing */
     struct function_config *config; /* parsed on first version_config(), with env_json merged in */
     struct code_store *code;        /* borrowed; holds a reference to the digest; may be NULL */
+    char *cloud_json; /* owned; what it registers as cloud code (bindings/cloud/); NULL: nothing */
     bool has_routes;
     struct version *older;
     void *pool; /* the dispatcher's: struct pool *, made on first use (controller/dispatch/pool.h) */
@@ -90,6 +91,12 @@ void catalog_listen(struct catalog *c, catalog_event_cb cb, void *ctx);
 /* Told when a secret that version `v` uses was changed: its instances are to be replaced by fresh ones. */
 typedef void (*catalog_replace_cb)(void *ctx, struct version *v);
 void catalog_listen_replace(struct catalog *c, catalog_replace_cb cb, void *ctx);
+
+/* Told when another version of a function became live, and (`live` NULL) when the function was removed; `live` is borrowed
+ * for the call. One listener: the registry of cloud code. */
+typedef void (*catalog_cloud_cb)(void *ctx, const char *app, const char *function,
+                                 const struct version *live);
+void catalog_listen_cloud(struct catalog *c, catalog_cloud_cb cb, void *ctx);
 
 /* --- the daemon's start --- */
 struct store;

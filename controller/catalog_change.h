@@ -16,6 +16,12 @@ void catalog_alias_drop(struct catalog *c, struct function *f, const char *name)
 void catalog_function_drop(struct catalog *c, struct function *f);
 void catalog_app_drop(struct catalog *c, struct app *app);
 void catalog_secret_changed(struct catalog *c, struct hob_str app, const char *name);
+/* A version that no function has: for running code before its deploy is committed. Returns owned. Only digest, config_json,
+ * env_json and why of the row count. */
+struct version *catalog_draft(struct catalog *c, const char *app, const char *function,
+                              const struct version_row *row);
+/* Its instances drain; the reference is given back. */
+void catalog_draft_drop(struct catalog *c, struct version *v);
 /* Puts `hob env`'s {"NAME":"value"} over the configuration's variables. */
 HOB_MUST_USE enum hob_code config_merge_env(struct function_config *config, struct hob_str env_json,
                                             struct hob_err *err);

@@ -20,6 +20,8 @@ struct deployer_options {
     const struct runtimes *runtimes;
     struct node_hub *nodes;
     struct vault *vault; /* opens registries; NULL: none */
+    struct dispatcher
+        *dispatcher; /* runs cloud code once, to learn what it registers; NULL: nothing is learnt */
 };
 HOB_MUST_USE struct deployer *deployer_new(const struct deployer_options *o);
 /* Cancels what runs (its callbacks still come), then `closed`. */
@@ -44,7 +46,7 @@ struct deploy_spec {
     bool is_dry_run;      /* judges everything, changes nothing */
     /* How images come along, for people; borrowed; may be NULL. Not after the deploy was cancelled. */
     void (*progress)(void *ctx, struct hob_str text);
-    int archive_fd;       /* the complete upload, read from its start; borrowed until the callback */
+    int archive_fd; /* the complete upload, read from its start; borrowed until the callback */
 };
 /* Exactly once, never from inside deploy_start. `err` is NULL when it worked, `r` is NULL when not.
  * Reasons beside the codes' own: deploy_in_progress (409), bad_archive, missing_manifest, bad_json and the others of

@@ -7,6 +7,7 @@
 struct event_spec { /* all is copied */
     const char *app, *function;
     struct hob_str qualifier;  /* version or alias; empty: what is live */
+    struct version *version;   /* borrowed; then the three above do not count; NULL: they do */
     struct hob_str payload;    /* JSON text */
     struct hob_str request_id; /* empty: one is made */
     uint32_t timeout_ms;       /* beyond: HOB_E_TIMEOUT; 0: only the function's own */

@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/mem.h"
+#include "bindings/cloud/cloud.h"
 #include "controller/vault.h"
 
 static enum hob_code read_secret(void *ctx, const char *app, const char *name, struct hob_buf *out,
@@ -10,6 +12,32 @@ static enum hob_code read_secret(void *ctx, const char *app, const char *name, s
 {
     struct backend_parts *p = ctx;
     return vault_get(p->vault, app, name, out, err);
+}
+
+/* --- cloud code: the registry follows the catalogue ---------------------------------------------------------------- */
+
+static void on_live(void *ctx, const char *app, const char *function, const struct version *live)
+{
+    struct backend_parts *p = ctx;
+    struct hob_err bad;
+    json_t *registered hob_auto_json =
+        live && live->cloud_json ? hob_json_parse(hob_str(live->cloud_json), "registrations", &bad) : NULL;
+    cloud_set_function(backend_cloud(p->backend), app, function, registered, live ? live->id : 0);
+}
+
+static void follow_catalog(struct backend_parts *p)
+{
+    struct app *app, *app_tmp;
+    struct function *f, *f_tmp;
+    HASH_ITER(hh, catalog_apps(p->catalog), app, app_tmp)
+    {
+        HASH_ITER(hh, app->functions, f, f_tmp)
+        {
+            if (f->live && f->live->cloud_json)
+                on_live(p, app->name, f->name, f->live);
+        }
+    }
+    catalog_listen_cloud(p->catalog, on_live, p);
 }
 
 enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_parts_options *o,
@@ -48,6 +76,7 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
                                                  .secret = read_secret,
                                                  .ctx = p});
     dispatcher_serve(o->dispatcher, p->serve);
+    follow_catalog(p);
     p->face =
         parse_face_new(&(struct parse_face_options){.loop = o->loop, .backend = p->backend, .apps = p->apps});
     return HOB_OK;
@@ -80,6 +109,7 @@ void backend_parts_close(struct backend_parts *p, uint32_t grace_ms, void (*clos
 {
     p->closed = closed;
     p->closed_ctx = ctx;
+    catalog_listen_cloud(p->catalog, NULL, NULL);
     dispatcher_serve(p->dispatcher, NULL); /* calls of functions are refused from here on */
     backend_close(p->backend, grace_ms, on_backend_closed, p);
 }

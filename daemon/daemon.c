@@ -263,7 +263,8 @@ static void wire(struct daemon *d)
                                                           .code = d->code,
                                                           .runtimes = d->runtimes,
                                                           .nodes = d->nodes,
-                                                          .vault = d->vault});
+                                                          .vault = d->vault,
+                                                          .dispatcher = d->dispatcher});
     d->admin = admin_new(&(struct admin_options){.loop = &d->loop,
                                                  .store = d->store,
                                                  .catalog = d->catalog,

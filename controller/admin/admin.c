@@ -109,6 +109,7 @@ static void op_free(struct admin_op *op)
     hob_free_p(&op->made.digest);
     hob_free_p(&op->made.config_json);
     hob_free_p(&op->made.env_json);
+    hob_free_p(&op->made.cloud_json);
     free(op);
 }
 

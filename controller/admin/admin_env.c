@@ -104,6 +104,7 @@ static enum hob_code on_live(void *ctx, const struct version_row *row, struct ho
     hob_free_p(&op->made.digest); /* of a first run that was rolled back */
     hob_free_p(&op->made.config_json);
     hob_free_p(&op->made.env_json);
+    hob_free_p(&op->made.cloud_json);
     op->is_unchanged = strcmp(env_json, row->env_json) == 0;
     op->made = (struct version_row){.function_id = row->function_id,
                                     .created_ms = hob_utc_ms(),
@@ -111,6 +112,7 @@ static enum hob_code on_live(void *ctx, const struct version_row *row, struct ho
                                     .config_json = hob_strdup(row->config_json),
                                     .env_json = env_json,
                                     .why = "env set",
+                                    .cloud_json = hob_strdup(row->cloud_json),
                                     .has_routes = row->has_routes};
     return HOB_OK;
 }

@@ -130,8 +130,9 @@ struct event_run *event_start(struct dispatcher *d, const struct event_spec *s, 
     hob_buf_init(&r->answer, HOB_MAX_ANSWER_BYTES);
     HOB_ASSERT(uv_timer_init(d->o.loop, &r->timer) == 0);
     r->timer.data = r;
-    struct version *v =
-        catalog_resolve(d->o.catalog, hob_str(s->app), hob_str(s->function), s->qualifier, &r->err);
+    struct version *v = s->version;
+    if (!v)
+        v = catalog_resolve(d->o.catalog, hob_str(s->app), hob_str(s->function), s->qualifier, &r->err);
     if (v)
         r->err = (struct hob_err){0};
     if (!v || s->timeout_ms)

@@ -15,6 +15,8 @@ struct catalog {
     struct code_store *code; /* borrowed; may be NULL */
     size_t functions_n;
     catalog_event_cb on_event;
+    catalog_cloud_cb on_cloud;
+    void *cloud_ctx;
     void *event_ctx;
     catalog_replace_cb on_replace;
     void *replace_ctx;
@@ -22,12 +24,14 @@ struct catalog {
 
 /* --- versions --- */
 
-static struct version *version_new(struct catalog *c, struct function *f, const struct version_row *row)
+/* `f` NULL: a draft, which no function has. */
+static struct version *version_new(struct catalog *c, const char *app, const char *function,
+                                   struct function *f, const struct version_row *row)
 {
     struct version *v = hob_new(struct version);
     v->function = f;
-    v->app_name = hob_strdup(f->app->name);
-    v->function_name = hob_strdup(f->name);
+    v->app_name = hob_strdup(app);
+    v->function_name = hob_strdup(function);
     v->id = row->id;
     v->created_ms = row->created_ms;
     v->number = row->number;
@@ -36,6 +40,7 @@ static struct version *version_new(struct catalog *c, struct function *f, const 
     v->why = strcmp(row->why, "env set") == 0 ? "env set" : "deploy";
     v->config_json = hob_strdup(row->config_json);
     v->env_json = row->env_json[0] && strcmp(row->env_json, "{}") != 0 ? hob_strdup(row->env_json) : NULL;
+    v->cloud_json = row->cloud_json && *row->cloud_json ? hob_strdup(row->cloud_json) : NULL;
     v->has_routes = row->has_routes;
     v->code = c->code;
     if (v->code)
@@ -64,6 +69,7 @@ void version_unref(struct version *v)
     free(v->function_name);
     free(v->config_json);
     free(v->env_json);
+    free(v->cloud_json);
     free(v);
 }
 
@@ -274,10 +280,35 @@ void catalog_listen_replace(struct catalog *c, catalog_replace_cb cb, void *ctx)
     c->replace_ctx = ctx;
 }
 
+void catalog_listen_cloud(struct catalog *c, catalog_cloud_cb cb, void *ctx)
+{
+    c->on_cloud = cb;
+    c->cloud_ctx = ctx;
+}
+
 static void tell(struct catalog *c, struct version *v, bool is_gone)
 {
     if (c->on_event)
         c->on_event(c->event_ctx, v, is_gone);
+}
+
+static void tell_cloud(struct catalog *c, const char *app, const char *function, const struct version *live)
+{
+    if (c->on_cloud)
+        c->on_cloud(c->cloud_ctx, app, function, live);
+}
+
+struct version *catalog_draft(struct catalog *c, const char *app, const char *function,
+                              const struct version_row *row)
+{
+    return version_new(c, app, function, NULL, row);
+}
+
+void catalog_draft_drop(struct catalog *c, struct version *v)
+{
+    HOB_ASSERT(!v->function);
+    tell(c, v, true);
+    version_unref(v);
 }
 
 struct app *catalog_app_ensure(struct catalog *c, const struct app_row *row)
@@ -314,7 +345,7 @@ struct version *catalog_version_add(struct catalog *c, struct function *f, const
     if (v)
         return v;
     HOB_ASSERT(!f->versions || f->versions->number < row->number);
-    v = version_new(c, f, row);
+    v = version_new(c, f->app->name, f->name, f, row);
     v->older = f->versions;
     f->versions = v;
     return v;
@@ -335,6 +366,7 @@ void catalog_set_live(struct catalog *c, struct function *f, struct version *v, 
     if (old)
         tell(c, old, false);
     tell(c, v, false);
+    tell_cloud(c, f->app->name, f->name, v);
     version_unref(old);
 }
 
@@ -408,6 +440,7 @@ void catalog_function_drop(struct catalog *c, struct function *f)
     c->functions_n--;
     for (struct version *v = f->versions; v; v = v->older)
         tell(c, v, true);
+    tell_cloud(c, f->app->name, f->name, NULL);
     function_free(f);
 }
 

@@ -4,6 +4,7 @@
  *   |            then reads hob.json; the loop judges it (a dry run ends here)
  *   PUBLISHING   a worker makes the tree durable and renames it to its digest
  *   RESOLVING    each image in turn becomes an ID: the node looks, pulls, or builds it of the tree
+ *   LEARNING     cloud code (kind parse) runs once, to tell what it registers
  *   COMMITTING   one transaction: new versions, live pointers; then the catalogue follows
  *   CLOSING      waits for the unpacker's end and the worker, cleans up, tells
  *
@@ -47,6 +48,7 @@ const struct deployer_options *deploy_options(const struct deploy *dp)
 static void try_finish(struct deploy *dp);
 static void publish(struct deploy *dp);
 static void resolve(struct deploy *dp);
+static void learn(struct deploy *dp);
 static void commit(struct deploy *dp);
 
 /* --- steps --- */
@@ -67,6 +69,7 @@ static void close_deploy(struct deploy *dp)
     if (dp->question)
         node_engine_forget(dp->deployer->o.nodes, dp->question);
     dp->question = 0;
+    deploy_learn_cancel(dp);
     stop_unpacking(dp);
     try_finish(dp);
 }
@@ -183,9 +186,31 @@ static void resolve(struct deploy *dp)
     while (dp->resolved_n < m->functions_n && !function_has_image(&m->functions[dp->resolved_n]))
         dp->resolved_n++;
     if (dp->resolved_n == m->functions_n || !dp->deployer->o.nodes)
-        commit(dp);
+        learn(dp);
     else if (deploy_image_ask(dp, dp->resolved_n, on_resolved, &err) != HOB_OK)
         abort_deploy(dp, &err);
+}
+
+static void on_learnt(struct deploy *dp, const struct hob_err *err)
+{
+    HOB_ASSERT(dp->state == DEPLOY_LEARNING);
+    if (err) {
+        abort_deploy(dp, err);
+        return;
+    }
+    dp->learnt_n++;
+    learn(dp);
+}
+
+static void learn(struct deploy *dp)
+{
+    dp->state = DEPLOY_LEARNING;
+    while (dp->learnt_n < dp->manifest->functions_n) {
+        if (deploy_learn(dp, on_learnt))
+            return;
+        dp->learnt_n++;
+    }
+    commit(dp);
 }
 
 static void publish(struct deploy *dp)
@@ -215,7 +240,7 @@ static void on_committed(void *ctx, const struct hob_err *err)
 static void commit(struct deploy *dp)
 {
     struct hob_err err;
-    HOB_ASSERT(dp->state == DEPLOY_RESOLVING);
+    HOB_ASSERT(dp->state == DEPLOY_LEARNING);
     if (HOB_FAULT("deploy.published")) {
         (void)hob_fail(&err, HOB_E_INTERNAL, "the deploy was interrupted before its commit");
         abort_deploy(dp, &err);
@@ -244,6 +269,7 @@ static void tell_and_free(struct deploy *dp)
     for (size_t i = 0; dp->steps && i < r.functions_n; i++) {
         free(dp->steps[i].config_json);
         free(dp->steps[i].made.env_json);
+        free(dp->steps[i].cloud_json);
     }
     free(dp->steps);
     free(dp->functions);

@@ -34,7 +34,8 @@ static enum hob_code insert_version(struct deploy *dp, struct deploy_step *step,
                                     .config_json = step->config_json,
                                     .env_json = step->made.env_json ? step->made.env_json : "{}",
                                     .why = "deploy",
-                                    .has_routes = step->has_routes};
+                                    .has_routes = step->has_routes,
+                                    .cloud_json = step->cloud_json};
     if (store_version_insert(tx, &row, &made, err) != HOB_OK ||
         store_function_set_live(tx, row.function_id, made.number, err) != HOB_OK)
         return err->code;
@@ -108,7 +109,8 @@ static void apply_function(struct deploy *dp, struct catalog *c, struct app *app
                              .config_json = step->config_json,
                              .env_json = step->made.env_json ? step->made.env_json : "{}",
                              .why = "deploy",
-                             .has_routes = step->has_routes};
+                             .has_routes = step->has_routes,
+                             .cloud_json = step->cloud_json};
     struct version *v = catalog_version_add(c, f, &vr);
     catalog_set_live(c, f, v, step->made.previous_live);
 }

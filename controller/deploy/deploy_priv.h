@@ -9,6 +9,7 @@ enum deploy_state {
     DEPLOY_UNPACKING,
     DEPLOY_PUBLISHING,
     DEPLOY_RESOLVING,
+    DEPLOY_LEARNING,
     DEPLOY_COMMITTING,
     DEPLOY_CLOSING
 };
@@ -16,6 +17,7 @@ enum deploy_state {
 struct deploy_step {   /* one function of hob.json on its way */
     char *config_json; /* owned */
     bool has_routes;
+    char *cloud_json; /* owned; of kind parse: what it registers; NULL: nothing */
     /* filled by the transaction, owned: */
     struct {
         int64_t function_id, version_id, created_ms;
@@ -56,6 +58,11 @@ struct deploy {
     uint64_t question; /* the open one about an image; 0: none */
     void (*progress)(void *ctx, struct hob_str text);
 
+    size_t learnt_n;          /* functions whose registrations are known, or that have none */
+    struct version *draft;    /* the one that runs to tell them */
+    struct event_run *asking; /* it */
+    void (*learnt)(struct deploy *dp, const struct hob_err *err);
+
     struct hob_err work_err; /* the worker's */
     struct hob_err err;      /* the first failure */
 };
@@ -81,6 +88,10 @@ HOB_MUST_USE enum hob_code deploy_image_take(struct deploy *dp, size_t i, struct
                                              const struct hob_err *why, struct hob_err *err);
 /* Reason missing_manifest, with where it is instead. Worker. */
 HOB_MUST_USE enum hob_code deploy_read_manifest(struct deploy *dp, struct hob_err *err);
+/* deploy_learn.c: what the cloud code of function `learnt_n` registers. True when an answer will come: `done`, with the first
+ * failure or NULL; false when there is nothing to ask. */
+bool deploy_learn(struct deploy *dp, void (*done)(struct deploy *dp, const struct hob_err *err));
+void deploy_learn_cancel(struct deploy *dp);
 /* deploy_commit.c. */
 HOB_MUST_USE enum hob_code deploy_transaction(void *ctx, struct store_tx *tx, struct hob_err *err);
 void deploy_apply(struct deploy *dp, struct catalog *c);

@@ -109,8 +109,7 @@ async function start(pairs) {
   const cloud = hello.get('kind') === 'parse' ? bindings.loadCloud(hello) : null;
   const found = await load(hello, cloud);
   serve = found.kind === 'fetch' ? serveFetch(found.handler, found.self, env, envOf) : lambda(found.handler);
-  const registered = cloud === null ? [] : cloud.registered();
-  channel.sendPairs(T.READY, 0, ['protocol', '1', 'kind', found.kind, 'concurrency', String(concurrency), ...registered]);
+  channel.sendPairs(T.READY, 0, ['protocol', '1', 'kind', found.kind, 'concurrency', String(concurrency)]);
 }
 
 function startFailed(error) {

@@ -319,12 +319,10 @@ export function loadCloud() {
   registrar(Parse, registry);
   globalThis.Parse = Parse;
   return {
-    registered: () => [
-      ...[...registry.functions.keys()].flatMap((name) => ['function', name]),
-      ...[...registry.jobs.keys()].flatMap((name) => ['job', name]),
-      ...[...registry.triggers.keys()].flatMap((name) => ['trigger', name]),
-    ],
     handler(event, context) {
+      if (event?.hobAsks === 'registrations') { // a deploy learns what there is
+        return { functions: [...registry.functions.keys()], jobs: [...registry.jobs.keys()], triggers: [...registry.triggers.keys()] };
+      }
       if (event?.requestContext?.http) return { statusCode: 404, body: JSON.stringify({ error: 'cloud code is called by the Parse API' }) };
       return scope.run(context.env, serve, Parse, registry, event ?? {});
     },

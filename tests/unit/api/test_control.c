@@ -156,7 +156,7 @@ static int make_world(void **state)
                                                                   .runtimes = w->runtimes,
                                                                   .clock = &hob_clock_real});
     w->deployer = deployer_new(
-        &(struct deployer_options){&w->loop, w->store, w->catalog, w->code, w->runtimes, w->nodes, w->vault});
+        &(struct deployer_options){&w->loop, w->store, w->catalog, w->code, w->runtimes, w->nodes, w->vault, NULL});
     w->admin =
         admin_new(&(struct admin_options){&w->loop, w->store, w->catalog, w->code, w->vault, remove_logs, w});
     w->gateway = gateway_new(&(struct gateway_options){w->catalog, w->dispatcher});
