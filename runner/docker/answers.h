@@ -15,6 +15,7 @@ bool docker_image_name_is_valid(const char *s);
 struct docker_facts { /* GET /version and /info */
     char version[32], api_version[16], storage[32], root[256];
     bool has_crun, has_seccomp, has_memory_limit, has_swap_limit, has_pids_limit, is_rootless;
+    bool is_podman; /* its compatible API: wants the filter as a file */
 };
 /* Chooses the newest version both speak. HOB_E_UNSUPPORTED when there is none. */
 HOB_MUST_USE enum hob_code docker_version_read(const json_t *j, struct docker_facts *f, struct hob_err *err);

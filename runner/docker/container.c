@@ -51,26 +51,28 @@ static void put_mounts(const struct docker *e, const struct box *b, const struct
     hob_jw_array_end(w);
 }
 
-static void put_tmpfs(struct hob_jw *w, const char *path, uint64_t bytes, uint32_t inodes)
+/* Podman knows no nr_inodes. */
+static void put_tmpfs(const struct docker *e, struct hob_jw *w, const char *path, uint64_t bytes, uint32_t inodes)
 {
     char options[128];
-    (void)snprintf(options, sizeof options, "rw,nosuid,nodev,mode=1777,size=%llu,nr_inodes=%u",
-                   (unsigned long long)bytes, inodes);
+    int n = snprintf(options, sizeof options, "rw,nosuid,nodev,mode=1777,size=%llu", (unsigned long long)bytes);
+    if (!e->facts.is_podman)
+        (void)snprintf(options + n, sizeof options - (size_t)n, ",nr_inodes=%u", inodes);
     hob_jw_kcstr(w, path, options);
 }
 
-static void put_tmpfses(const struct container_spec *c, struct hob_jw *w)
+static void put_tmpfses(const struct docker *e, const struct container_spec *c, struct hob_jw *w)
 {
     uint64_t tmp = c->spec ? c->spec->tmp_bytes : 0, shm = tmp / 2 < SHM_BYTES_MAX ? tmp / 2 : SHM_BYTES_MAX;
     uint32_t inodes = c->spec ? c->spec->tmp_inodes : 16;
     hob_jw_key(w, "Tmpfs");
     hob_jw_object(w);
-    put_tmpfs(w, "/tmp", tmp > 4096 ? tmp : 4096, inodes);
-    put_tmpfs(w, "/dev/shm", shm > 4096 ? shm : 4096, inodes);
+    put_tmpfs(e, w, "/tmp", tmp > 4096 ? tmp : 4096, inodes);
+    put_tmpfs(e, w, "/dev/shm", shm > 4096 ? shm : 4096, inodes);
     /* What an image declares as volumes would be folders on the host's disk without a limit. */
     for (char *const *v = c->image ? c->image->volumes : NULL; v && *v; v++)
         if (strcmp(*v, "/tmp") != 0 && strcmp(*v, "/dev/shm") != 0)
-            put_tmpfs(w, *v, tmp > 4096 ? tmp : 4096, inodes);
+            put_tmpfs(e, w, *v, tmp > 4096 ? tmp : 4096, inodes);
     hob_jw_object_end(w);
 }
 
@@ -83,7 +85,7 @@ static void put_ulimit(struct hob_jw *w, const char *name, uint64_t value)
     hob_jw_object_end(w);
 }
 
-static void put_limits(const struct container_spec *c, struct hob_jw *w)
+static void put_limits(const struct docker *e, const struct container_spec *c, struct hob_jw *w)
 {
     const struct engine_spec *s = c->spec;
     int64_t memory = (int64_t)(s ? s->memory_mb : HOLDER_MEMORY_MB) << 20;
@@ -102,6 +104,8 @@ static void put_limits(const struct container_spec *c, struct hob_jw *w)
     put_ulimit(w, "memlock", MEMLOCK_BYTES);
     put_ulimit(w, "sigpending", SIGPENDING);
     put_ulimit(w, "nofile", s ? s->nofile_max : 256);
+    if (e->facts.is_podman) /* its own default may be more than it may set */
+        put_ulimit(w, "nproc", s ? s->pids_max : HOLDER_PIDS);
     if (s)
         put_ulimit(w, "fsize", s->fsize_bytes);
     hob_jw_array_end(w);
@@ -113,8 +117,8 @@ static void put_host_config(const struct docker *e, const struct box *b, const s
     hob_jw_key(w, "HostConfig");
     hob_jw_object(w);
     put_mounts(e, b, c, w);
-    put_tmpfses(c, w);
-    put_limits(c, w);
+    put_tmpfses(e, c, w);
+    put_limits(e, c, w);
     hob_jw_kbool(w, "ReadonlyRootfs", true);
     hob_jw_kbool(w, "Privileged", false);
     hob_jw_key(w, "CapDrop");
@@ -125,7 +129,8 @@ static void put_host_config(const struct docker *e, const struct box *b, const s
     hob_jw_array(w);
     hob_jw_cstr(w, "no-new-privileges");
     if (e->facts.has_seccomp) {
-        hob_auto_free char *profile = hob_asprintf("seccomp=%s", container_seccomp());
+        hob_auto_free char *profile = e->facts.is_podman ? hob_asprintf("seccomp=%s/seccomp.json", e->sockets_dir)
+                                                         : hob_asprintf("seccomp=%s", container_seccomp());
         hob_jw_cstr(w, profile);
     }
     hob_jw_array_end(w);

@@ -476,7 +476,9 @@ struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_opt
     char digest[HOB_DIGEST_CHARS + 1];
     if (docker_target_parse(&target, o->host, o->cert_dir, err) != HOB_OK)
         return NULL;
-    if (hob_mkdirs(o->sockets_dir, 0700, err) != HOB_OK) {
+    hob_auto_free char *filter = hob_asprintf("%s/seccomp.json", o->sockets_dir); /* Podman takes it as a file */
+    if (hob_mkdirs(o->sockets_dir, 0700, err) != HOB_OK ||
+        hob_write_file(filter, hob_str(container_seccomp()), 0600, err) != HOB_OK) {
         docker_target_done(&target);
         return NULL;
     }

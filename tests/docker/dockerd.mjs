@@ -6,7 +6,7 @@ import fs from "node:fs";
 import http from "node:http";
 import os from "node:os";
 import path from "node:path";
-import { sleep, until } from "../e2e/harness.mjs";
+import { until } from "../e2e/harness.mjs";
 
 export class Dockerd {
   /** Starts one; `uid` may speak to it. */
@@ -101,7 +101,11 @@ export class Dockerd {
       await this.ended;
       clearTimeout(late);
     }
-    // what a killed dockerd left: its containerd and shims name our folder
+    this.sweep();
+  }
+
+  /** What a killed one left: its helpers name our folder, its mounts lie in it. */
+  sweep() {
     for (const name of fs.readdirSync("/proc").filter((n) => /^\d+$/.test(n))) {
       try {
         if (fs.readFileSync(`/proc/${name}/cmdline`, "latin1").includes(this.dir)) process.kill(Number(name), "SIGKILL");
@@ -109,7 +113,7 @@ export class Dockerd {
         // gone meanwhile
       }
     }
-    await sleep(100);
+    spawnSync("sleep", ["0.1"]);
     for (const line of fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n").reverse()) {
       const at = line.split(" ")[4];
       if (at?.startsWith(this.dir)) spawnSync("umount", ["-l", at]);
