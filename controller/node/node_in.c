@@ -96,9 +96,9 @@ static void copy_text(char *to, size_t to_bytes, struct hob_str text)
 /* Reasons must outlive the event: those that the runner gives are from this list. */
 const char *node_known_reason(struct hob_str text)
 {
-    static const char *const reasons[] = {"engine_unavailable", "engine_unknown", "launch_failed",
-                                          "node_full",          "image_missing",  "runtime_not_found",
-                                          "pull_refused",       "pull_failed",    "image_build_failed"};
+    static const char *const reasons[] = {
+        "engine_unavailable", "engine_unknown", "launch_failed", "node_full",          "image_missing",
+        "runtime_not_found",  "pull_refused",   "pull_failed",   "image_build_failed", "engine_full"};
     for (size_t i = 0; i < HOB_COUNT(reasons); i++)
         if (hob_str_is(text, reasons[i]))
             return reasons[i];

@@ -91,8 +91,8 @@ enum hob_code docker_version_read(const json_t *j, struct docker_facts *f, struc
         !take_text(j, "ApiVersion", newest, sizeof newest) ||
         !take_text(j, "MinAPIVersion", oldest, sizeof oldest) || minor_of(newest) == 0)
         return malformed(err, "its version");
-    const char *component = json_string_value(
-        json_object_get(json_array_get(json_object_get(j, "Components"), 0), "Name"));
+    const char *component =
+        json_string_value(json_object_get(json_array_get(json_object_get(j, "Components"), 0), "Name"));
     f->is_podman = component && strstr(component, "Podman");
     unsigned max = minor_of(newest), min = minor_of(oldest);
     if (max < API_MINOR_MIN)

@@ -52,10 +52,12 @@ static void put_mounts(const struct docker *e, const struct box *b, const struct
 }
 
 /* Podman knows no nr_inodes. */
-static void put_tmpfs(const struct docker *e, struct hob_jw *w, const char *path, uint64_t bytes, uint32_t inodes)
+static void put_tmpfs(const struct docker *e, struct hob_jw *w, const char *path, uint64_t bytes,
+                      uint32_t inodes)
 {
     char options[128];
-    int n = snprintf(options, sizeof options, "rw,nosuid,nodev,mode=1777,size=%llu", (unsigned long long)bytes);
+    int n =
+        snprintf(options, sizeof options, "rw,nosuid,nodev,mode=1777,size=%llu", (unsigned long long)bytes);
     if (!e->facts.is_podman)
         (void)snprintf(options + n, sizeof options - (size_t)n, ",nr_inodes=%u", inodes);
     hob_jw_kcstr(w, path, options);
@@ -129,8 +131,9 @@ static void put_host_config(const struct docker *e, const struct box *b, const s
     hob_jw_array(w);
     hob_jw_cstr(w, "no-new-privileges");
     if (e->facts.has_seccomp) {
-        hob_auto_free char *profile = e->facts.is_podman ? hob_asprintf("seccomp=%s/seccomp.json", e->sockets_dir)
-                                                         : hob_asprintf("seccomp=%s", container_seccomp());
+        hob_auto_free char *profile = e->facts.is_podman
+                                          ? hob_asprintf("seccomp=%s/seccomp.json", e->sockets_dir)
+                                          : hob_asprintf("seccomp=%s", container_seccomp());
         hob_jw_cstr(w, profile);
     }
     hob_jw_array_end(w);

@@ -199,5 +199,7 @@ bool usage_read(int64_t pid, struct engine_usage *ret_usage, uint64_t *ret_oom_k
 /* --- engine_docker.c ------------------------------------------------------------------------------------------------ */
 
 void docker_lost(struct docker *e, const struct hob_err *err);
+/* Docker's disk is full: *err says so, as people can act on it. */
+bool docker_is_full(const char *said, struct hob_err *err);
 void docker_fail_unavailable(const struct docker *e, struct hob_err *err);
 void docker_ended(struct docker *e); /* something that close waits for is gone */

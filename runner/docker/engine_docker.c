@@ -96,6 +96,16 @@ void docker_lost(struct docker *e, const struct hob_err *err)
         docker_down(e, err->msg, err->errnum);
 }
 
+bool docker_is_full(const char *said, struct hob_err *err)
+{
+    if (!strcasestr(said, "no space left") && !strcasestr(said, "disk quota exceeded"))
+        return false;
+    (void)hob_fail_reason(
+        err, HOB_E_NO_SPACE, "engine_full",
+        "the docker engine has no space left on its disk: remove images, or give it more: %.100s", said);
+    return true;
+}
+
 static void ask(struct docker *e, const char *path, uint32_t timeout_ms, bool is_unversioned,
                 docker_done_cb done)
 {
@@ -476,7 +486,8 @@ struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_opt
     char digest[HOB_DIGEST_CHARS + 1];
     if (docker_target_parse(&target, o->host, o->cert_dir, err) != HOB_OK)
         return NULL;
-    hob_auto_free char *filter = hob_asprintf("%s/seccomp.json", o->sockets_dir); /* Podman takes it as a file */
+    hob_auto_free char *filter =
+        hob_asprintf("%s/seccomp.json", o->sockets_dir); /* Podman takes it as a file */
     if (hob_mkdirs(o->sockets_dir, 0700, err) != HOB_OK ||
         hob_write_file(filter, hob_str(container_seccomp()), 0600, err) != HOB_OK) {
         docker_target_done(&target);

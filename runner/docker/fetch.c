@@ -220,6 +220,8 @@ static void judge_pull(const struct fetch *f, const struct docker_answer *a, con
     if (why &&
         (why->code == HOB_E_TIMEOUT || (why->code == HOB_E_UNAVAILABLE && !why->reason && !f->error[0])))
         *ret_err = *why;
+    else if (docker_is_full(said, ret_err))
+        return;
     else if (is_refused)
         (void)hob_fail_reason(ret_err, HOB_E_INVALID, "pull_refused",
                               "the registry does not give '%.80s' to us%s: %.100s", f->image,
@@ -303,11 +305,10 @@ static void on_built(void *ctx, const struct docker_answer *a, const struct hob_
         fetch_fail(f, &copy);
         docker_lost(e, &copy);
     } else if (err || f->error[0] || !f->built[0]) {
-        (void)hob_fail_reason(&own, HOB_E_INVALID, "image_build_failed", "building '%.60s' failed: %.150s",
-                              f->dockerfile,
-                              f->error[0] ? f->error
-                              : err       ? err->msg
-                                          : "Docker names no image");
+        const char *said = f->error[0] ? f->error : err ? err->msg : "Docker names no image";
+        if (!docker_is_full(said, &own))
+            (void)hob_fail_reason(&own, HOB_E_INVALID, "image_build_failed",
+                                  "building '%.60s' failed: %.150s", f->dockerfile, said);
         fetch_fail(f, &own);
     } else {
         hob_log(HOB_LOG_INFO, "docker.built", "app=%s dockerfile=%s id=%s", f->app, f->dockerfile, f->built);

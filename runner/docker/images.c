@@ -110,7 +110,8 @@ static void on_loaded(void *ctx, const struct docker_answer *a, const struct hob
     (void)a;
     if (err) {
         own = *err;
-        (void)hob_err_wrap(&own, "loading the image of runtime '%.40s'", i->work->runtime);
+        if (!docker_is_full(err->msg, &own))
+            (void)hob_err_wrap(&own, "loading the image of runtime '%.40s'", i->work->runtime);
         image_fail(i, &own);
         return;
     }

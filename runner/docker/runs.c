@@ -159,6 +159,8 @@ static bool is_holder_gone(const struct hob_err *err)
 static void judge_failure(struct engine_run *r, const struct hob_err *why, struct hob_err *ret_err)
 {
     *ret_err = *why;
+    if (docker_is_full(why->msg, ret_err))
+        return;
     if (strstr(why->msg, "No such image") || strstr(why->msg, "no such image"))
         (void)hob_fail_reason(ret_err, HOB_E_UNAVAILABLE, "image_missing",
                               "the image '%.120s' is not in this machine's Docker any more", r->image);
@@ -332,7 +334,7 @@ static void on_paused_seen(void *ctx, const struct docker_answer *a, const struc
         r->wants_frozen = is_paused;
         r->listener.frozen(r->ctx, is_paused);
     } else if (!r->is_stopped) {
-        (void)uv_timer_start(&r->timer, on_timer, THAW_RETRY_MS, 0);
+        (void)uv_timer_start(&r->timer, on_timer, r->thaw_tries > 1 ? THAW_RETRY_MS : 0, 0);
     } else {
         run_pause(r);
     }

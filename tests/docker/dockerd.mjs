@@ -4,18 +4,26 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { until } from "../e2e/harness.mjs";
 
 export class Dockerd {
   /** Starts one; `uid` may speak to it. */
-  static async start({ crun = fs.existsSync("/usr/bin/crun"), uid = hobUid(), isHybridHidden = true } = {}) {
+  static async start({ crun = fs.existsSync("/usr/bin/crun"), uid = hobUid(), isHybridHidden = true, tls, dataMegabytes } = {}) {
     const d = new Dockerd();
     d.dir = fs.mkdtempSync(path.join(os.tmpdir(), "hob-dockerd-"));
     fs.chmodSync(d.dir, 0o755);
     d.socket = path.join(d.dir, "docker.sock");
     d.uid = uid;
+    d.extra = [];
+    if (tls) d.useTls(await freePort());
+    if (dataMegabytes) {
+      fs.mkdirSync(path.join(d.dir, "data"));
+      const made = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${dataMegabytes}m`, "none", path.join(d.dir, "data")], { encoding: "utf8" });
+      if (made.status !== 0) throw new Error(`no small disk: ${made.stderr}`);
+    }
     d.isHybridHidden = isHybridHidden && fs.existsSync("/sys/fs/cgroup/unified"); // Debian's crun refuses hybrid cgroups
     fs.writeFileSync(path.join(d.dir, "daemon.json"), JSON.stringify({
       "data-root": path.join(d.dir, "data"), "exec-root": path.join(d.dir, "exec"), pidfile: path.join(d.dir, "pid"),
@@ -26,12 +34,37 @@ export class Dockerd {
     return d;
   }
 
+  /** TCP beside the socket, only for clients with a certificate: `certs` for ours, `strangers` of another authority. */
+  useTls(port) {
+    const run = (...args) => {
+      const made = spawnSync("openssl", args, { encoding: "utf8" });
+      assert.equal(made.status, 0, made.stderr);
+    };
+    const make = (name) => {
+      const at = (file) => path.join(this.dir, name, file);
+      fs.mkdirSync(path.join(this.dir, name));
+      run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=hob test", "-keyout", at("ca-key.pem"), "-out", at("ca.pem"));
+      for (const [who, extension] of [["server", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth"], ["client", "extendedKeyUsage=clientAuth"]]) {
+        const [key, cert] = who === "client" ? ["key.pem", "cert.pem"] : ["server-key.pem", "server-cert.pem"];
+        fs.writeFileSync(at(`${who}.ext`), extension);
+        run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", `/CN=${who}`, "-keyout", at(key), "-out", at(`${who}.csr`));
+        run("x509", "-req", "-days", "2", "-in", at(`${who}.csr`), "-CA", at("ca.pem"), "-CAkey", at("ca-key.pem"), "-CAcreateserial", "-extfile", at(`${who}.ext`), "-out", at(cert));
+      }
+      for (const file of ["key.pem", "cert.pem", "ca.pem"]) fs.chownSync(at(file), this.uid, 0);
+      return path.join(this.dir, name);
+    };
+    this.certs = make("certs");
+    this.strangers = make("strangers");
+    this.tcp = `tcp://127.0.0.1:${port}`;
+    this.extra = ["--host", this.tcp, "--tlsverify", "--tlscacert", `${this.certs}/ca.pem`, "--tlscert", `${this.certs}/server-cert.pem`, "--tlskey", `${this.certs}/server-key.pem`];
+  }
+
   async launch() {
     this.log = "";
     // a killed dockerd's containerd is gone, too, but its pid may not be free yet: the new one would wait for it
     fs.rmSync(path.join(this.dir, "exec/containerd/containerd.pid"), { force: true });
     fs.rmSync(path.join(this.dir, "pid"), { force: true });
-    const command = ["dockerd", "--host", `unix://${this.socket}`, "--config-file", path.join(this.dir, "daemon.json")];
+    const command = ["dockerd", "--host", `unix://${this.socket}`, "--config-file", path.join(this.dir, "daemon.json"), ...this.extra];
     const hidden = ["unshare", "-m", "sh", "-c", 'umount /sys/fs/cgroup/unified; exec "$@"', "sh"];
     const [program, ...args] = [...(this.isHybridHidden ? hidden : []), ...command];
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
@@ -121,6 +154,13 @@ export class Dockerd {
     fs.rmSync(this.dir, { recursive: true, force: true });
   }
 }
+
+const freePort = () => new Promise((resolve) => {
+  const server = net.createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address();
+    server.close(() => resolve(port));
+  });
+});
 
 function hobUid() {
   const line = fs.readFileSync("/etc/passwd", "utf8").split("\n").find((l) => l.startsWith("hob:"));
