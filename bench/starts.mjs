@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { benchBin, buildC, load, median, rounds, rssKiB, root, startHob, stopAll, table, cpu, pidsWith, start, bin, sleep } from './lib.mjs';
 
 const cores = os.cpus().length;
@@ -85,6 +85,28 @@ table('First answer of a function in a fresh sandbox, through the gateway', [
   ...rows('Python, nothing prepared, 20 ms apart', figures['python bare'], 8000),
   ['errors', `${errors(Object.values(figures))}`, '0', errors(Object.values(figures)) === 0],
 ]);
+
+// --- the sandbox layer alone, and what others take for the same program ---
+const hello = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-hello-'));
+const digest = 'a'.repeat(64);
+fs.mkdirSync(path.join(hello, digest));
+fs.chmodSync(hello, 0o755);
+const main = path.join(hello, digest, 'main');
+execFileSync('musl-gcc', ['-static', '-O2', '-o', main, path.join(root, 'bench/apps/c/hello.c')]);
+const layer = (count, gap, live) => JSON.parse(execFileSync(path.join(benchBin, 'launch'), [path.join(bin, 'hob-launcher'), path.join(bin, 'hob-init'), path.join(root, 'runtimes'), hello, digest, count, gap, live].map(String)));
+const launches = { b2b: [], apart: [] };
+for (let r = 0; r < rounds; r++) {
+  launches.b2b.push(layer(500, 0, 50));
+  launches.apart.push(layer(100, 20000, 50));
+}
+table('The sandbox layer: from LAUNCH to the first byte of a C program, everything in force', [
+  ['20 ms apart (shelves full), p50', us(all(launches.apart, 'p50_us')), '≤ 500 µs', all(launches.apart, 'p50_us') <= 500],
+  ['back to back (shelves empty), p50', us(all(launches.b2b, 'p50_us')), '≤ 1000 µs', all(launches.b2b, 'p50_us') <= 1000],
+  ['CPU per start in all, back to back', us(all(launches.b2b, 'total_us')), '≤ 1200 µs', all(launches.b2b, 'total_us') <= 1200],
+  ['CPU per start in all, 20 ms apart', us(all(launches.apart, 'total_us'))],
+  ...await peers(main),
+]);
+fs.rmSync(hello, { recursive: true, force: true });
 
 // --- thawing ---
 const running = await startHob({ HOB_FREEZE_MS: '0' });
