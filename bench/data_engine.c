@@ -50,15 +50,17 @@ static enum hob_code prepare(void *ctx, struct data_tx *tx, struct hob_err *err)
     for (size_t i = 0; i < HOB_COUNT(fields); i++)
         if (data_field_add(tx, "Score", &fields[i], err) != HOB_OK)
             return err->code;
-    return data_index_add(tx, "Score", &(struct data_index){"by_score", "{\"city\":1,\"score\":1}"}, false, err);
+    return data_index_add(tx, "Score", &(struct data_index){"by_score", "{\"city\":1,\"score\":1}"}, false,
+                          err);
 }
 
 static struct data_row row_of(uint64_t n, char id[11], char doc[200])
 {
     id_of(n, id);
-    int len = snprintf(doc, 200, "{\"name\":\"player number %llu\",\"score\":%llu,\"cheat\":%s,\"city\":\"city%llu\"}",
-                       (unsigned long long)n, (unsigned long long)(n * 7919 % 100000), n % 2 ? "true" : "false",
-                       (unsigned long long)(n % 1000));
+    int len = snprintf(doc, 200,
+                       "{\"name\":\"player number %llu\",\"score\":%llu,\"cheat\":%s,\"city\":\"city%llu\"}",
+                       (unsigned long long)n, (unsigned long long)(n * 7919 % 100000),
+                       n % 2 ? "true" : "false", (unsigned long long)(n % 1000));
     return (struct data_row){.id = hob_str_n(id, 10),
                              .created_ms = 1700000000000 + (int64_t)n,
                              .updated_ms = 1700000000000 + (int64_t)n,
@@ -97,8 +99,8 @@ static enum hob_code work_query(void *ctx, struct data_tx *tx, struct hob_err *e
 {
     const struct slot *s = ctx;
     uint64_t bytes = 0;
-    json_t *where = json_pack("{s:o, s:{s:i}}", "city", json_sprintf("city%d", (int)(s->n * 31 % 1000)), "score", "$gte",
-                              (int)(s->n * 7 % 90000));
+    json_t *where = json_pack("{s:o, s:{s:i}}", "city", json_sprintf("city%d", (int)(s->n * 31 % 1000)),
+                              "score", "$gte", (int)(s->n * 7 % 90000));
     struct data_query q = {.class_name = "Score", .where = where, .order = "-score", .limit = 10};
     enum hob_code rc = data_find(tx, &q, ignore, &bytes, err);
     json_decref(where);
@@ -157,7 +159,8 @@ static double cpu_us(void)
 {
     struct rusage u;
     (void)getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static void measure(struct bench *b, const char *what, unsigned asked, double seconds)
@@ -174,8 +177,8 @@ static void measure(struct bench *b, const char *what, unsigned asked, double se
     (void)uv_run(b->loop, UV_RUN_DEFAULT);
     double took = (double)(hob_now_us() - from) / 1e6;
     qsort(b->took, b->took_n, sizeof *b->took, by_size);
-    (void)printf("%-8s %3u at once: %8.0f/s  %5.1f us of processor each  p50 %6u us  p99 %6u us\n", what, asked,
-                 (double)b->done / took, (cpu_us() - cpu) / (double)b->done, b->took[b->took_n / 2],
+    (void)printf("%-8s %3u at once: %8.0f/s  %5.1f us of processor each  p50 %6u us  p99 %6u us\n", what,
+                 asked, (double)b->done / took, (cpu_us() - cpu) / (double)b->done, b->took[b->took_n / 2],
                  b->took[b->took_n * 99 / 100]);
     (void)fflush(stdout);
 }
