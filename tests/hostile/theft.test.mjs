@@ -123,6 +123,16 @@ test("S3 secrets are in no log, no metric, no answer of the control API and no p
   }
 });
 
+test("H28 a function that calls itself is stopped after a few turns", { timeout: 60000 }, async () => {
+  const most = (await hob.api("GET", "/v1/limits")).json.limits.find((l) => l.name === "cloud.depth").value;
+  await hob.deploy("loop", { f: { entry: "index.mjs", bindings: ["fn:f"], timeout_ms: 30000 } }, { "index.mjs": `export default { async fetch(request, env) {
+    try { return Response.json({ turns: 1 + (await env.fn.invoke("f")).turns }); } catch (error) { return Response.json({ turns: 0, why: error.message }); } } };` });
+  const answer = await hob.call("/fn/loop/f", { timeout: 50000 });
+  assert.equal(answer.status, 200, answer.text);
+  assert.ok(answer.json.turns <= most, answer.text);
+  assert.ok((await hob.api("GET", "/v1/instances?app=loop")).json.instances.length <= most + 1);
+});
+
 test("H32 a call that timed out and never ends costs the instance: the next one finds nothing of it", { timeout: 60000 }, async () => {
   const fresh = factsOf(await steal("lingered", "short")).threads;
   for (let i = 0; i < 2; i++) {
