@@ -4,7 +4,6 @@
  *   with them:         job: permission, the object -> beforeDelete -> job: removal -> afterDelete -> answer {} */
 #include <string.h>
 
-#include "base/log.h"
 #include "bindings/auth/session.h"
 #include "bindings/object/object_priv.h"
 #include "bindings/trigger.h"
@@ -99,18 +98,15 @@ static enum hob_code remove_work(struct backend_call *c, struct data_tx *tx, str
 
 static void on_after_delete(struct backend_call *c, const struct hob_err *err, json_t *answer)
 {
-    const struct removing *r = c->state;
+    (void)err; /* told in the log by who ran it */
     (void)answer;
-    if (err)
-        hob_log(HOB_LOG_WARN, "backend.after_delete", "app=%s class=%s error=\"%s\"", c->request.app,
-                r->class_name, err->msg);
     ask_finish(c);
 }
 
 static void after_delete(struct backend_call *c)
 {
     struct removing *r = c->state;
-    if (!has_trigger(c, TRIGGER_AFTER_DELETE)) {
+    if (!r->object || !has_trigger(c, TRIGGER_AFTER_DELETE)) {
         ask_finish(c);
         return;
     }
@@ -133,6 +129,10 @@ static void on_before_delete(struct backend_call *c, const struct hob_err *err, 
 static void before_delete(struct backend_call *c)
 {
     struct removing *r = c->state;
+    if (!has_trigger(c, TRIGGER_BEFORE_DELETE)) { /* it went while we looked */
+        ask_write(c, remove_work, after_delete);
+        return;
+    }
     struct trigger_event e = {
         .kind = TRIGGER_BEFORE_DELETE, .class_name = hob_str(r->class_name), .object = r->object};
     trigger_run(c, &e, on_before_delete);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "bindings/object/object_priv.h"
 #include "bindings/trigger.h"
 
@@ -73,17 +72,15 @@ static void finish(struct backend_call *c)
 
 static void on_after_save(struct backend_call *c, const struct hob_err *err, json_t *answer)
 {
+    (void)err; /* told in the log by who ran it */
     (void)answer;
-    if (err)
-        hob_log(HOB_LOG_WARN, "backend.after_save", "app=%s class=%s error=\"%s\"", c->request.app,
-                c->save->class_name.at, err->msg);
     finish(c);
 }
 
 static void after_save(struct backend_call *c)
 {
     struct object_save *s = c->save;
-    if (!has_trigger(c, TRIGGER_AFTER_SAVE)) {
+    if (!s->object || !has_trigger(c, TRIGGER_AFTER_SAVE)) {
         finish(c);
         return;
     }
