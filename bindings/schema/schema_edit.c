@@ -1,7 +1,7 @@
 /* Changes of classes: fields, permissions, indexes. All of one request or nothing. */
 #include <string.h>
 
-#include "bindings/object/schema_priv.h"
+#include "bindings/schema/schema_priv.h"
 
 #include "base/banned.h"
 

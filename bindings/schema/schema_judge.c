@@ -1,7 +1,7 @@
 /* Class-level permissions, judged before they are kept. */
 #include <string.h>
 
-#include "bindings/object/schema_priv.h"
+#include "bindings/schema/schema_priv.h"
 
 #include "base/banned.h"
 

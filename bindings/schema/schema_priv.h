@@ -1,4 +1,4 @@
-/* Inside of bindings/object/: the files of the schemas API. Inside jobs. */
+/* Inside of bindings/schema/: the schemas API. Inside jobs. */
 #pragma once
 
 #include "bindings/object/object_priv.h"

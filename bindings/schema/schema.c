@@ -5,7 +5,7 @@
 
 #include "bindings/auth/session.h"
 #include "bindings/object/object_priv.h"
-#include "bindings/object/schema_priv.h"
+#include "bindings/schema/schema_priv.h"
 
 #include "base/banned.h"
 
