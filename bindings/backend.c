@@ -51,6 +51,11 @@ bool backend_has_cloud_code(struct backend *b, const char *app)
     return has_some;
 }
 
+struct appdbs *backend_databases(const struct backend *b)
+{
+    return b->o.dbs;
+}
+
 struct backend_stats backend_stats(const struct backend *b)
 {
     return b->stats;

@@ -91,5 +91,6 @@ struct backend_stats {
     uint64_t asked, answered, failed;
 };
 struct backend_stats backend_stats(const struct backend *b);
+struct appdbs *backend_databases(const struct backend *b); /* borrowed */
 /* Has any function or webhook of the app registered cloud code? Then it may want to see a request's headers. */
 bool backend_has_cloud_code(struct backend *b, const char *app);

@@ -347,3 +347,8 @@ struct parse_face_stats parse_face_stats(const struct parse_face *f)
 {
     return f->stats;
 }
+
+struct backend *parse_face_backend(const struct parse_face *f)
+{
+    return f->o.backend;
+}

@@ -22,3 +22,4 @@ struct parse_face_stats {
     uint64_t requests, refused, limited;
 };
 struct parse_face_stats parse_face_stats(const struct parse_face *f);
+struct backend *parse_face_backend(const struct parse_face *f); /* borrowed */
