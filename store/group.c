@@ -13,7 +13,11 @@ static enum hob_code run_words(struct db *db, const char *sql, struct hob_err *e
     struct query q;
     if (query_start(&q, &tx, sql, err) != HOB_OK)
         return err->code;
-    return query_run(&q, NULL, err);
+    int rc = sqlite3_step(q.stmt);
+    if (rc != SQLITE_DONE)
+        (void)db_fail(db, rc, "writing to the store", err);
+    query_end(&q);
+    return rc == SQLITE_DONE ? HOB_OK : err->code;
 }
 
 static enum hob_code begin(struct db *db, struct hob_err *err)
