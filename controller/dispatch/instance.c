@@ -217,7 +217,8 @@ static void init_exited(struct instance *i)
     close_channel(i);
     if (forgive(i))
         return;
-    pool_start_failed(i->pool, &i->why, i->why.code == HOB_E_FUNCTION);
+    /* killed from outside: that says nothing of the next one */
+    pool_start_failed(i->pool, &i->why, i->why.code == HOB_E_FUNCTION && !i->was_killed);
 }
 
 /* Trying again at once cannot help when the node itself says what is not there: an image, a limit. An engine comes back

@@ -532,6 +532,32 @@ static void a_runner_that_does_not_come_back_is_the_reason_at_the_deadline(void 
     assert_failed(o, "no_runner");
 }
 
+/* Seen to fail with every exit while loading told at once. */
+static void one_that_is_killed_while_it_loads_is_replaced_and_nobody_is_told(void **state)
+{
+    (void)state;
+    struct outcome o;
+    call(&o);
+    pump();
+    fake_started(0);
+    fake_exit(0, (struct node_exit){.exit_code = -1, .signal = 9});
+    assert_int_equal(o.fails, 0);
+    pass_ms(100);
+    assert_int_equal(fakes_n, 2);
+    fake_ready(1, "1");
+    answer(1, heard_invoke(1), "replaced");
+    assert_answered(o, "replaced");
+    call(&o);
+    pump();
+    answer(1, heard_invoke(1), "x");
+    fake_exit(1, (struct node_exit){.exit_code = 0});
+    call(&o);
+    pump();
+    fake_started(2);
+    fake_exit(2, (struct node_exit){.exit_code = 3}); /* by itself: that is the function's word */
+    assert_failed(o, "init_failed");
+}
+
 static void fail_with(unsigned k, const char *reason)
 {
     struct hob_err err;
@@ -1060,6 +1086,7 @@ int main(void)
         T(the_back_off_doubles_to_thirty_seconds),
         T(a_missing_runner_is_waited_for),
         T(a_runner_that_does_not_come_back_is_the_reason_at_the_deadline),
+        T(one_that_is_killed_while_it_loads_is_replaced_and_nobody_is_told),
         T(an_engine_that_needs_a_moment_is_waited_for_but_not_for_long),
         T(a_missing_runtime_is_a_failing_start),
         T(a_missing_secret_is_a_failing_start),
