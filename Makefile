@@ -109,7 +109,7 @@ endef
 $(foreach r,$(ROOMS),$(eval $(call unit_rule,$(r))))
 
 # --- what people type -------------------------------------------------------------------------------------------------
-TEST_SUITES ?= tidy/tidy.sh unit runtimes cli raw e2e http_kind fault hostile egress docker parse
+TEST_SUITES ?= tidy/tidy.sh unit runtimes cli raw e2e http_kind fault hostile egress docker parse bindings
 
 .PHONY: run test check format tidy asan tsan fault fuzz bench install help clean deps
 run: ## install what is missing, build, start Hob with an example deployed

@@ -88,9 +88,34 @@ static inline hob_str hob_secret(const char *name); /* one of this function's se
 static inline void hob_log(hob_call *c, int level, const char *text); /* c may be NULL */
 static inline int64_t hob_remaining_ms(const hob_call *c);
 static inline int hob_cancelled(const hob_call *c);
-/* Calls a binding and waits: 0 and the reply, or -1 and the error's pairs block. Borrowed like the rest. */
+
+/* --- bindings (hob.json names them in "bindings"; docs/bindings.md): done as the caller of this invocation --- */
+/* Calls one and waits: 0 and the reply as JSON; -1 when it failed: hob_bind_error says why. What is handed out is borrowed
+ * until the next call. "data", "find", {"class":"Note"} */
 static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n,
                            hob_str *reply);
+/* The same with bytes beside the JSON, both ways; `data` may be NULL, `reply_data` too. */
+static inline int hob_bind_bytes(hob_call *c, const char *binding, const char *op, hob_str json,
+                                 const hob_str *data, hob_str *reply, hob_str *reply_data);
+/* Of the last call: "errorMessage", "code" (Parse's number), "reason", "status", "retryable". */
+static inline hob_str hob_bind_error(const hob_call *c, const char *name);
+static inline int hob_data_get(hob_call *c, const char *class_name, const char *id,
+                               hob_str *reply); /* or null */
+/* `where`: JSON, or NULL for all; the reply is an array. */
+static inline int hob_data_find(hob_call *c, const char *class_name, const char *where, hob_str *reply);
+static inline int hob_data_insert(hob_call *c, const char *class_name, const char *object, hob_str *reply);
+static inline int hob_data_update(hob_call *c, const char *class_name, const char *id, const char *ops,
+                                  hob_str *reply);
+static inline int hob_data_delete(hob_call *c, const char *class_name, const char *id);
+static inline int hob_user(hob_call *c, hob_str *reply); /* who calls, or null */
+static inline int hob_cache_get(hob_call *c, const char *key,
+                                hob_str *value); /* value->p NULL: there is none */
+static inline int hob_cache_put(hob_call *c, const char *key, const void *value, size_t n,
+                                unsigned ttl_s); /* 0: stays */
+static inline int hob_cache_incr(hob_call *c, const char *key, long long by, long long *value);
+/* `params`: a JSON array, or NULL; the reply: [{"columns":[...],"rows":[[...]],"meta":{...}}] */
+static inline int hob_sql(hob_call *c, const char *sql, const char *params, hob_str *reply);
+static inline int hob_invoke(hob_call *c, const char *function, const char *json, size_t n, hob_str *reply);
 
 /* ======================================= below: how it works ======================================= */
 
@@ -152,6 +177,7 @@ struct hob_call {
     hob__bytes out; /* written, not sent */
     int status;
     unsigned char is_event, is_body_whole, is_head_sent, is_over, is_too_large, has_reply, is_running;
+    unsigned char is_reply_open, has_reply_meta;
 };
 
 static struct {
@@ -442,10 +468,13 @@ static inline void hob__take_frame(const hob__frame *f, const unsigned char *p)
         for (c = hob__.open; c && c->call != f->stream; c = c->next)
             ;
         if (c) {
-            hob__clear(&c->reply);
+            if (!c->is_reply_open)
+                hob__clear(&c->reply);
             hob__add(&c->reply, p, f->len);
             c->reply_code = f->code;
-            c->has_reply = 1;
+            c->has_reply_meta = (f->flags & HOB__F_META) != 0;
+            c->has_reply = (f->flags & HOB__F_END) != 0;
+            c->is_reply_open = !c->has_reply;
         }
         break;
     case HOB__PING:
@@ -893,29 +922,197 @@ static inline int hob_cancelled(const hob_call *c)
     pthread_mutex_unlock(&hob__.mutex);
     return is_cancelled;
 }
-static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n,
-                           hob_str *reply)
+static inline int hob_bind_bytes(hob_call *c, const char *binding, const char *op, hob_str json,
+                                 const hob_str *data, hob_str *reply, hob_str *reply_data)
 {
     hob__bytes b = {NULL, 0, 0, 0};
-    unsigned char count[4] = {3, 0, 0, 0};
-    if (n > HOB__BIG - 4096)
+    unsigned char n[4] = {0, 0, 0, 0};
+    hob_str none = {NULL, 0};
+    if (json.n + (data ? data->n : 0) > HOB__BIG - 4096)
         return -EMSGSIZE;
-    hob__add(&b, count, 4);
-    hob__add_pair(&b, hob__str("binding", 7), hob__str(binding, strlen(binding)));
-    hob__add_pair(&b, hob__str("op", 2), hob__str(op, strlen(op)));
-    hob__add_pair(&b, hob__str("body", 4), hob__str(json, n));
+    if (data)
+        hob__add(&b, n, 4);
+    hob__add(&b, "{\"op\":\"", 7);
+    hob__add(&b, binding, strlen(binding));
+    hob__add(&b, ".", 1);
+    hob__add(&b, op, strlen(op));
+    hob__add(&b, "\",\"args\":", 9);
+    hob__add(&b, json.p, json.n);
+    hob__add(&b, "}", 1);
+    if (data) {
+        for (int i = 0; i < 4; i++)
+            b.p[i] = (unsigned char)((b.n - 4) >> (8 * i));
+        hob__add(&b, data->p, data->n);
+    }
     pthread_mutex_lock(&hob__.mutex);
-    c->has_reply = 0;
-    c->call = hob__.next_call += 2;
-    hob__send(HOB__CALL, 0, c->call, c->stream, b.p, b.n);
+    c->has_reply = c->is_reply_open = 0;
+    hob__.next_call = hob__.next_call >= 0xfffffffeu ? 2 : hob__.next_call + 2;
+    c->call = hob__.next_call;
+    hob__send(HOB__CALL, data ? HOB__F_END | HOB__F_META : HOB__F_END, c->call, c->stream, b.p, b.n);
     while (!c->has_reply && !c->cancelled && !hob__.is_gone)
         hob__wait(0);
     int result = c->has_reply ? (c->reply_code ? -1 : 0) : -ECANCELED;
     c->call = 0;
-    *reply = hob__str(c->reply.p + c->reply.at, c->has_reply ? hob__left(&c->reply) : 0);
+    hob_str all = c->has_reply ? hob__str(c->reply.p + c->reply.at, hob__left(&c->reply)) : none;
     pthread_mutex_unlock(&hob__.mutex);
     free(b.p);
+    hob_str head = all, tail = none;
+    if (result == 0 && c->has_reply_meta && all.n >= 4) {
+        const unsigned char *u = (const unsigned char *)all.p;
+        size_t meta = (size_t)u[0] | (size_t)u[1] << 8 | (size_t)u[2] << 16 | (size_t)u[3] << 24;
+        meta = meta <= all.n - 4 ? meta : all.n - 4;
+        head = hob__str(all.p + 4, meta);
+        tail = hob__str(all.p + 4 + meta, all.n - 4 - meta);
+    }
+    if (reply)
+        *reply = head;
+    if (reply_data)
+        *reply_data = tail;
     return result;
+}
+static inline int hob_bind(hob_call *c, const char *binding, const char *op, const char *json, size_t n,
+                           hob_str *reply)
+{
+    return hob_bind_bytes(c, binding, op, hob__str(json, n), NULL, reply, NULL);
+}
+static inline hob_str hob_bind_error(const hob_call *c, const char *name)
+{
+    return hob__find(hob__str(c->reply.p + c->reply.at, hob__left(&c->reply)), "", name);
+}
+
+/* --- JSON for those calls: "name":"text", and "name":json --- */
+static inline void hob__json_text(hob__bytes *b, const char *name, const char *text)
+{
+    hob__add(b, b->n ? ",\"" : "{\"", 2);
+    hob__add(b, name, strlen(name));
+    hob__add(b, "\":\"", 3);
+    for (; *text; text++) {
+        char escaped[8];
+        int n = 1;
+        escaped[0] = *text;
+        if (*text == '"' || *text == '\\' || (unsigned char)*text < 0x20)
+            n = snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)(unsigned char)*text);
+        hob__add(b, escaped, (size_t)n);
+    }
+    hob__add(b, "\"", 1);
+}
+static inline void hob__json_raw(hob__bytes *b, const char *name, const char *json)
+{
+    hob__add(b, b->n ? ",\"" : "{\"", 2);
+    hob__add(b, name, strlen(name));
+    hob__add(b, "\":", 2);
+    hob__add(b, json, strlen(json));
+}
+static inline int hob__bind_made(hob_call *c, const char *binding, const char *op, hob__bytes *b,
+                                 const hob_str *data, hob_str *reply, hob_str *reply_data)
+{
+    if (b->n == 0)
+        hob__add(b, "{", 1);
+    hob__add(b, "}", 1);
+    int result = hob_bind_bytes(c, binding, op, hob__str(b->p, b->n), data, reply, reply_data);
+    free(b->p);
+    return result;
+}
+static inline int hob__data(hob_call *c, const char *op, const char *class_name, const char *id,
+                            const char *name, const char *json, hob_str *reply)
+{
+    hob__bytes b = {NULL, 0, 0, 0};
+    hob__json_text(&b, "class", class_name);
+    if (id)
+        hob__json_text(&b, "id", id);
+    if (json)
+        hob__json_raw(&b, name, json);
+    return hob__bind_made(c, "data", op, &b, NULL, reply, NULL);
+}
+static inline int hob_data_get(hob_call *c, const char *class_name, const char *id, hob_str *reply)
+{
+    return hob__data(c, "get", class_name, id, "", NULL, reply);
+}
+static inline int hob_data_find(hob_call *c, const char *class_name, const char *where, hob_str *reply)
+{
+    return hob__data(c, "find", class_name, NULL, "where", where, reply);
+}
+static inline int hob_data_insert(hob_call *c, const char *class_name, const char *object, hob_str *reply)
+{
+    return hob__data(c, "insert", class_name, NULL, "object", object, reply);
+}
+static inline int hob_data_update(hob_call *c, const char *class_name, const char *id, const char *ops,
+                                  hob_str *reply)
+{
+    return hob__data(c, "update", class_name, id, "object", ops, reply);
+}
+static inline int hob_data_delete(hob_call *c, const char *class_name, const char *id)
+{
+    return hob__data(c, "delete", class_name, id, "", NULL, NULL);
+}
+static inline int hob_user(hob_call *c, hob_str *reply)
+{
+    return hob_bind(c, "auth", "user", "{}", 2, reply);
+}
+static inline int hob_cache_get(hob_call *c, const char *key, hob_str *value)
+{
+    hob__bytes b = {NULL, 0, 0, 0}, keys = {NULL, 0, 0, 0};
+    hob_str rows;
+    hob__json_text(&keys, "k", key); /* {"k":"..." : the text behind it is the array's one value */
+    hob__add(&keys, "]", 2);         /* with its NUL */
+    keys.p[4] = '[';
+    hob__json_raw(&b, "keys", (const char *)keys.p + 4);
+    free(keys.p);
+    int result = hob__bind_made(c, "cache", "get", &b, NULL, &rows, value);
+    if (result == 0 && (rows.n < 6 || memcmp(rows.p, "[null]", 6) == 0))
+        *value = hob__str(NULL, 0);
+    else if (result == 0 && !value->p)
+        *value = hob__str("", 0);
+    return result;
+}
+static inline int hob_cache_put(hob_call *c, const char *key, const void *value, size_t n, unsigned ttl_s)
+{
+    hob__bytes b = {NULL, 0, 0, 0};
+    hob_str data = hob__str((const char *)value, n);
+    char ttl[16];
+    (void)snprintf(ttl, sizeof ttl, "%u", ttl_s);
+    hob__json_text(&b, "key", key);
+    if (ttl_s)
+        hob__json_raw(&b, "expirationTtl", ttl);
+    return hob__bind_made(c, "cache", "put", &b, &data, NULL, NULL);
+}
+static inline int hob_cache_incr(hob_call *c, const char *key, long long by, long long *value)
+{
+    hob__bytes b = {NULL, 0, 0, 0};
+    hob_str reply;
+    char number[24];
+    (void)snprintf(number, sizeof number, "%lld", by);
+    hob__json_text(&b, "key", key);
+    hob__json_raw(&b, "by", number);
+    int result = hob__bind_made(c, "cache", "incr", &b, NULL, &reply, NULL);
+    if (result == 0 && value && reply.n < sizeof number) {
+        memcpy(number, reply.p, reply.n);
+        number[reply.n] = '\0';
+        *value = strtoll(number, NULL, 10);
+    }
+    return result;
+}
+static inline int hob_sql(hob_call *c, const char *sql, const char *params, hob_str *reply)
+{
+    hob__bytes b = {NULL, 0, 0, 0}, one = {NULL, 0, 0, 0};
+    hob__add(&one, "[", 1);
+    hob__bytes inner = {NULL, 0, 0, 0};
+    hob__json_text(&inner, "sql", sql);
+    if (params)
+        hob__json_raw(&inner, "params", params);
+    hob__add(&one, inner.p, inner.n);
+    hob__add(&one, "}]", 3); /* with its NUL */
+    hob__json_raw(&b, "statements", (const char *)one.p);
+    free(inner.p);
+    free(one.p);
+    return hob__bind_made(c, "sql", "query", &b, NULL, reply, NULL);
+}
+static inline int hob_invoke(hob_call *c, const char *function, const char *json, size_t n, hob_str *reply)
+{
+    hob__bytes b = {NULL, 0, 0, 0};
+    hob_str data = hob__str(json, n);
+    hob__json_text(&b, "name", function);
+    return hob__bind_made(c, "fn", "invoke", &b, &data, NULL, reply);
 }
 
 static inline unsigned hob__number(const char *name, unsigned fallback)

@@ -27,6 +27,12 @@ class Server(answering.Frames):
     def find(self, stream):
         return self.calls.get(stream)
 
+    async def ask(self, calls, call, op, args, data, shape):
+        """A call of a binding: awaited."""
+        stream = calls.send(call, op, args, data)
+        calls.futures[stream] = future = self.loop.create_future()
+        return shape(calls.read(await future))
+
     def on_invoke(self, item):
         _, flags, _, stream, _, payload = item
         call = self.calls[stream] = channel.Invocation(stream, flags, payload)

@@ -7,7 +7,7 @@ from . import channel, event
 from .main import Context
 
 generator = type(_ for _ in ())
-_IGNORED = frozenset((channel.PONG, channel.REPLY, channel.RECONFIG, channel.UPGRADED))
+_IGNORED = frozenset((channel.PONG, channel.RECONFIG, channel.UPGRADED))
 
 
 class _NoLock:
@@ -27,6 +27,7 @@ class Frames:
 
     def __init__(self, wire):
         self.wire = wire
+        wire.server = self
         self.is_draining = False
 
     # --- frames ---
@@ -48,6 +49,9 @@ class Frames:
                 self.on_cancel(call)
         elif kind == channel.PING:
             self.wire.send(channel.frame(channel.PONG, arg=arg))
+        elif kind == channel.REPLY:
+            if self.wire.bindings is not None:
+                self.wire.bindings.on_reply(flags, code, stream, payload)
         elif kind == channel.DRAIN:
             self.is_draining = True
         elif kind == channel.BYE:

@@ -126,6 +126,7 @@ class Channel:
         self.view = memoryview(bytearray(RECEIVE_MAX))
         self.credit = CONNECTION_WINDOW
         self.taken = 0
+        self.bindings = self.server = None  # of a function that has some: env.py; the server that runs
 
     def receive(self, wait=True):
         """Frames that came, as (type, flags, code, stream, arg, payload); blocks when `wait`."""

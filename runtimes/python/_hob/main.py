@@ -107,6 +107,10 @@ def _start(wire):
     if kind != channel.HELLO:
         raise channel.Broken(f"a frame of type {kind} before HELLO")
     hello = _configure(payload)
+    if "bindings" in hello:
+        from . import env
+
+        env.install(Context, wire, hello["bindings"])
     if hello.get("protocol") != "1":
         raise channel.Broken(f"protocol {hello.get('protocol')} is not spoken here, only 1")
     sys.argv = [hello.get("entry", "")]

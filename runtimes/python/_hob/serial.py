@@ -70,6 +70,17 @@ class Server(answering.Frames):
         if self.call is None:
             self.leave()
 
+    def ask(self, calls, call, op, args, data, shape):
+        """A call of a binding, from inside the handler: nobody else reads meanwhile."""
+        was_in_handler, self.is_in_handler = self.is_in_handler, False
+        stream = calls.send(call, op, args, data)
+        while stream not in calls.replies and not call.cancelled:
+            self.read(True)
+        if call.cancelled:
+            raise Cancelled()
+        self.is_in_handler = was_in_handler
+        return shape(calls.read(calls.replies.pop(stream)))
+
     # --- one invocation ---
     def stream_items(self, items):
         """The generator's items, its code marked as the function's own."""

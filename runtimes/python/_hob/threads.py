@@ -44,6 +44,17 @@ class Server(answering.Frames):
         with self.lock:
             self.wire.send(data)
 
+    def ask(self, calls, call, op, args, data, shape):
+        """A call of a binding, from inside a handler's thread."""
+        with self.lock:
+            stream = calls.send(call, op, args, data)
+            while stream not in calls.replies and not call.cancelled:
+                self.lock.wait()
+            reply = calls.replies.pop(stream, None)
+        if reply is None:
+            raise InterruptedError("the invocation was cancelled")
+        return shape(calls.read(reply))
+
     def on_invoke(self, item):
         _, flags, _, stream, _, payload = item
         call = self.calls[stream] = channel.Invocation(stream, flags, payload)
