@@ -116,6 +116,7 @@ static void note_ends(struct outbound *o)
 
 static struct exchange *next_ended(struct outbound *o)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not see that who is freed has left the list */
     HOB_LIST_EACH(&o->exchanges, node, tmp)
     {
         struct exchange *x = HOB_CONTAINER_OF(node, struct exchange, node);

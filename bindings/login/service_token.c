@@ -174,11 +174,10 @@ static json_t *claims_of(const struct backend_call *c, const struct token_flow *
             (void)json_array_append_new(roles, json_stringn(s.at + 5, s.n - 5));
     }
     hob_uuid7(id);
-    int64_t now_s = c->now_ms / 1000;
+    json_int_t now_s = c->now_ms / 1000, until_s = now_s + f->life_s;
     return json_pack("{s:s,s:s%,s:s,s:I,s:I,s:s,s:o,s:s%}", "iss", f->issuer, "sub", who->user_id.at,
-                     who->user_id.n, "aud", f->audience, "iat", (json_int_t)now_s, "exp",
-                     (json_int_t)(now_s + f->life_s), "jti", id, "roles", roles, "sid",
-                     who->session_id.n ? who->session_id.at : "", who->session_id.n);
+                     who->user_id.n, "aud", f->audience, "iat", now_s, "exp", until_s, "jti", id, "roles",
+                     roles, "sid", who->session_id.n ? who->session_id.at : "", who->session_id.n);
 }
 
 static enum hob_code write_token(struct backend_call *c, const struct token_flow *f, cjose_jws_t *jws,

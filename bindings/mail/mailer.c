@@ -136,7 +136,7 @@ static enum hob_code write_outcome(void *ctx, struct data_tx *tx, struct hob_err
 static void on_noted(void *ctx, const struct hob_err *err)
 {
     struct courier *k = ctx;
-    if (err)
+    if (err && !k->mailer->is_closing)
         wait_until(k, hob_utc_ms() + FIRST_PAUSE_MS);
     else
         look(k);
@@ -164,6 +164,10 @@ static void note(struct courier *k, const struct hob_err *err, bool is_hopeless)
 {
     struct mailer *m = k->mailer;
     int64_t now_ms = hob_utc_ms();
+    if (!backend_app_by_name(m->auth->wiring->apps, hob_str(k->app))) { /* removed, with its database */
+        courier_free(k);
+        return;
+    }
     k->state = COURIER_NOTING;
     k->is_sent = !err;
     k->next_ms = now_ms + pause_of(k->tries);
@@ -283,18 +287,15 @@ static void on_looked(void *ctx, const struct hob_err *err)
 {
     struct courier *k = ctx;
     const struct backend_app *app = app_with_mail(k);
-    if (k->mailer->is_closing || !app)
+    bool is_idle = !err && !k->key[0] && !k->is_woken && !k->due_ms;
+    if (k->mailer->is_closing || !app || is_idle)
         courier_free(k);
-    else if (err)
-        wait_until(k, hob_utc_ms() + FIRST_PAUSE_MS);
-    else if (k->key[0])
+    else if (!err && k->key[0])
         send_mail(k, app);
-    else if (k->is_woken)
+    else if (!err && k->is_woken)
         look(k);
-    else if (k->due_ms)
-        wait_until(k, k->due_ms);
     else
-        courier_free(k);
+        wait_until(k, err ? hob_utc_ms() + FIRST_PAUSE_MS : k->due_ms);
 }
 
 static void look(struct courier *k)
@@ -408,6 +409,7 @@ void mailer_wake(struct mailer *m, const char *app)
 {
     if (m->is_closing)
         return;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not see that who is freed has left the list */
     HOB_LIST_EACH(&m->couriers, node, tmp)
     {
         struct courier *k = HOB_CONTAINER_OF(node, struct courier, node);
