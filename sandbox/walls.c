@@ -61,7 +61,7 @@ static void add_groups(const struct launcher *l, const struct cgroup_limits *lim
     else if (cpu)
         add(t, "cpu: no ceiling, weight %u, cgroup %s\n", limits->cpu_weight, cpu);
     else
-        add(t, "cpu: no limit\n");
+        add(t, "cpu: no limit, nice %d\n", WALLS_NICE);
 }
 
 static void add_filter(const struct walls *w, struct text *t)

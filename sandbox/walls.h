@@ -11,6 +11,8 @@
 struct cgroup_limits;
 struct launcher;
 
+enum { WALLS_NICE = 19 }; /* of a sandbox whose CPU no group shares out */
+
 struct walls { /* what differs from sandbox to sandbox, beside its cgroup limits */
     unsigned uid;
     uint32_t nofile, tmp_inodes;
