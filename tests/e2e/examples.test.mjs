@@ -1,20 +1,42 @@
-// Each of examples/, deployed by the command line and asked by real clients.
+// Each of examples/, deployed by the command line and asked by real clients. With HOB_EXAMPLES_ENGINE=docker all of them in
+// containers, by one line in each hob.json (tests/docker/examples.test.mjs).
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
+import os from "node:os";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, test as nodeTest } from "node:test";
 import { Daemon, ROOT, request, until } from "./harness.mjs";
 
-let hob;
+const isDocker = process.env.HOB_EXAMPLES_ENGINE === "docker";
+const { Dockerd, unavailable } = isDocker ? await import("../docker/dockerd.mjs") : {};
+if (unavailable) console.log(`# NOT TESTED: ${unavailable}`);
+const test = (name, ...rest) => nodeTest(name, { ...(rest.length > 1 ? rest[0] : {}), skip: unavailable ?? false }, rest.at(-1));
+let hob, docker, copies;
 let noExpress;
 const needsNpm = (name) => fs.existsSync(path.join(ROOT, "examples", name, "package.json"));
+
+/** The example's folder, or a copy that names the other engine. */
+function folderOf(name) {
+  const from = path.join(ROOT, "examples", name);
+  if (!isDocker) return from;
+  copies ??= fs.mkdtempSync(path.join(os.tmpdir(), "hob-examples-"));
+  if (!fs.existsSync(path.join(copies, "runtimes"))) fs.symlinkSync(path.join(ROOT, "runtimes"), path.join(copies, "runtimes"));
+  const to = path.join(copies, "examples", name);
+  fs.cpSync(from, to, { recursive: true });
+  const manifest = path.join(to, "hob.json");
+  fs.writeFileSync(manifest, fs.readFileSync(manifest, "utf8").replace(/"app":\s*"[^"]+",/, '$& "defaults": { "engine": "docker", "queue_timeout_ms": 30000 },'));
+  return to;
+}
 const canReachNpm = () => spawnSync("npm", ["view", "express", "version"], { timeout: 30000 }).status === 0;
 before(async () => {
-  hob = await Daemon.start();
+  if (unavailable) return;
+  docker = isDocker ? await Dockerd.start() : undefined;
+  hob = await Daemon.start(docker ? { env: { HOB_DOCKER_HOST: `unix://${docker.socket}` } } : {});
+  if (docker) await until(async () => (await hob.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine", 20000);
   for (const name of fs.readdirSync(path.join(ROOT, "examples"))) {
-    const done = hob.cli(["deploy", path.join(ROOT, "examples", name)], { timeout: 120000 });
+    const done = hob.cli(["deploy", folderOf(name)], { timeout: 120000 });
     if (done.code !== 0 && needsNpm(name) && !canReachNpm()) {
       console.error(`SKIPPED: examples/${name} needs npm's registry, which cannot be reached from here`);
       if (name === "express") noExpress = "npm's registry cannot be reached";
@@ -23,7 +45,15 @@ before(async () => {
     assert.equal(done.code, 0, `${name}: ${done.out}${done.err}`);
   }
 });
-after(() => hob?.close());
+after(async () => {
+  if (docker) assert.ok((await docker.containers()).filter((c) => c.Labels["hob.role"] === "instance").length >= 5, "they ran in containers");
+  try {
+    await hob?.close();
+  } finally {
+    await docker?.close();
+    if (copies) fs.rmSync(copies, { recursive: true, force: true });
+  }
+});
 
 const fn = (where, options) => request(`${hob.url}/fn/${where}`, options);
 
