@@ -58,6 +58,44 @@ for (const { name } of peers)
   console.log(`| ${name} | ${k(m(name, 'rate'))} | ${us(name, 'gateway_us')} | ${us(name, 'proxy_us')} | ${us(name, 'server_us')} | ${results[name][0].p99} | ${results[name].map((r) => `${r.errors}${r.socketErrors ?? ''}`).join(' ')} |`);
 table('Servers through Hob against the same server asked directly', Object.keys(functions).map((name) =>
   [`${name}: rate through Hob ÷ bare`, (m(`${name}, hob`, 'rate') / m(`${name}, bare`, 'rate')).toFixed(2)]));
+
+/* WebSockets: echoes of 32 bytes over so many connections, one message on its way in each; both ends in this process. */
+async function echoes(url, seconds, connections = 16) {
+  const { default: WebSocket } = await import(path.join(socketModules, 'ws/wrapper.mjs'));
+  const all = await Promise.all(Array.from({ length: connections }, () => new Promise((done, failed) => {
+    const s = new WebSocket(url, { perMessageDeflate: false });
+    s.on('open', () => done(s)).on('error', failed);
+  })));
+  let n = 0;
+  const message = Buffer.alloc(32, 0x61);
+  for (const s of all) { s.on('message', () => { n++; s.send(message); }); s.send(message); }
+  await new Promise((done) => setTimeout(done, 300));
+  const from = n, began = performance.now();
+  await new Promise((done) => setTimeout(done, seconds * 1000));
+  const rate = (n - from) / ((performance.now() - began) / 1000);
+  for (const s of all) s.terminate();
+  return rate;
+}
+const socketModules = [path.join(root, 'bench/node_modules'), path.join(build, 'npm/node_modules')].find((d) => fs.existsSync(path.join(d, 'ws')));
+if (socketModules) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-ws-'));
+  fs.writeFileSync(path.join(folder, 'app.js'), 'const { WebSocketServer } = require("ws");\nnew WebSocketServer({ port: process.env.PORT, perMessageDeflate: false }).on("connection", (s) => s.on("message", (d) => s.send(d)));\n');
+  fs.cpSync(path.join(socketModules, 'ws'), path.join(folder, 'node_modules/ws'), { recursive: true });
+  fs.writeFileSync(path.join(folder, 'hob.json'), JSON.stringify({ app: 'sockets', functions: { echo: { entry: 'app.js', memory_mb: 256, ...one } } }));
+  const port = await freePort();
+  start('/usr/bin/node', [path.join(folder, 'app.js')], { env: { ...process.env, PORT: port } });
+  await answers(`http://127.0.0.1:${port}/`).catch(() => {}); // 426: it listens
+  hob.hob('deploy', folder);
+  const where = { bare: `ws://127.0.0.1:${port}/`, hob: `${hob.url.replace('http', 'ws')}/fn/sockets/echo` };
+  await echoes(where.hob, 0.2);
+  const rates = { bare: [], hob: [] };
+  for (let r = 0; r < rounds; r++) for (const name of ['bare', 'hob']) rates[name].push(await echoes(where[name], 2));
+  console.log(`\nWebSocket echoes a second, 16 connections: bare ${k(median(rates.bare))}, through Hob ${k(median(rates.hob))}`);
+  table('WebSockets through Hob against the same server asked directly', [['echoes through Hob ÷ bare', (median(rates.hob) / median(rates.bare)).toFixed(2)]]);
+  fs.rmSync(folder, { recursive: true, force: true });
+} else {
+  console.log('# WebSockets: skipped, the library ws is not installed (make test-http-kind)');
+}
 await hob.done();
 await stopAll();
 fs.rmSync(dir, { recursive: true, force: true });
