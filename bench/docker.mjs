@@ -31,6 +31,15 @@ const first = async (app) => {
   if (answer.status !== 200) throw new Error(answer.text + JSON.stringify(await hob.logs(app, 'f')));
   return performance.now() - began;
 };
+/* Where the time of a first answer went, by Hob's own account. */
+const phases = { queue: [], start: [], init: [], run: [] };
+const timed = async (app) => {
+  const began = performance.now();
+  const answer = await request(`${hob.url}/fn/${app}/f`, { headers: { 'x-hob-timing': '1' } });
+  if (answer.status !== 200) throw new Error(answer.text + JSON.stringify(await hob.logs(app, 'f')));
+  for (const [, name, ms] of (answer.headers['server-timing'] ?? '').matchAll(/(\w+);dur=([\d.]+)/g)) phases[name]?.push(Number(ms));
+  return performance.now() - began;
+};
 const instances = async () => (await docker.containers()).filter((c) => c.Labels['hob.role'] === 'instance');
 let program;
 try {
@@ -82,7 +91,7 @@ try {
     await deploy(`cold${i}`, { warm: native('docker', { memory_mb: 32 }), f: native('docker') });
     await request(`${hob.url}/fn/cold${i}/warm`);
     await new Promise((done) => setTimeout(done, 400));
-    cold.push(await first(`cold${i}`));
+    cold.push(await timed(`cold${i}`));
     // the next instance of the same version finds a container made ahead
     await new Promise((done) => setTimeout(done, 500));
     const began = performance.now();
@@ -94,6 +103,43 @@ try {
     await hob.api('DELETE', `/v1/apps/cold${i}`);
     await hob.api('DELETE', `/v1/apps/sand${i}`);
   }
+
+  // Out of the paused pool: an instance that idles is paused, the next request wakes it.
+  const paused = [];
+  await deploy('naps', { f: native('docker', { scale: { max: 1 } }) });
+  await first('naps');
+  for (let i = 0; i < rounds * 3; i++) {
+    await until(async () => (await instances()).some((c) => c.Labels['hob.app'] === 'naps' && c.State === 'paused'), 'the pause', 20000);
+    const began = performance.now();
+    const answer = await request(`${hob.url}/fn/naps/f`, { headers: { 'x-hob-timing': '1' } });
+    if (answer.headers['x-hob-start'] === 'thawed') paused.push(performance.now() - began); // else what was paused is the spare
+  }
+
+  // Beside them: what people type. The same static program, no network, nothing else.
+  const beside = { 'docker run': [], 'crun run': [] };
+  const bundle = path.join(hob.dir, 'bundle');
+  fs.mkdirSync(path.join(bundle, 'rootfs'), { recursive: true });
+  spawnSync('gcc', ['-O2', '-static', '-o', path.join(bundle, 'rootfs/true'), '-x', 'c', '-'], { input: 'int main(void){return 0;}' });
+  const imported = await docker.api('POST', '/images/create?fromSrc=-&repo=true&tag=1', spawnSync('tar', ['-cf', '-', '-C', path.join(bundle, 'rootfs'), '.'], { maxBuffer: 64 << 20 }).stdout);
+  if (imported.status !== 200) throw new Error(imported.text);
+  const hide = fs.existsSync('/sys/fs/cgroup/unified') ? ['unshare', '-m', 'sh', '-c', 'umount /sys/fs/cgroup/unified; exec "$@"', 'sh'] : [];
+  if (spawnSync('crun', ['spec'], { cwd: bundle }).status === 0) {
+    const spec = JSON.parse(fs.readFileSync(path.join(bundle, 'config.json')));
+    Object.assign(spec.process, { args: ['/true'], terminal: false });
+    fs.writeFileSync(path.join(bundle, 'config.json'), JSON.stringify(spec));
+  }
+  const commands = { 'docker run': ['docker', '-H', `unix://${docker.socket}`, 'run', '--rm', '--network', 'none', 'true:1', '/true'],
+    'crun run': [...hide, 'crun', 'run', '--bundle', bundle, `hob-bench-${process.pid}`] };
+  for (const [name, [program, ...args]] of Object.entries(commands))
+    for (let i = 0; i < rounds; i++) {
+      const began = performance.now();
+      const done = spawnSync(program, args, { encoding: 'utf8' });
+      if (done.status !== 0) {
+        console.log(`# ${name}: not measured: ${(done.stderr || String(done.error)).trim().slice(0, 200)}`);
+        break;
+      }
+      beside[name].push(performance.now() - began);
+    }
 
   // Warm answers through one instance of each engine, alternating.
   const rate = { docker: [], sandbox: [] };
@@ -111,6 +157,9 @@ try {
   console.log('| docker engine | median | goal |\n| --- | --- | --- |');
   console.log(`| the same container by a bare API client, to its first word | ${ms(median(bare))} | the floor |`);
   console.log(`| first answer of a function that never ran, through the gateway | ${ms(median(cold))} | ≤ 1.3 × floor: ${(median(cold) / median(bare)).toFixed(2)} |`);
+  console.log(`| of it, by Hob's own account: waiting / container / program / answer | ${Object.values(phases).map((list) => (list.length ? ms(median(list)) : '?')).join(' / ')} | |`);
+  console.log(`| first answer of a paused instance | ${paused.length ? ms(median(paused)) : "?"} | ≤ 15 ms |`);
+  for (const [name, list] of Object.entries(beside)) if (list.length) console.log(`| \`${name}\` of a program that only ends | ${ms(median(list))} | |`);
   console.log(`| two answers at once, one by a container made ahead | ${ms(median(ahead))} | ≤ 15 ms |`);
   console.log(`| the same function in a fresh sandbox | ${ms(median(sandbox))} | |`);
   console.log(`| warm answers a second, 16 clients: docker / sandbox | ${Math.round(median(rate.docker))} / ${Math.round(median(rate.sandbox))} | ≥ 90 %: ${Math.round((100 * median(rate.docker)) / median(rate.sandbox))} % |`);

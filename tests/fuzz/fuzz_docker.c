@@ -30,6 +30,9 @@ static void check_image(const json_t *j)
     HOB_ASSERT(i.entrypoint_n <= n);
     for (char **v = i.volumes; *v; v++)
         HOB_ASSERT((*v)[0] == '/' && !strstr(*v, ".."));
+    for (n = 0; i.health[n]; n++)
+        HOB_ASSERT(n < DOCKER_WORDS_MAX);
+    HOB_ASSERT(n == i.health_n && (n == 0 || (i.health_retries > 0 && i.health_retries < 1000)));
     HOB_ASSERT(docker_image_read(j, &again, &err) == HOB_OK && strcmp(again.id, i.id) == 0);
     docker_image_done(&again);
     docker_image_done(&i);
@@ -45,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *j hob_auto_json = hob_json_parse(hob_str_n(data + 1, size - 1), "fuzz", &err);
     if (!j)
         return 0;
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0:
         check_version(j);
         break;
@@ -59,6 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3: {
         const char *id = docker_created_id(j);
         HOB_ASSERT(!id || docker_container_id_is_valid(id) || docker_image_id_is_valid(id));
+        break;
+    }
+    case 4: {
+        struct docker_line l;
+        docker_line_read(j, &l);
+        HOB_ASSERT(!l.image_id || docker_image_id_is_valid(l.image_id));
         break;
     }
     default:

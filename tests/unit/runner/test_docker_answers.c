@@ -78,6 +78,64 @@ static void an_image_is_read_whole(void **state)
     docker_image_done(&i);
 }
 
+static void a_health_check_is_read_with_dockers_defaults(void **state)
+{
+    struct docker_image i;
+    struct hob_err err;
+    (void)state;
+    json_t *shell hob_auto_json = parse(
+        "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"a || b\"]}}}");
+    assert_ok(docker_image_read(shell, &i, &err));
+    assert_int_equal(i.health_n, 3);
+    assert_string_equal(i.health[0], "/bin/sh");
+    assert_string_equal(i.health[2], "a || b");
+    assert_int_equal(i.health_interval_ms, 30000);
+    assert_int_equal(i.health_timeout_ms, 30000);
+    assert_int_equal(i.health_start_ms, 0);
+    assert_int_equal(i.health_retries, 3);
+    docker_image_done(&i);
+    json_t *words hob_auto_json =
+        parse("{\"Id\":\"sha256:" ID64
+              "\",\"Config\":{\"Healthcheck\":{\"Test\":[\"CMD\",\"/c\"],\"Interval\":1500000000,"
+              "\"Timeout\":2000000,\"StartPeriod\":1000000,\"Retries\":1}}}");
+    assert_ok(docker_image_read(words, &i, &err));
+    assert_int_equal(i.health_n, 1);
+    assert_int_equal(i.health_interval_ms, 1500);
+    assert_int_equal(i.health_timeout_ms, 2);
+    assert_int_equal(i.health_start_ms, 1);
+    assert_int_equal(i.health_retries, 1);
+    docker_image_done(&i);
+    static const char *const none[] = {"null", "{}", "{\"Test\":[]}", "{\"Test\":[\"NONE\"]}"};
+    for (size_t k = 0; k < HOB_COUNT(none); k++) {
+        hob_auto_free char *text =
+            hob_asprintf("{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Healthcheck\":%s}}", none[k]);
+        json_t *j hob_auto_json = parse(text);
+        assert_ok(docker_image_read(j, &i, &err));
+        assert_int_equal(i.health_n, 0);
+        docker_image_done(&i);
+    }
+}
+
+static void lines_of_pulls_and_builds_are_read(void **state)
+{
+    struct docker_line l;
+    (void)state;
+    json_t *pull hob_auto_json = parse(
+        "{\"status\":\"Downloading\",\"id\":\"aaaaaaaaaaaa\",\"progressDetail\":{\"current\":5,\"total\":9}}");
+    docker_line_read(pull, &l);
+    assert_string_equal(l.status, "Downloading");
+    assert_true(l.current == 5 && l.total == 9 && !l.error && !l.image_id);
+    json_t *built hob_auto_json = parse("{\"aux\":{\"ID\":\"sha256:" ID64 "\"}}");
+    docker_line_read(built, &l);
+    assert_string_equal(l.image_id, "sha256:" ID64);
+    json_t *wrong hob_auto_json =
+        parse("{\"aux\":{\"ID\":\"../x\"},\"message\":\"refused\",\"progressDetail\":{\"total\":-1}}");
+    docker_line_read(wrong, &l);
+    assert_null(l.image_id);
+    assert_string_equal(l.error, "refused");
+    assert_int_equal(l.total, 0);
+}
+
 static void images_that_make_no_sense_are_refused(void **state)
 {
     static const char *const bad[] = {
@@ -87,6 +145,9 @@ static void images_that_make_no_sense_are_refused(void **state)
         "{\"Id\":\"" ID64 "\"}",
         "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Cmd\":\"sh\"}}",
         "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Cmd\":[1]}}",
+        "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Healthcheck\":{\"Test\":[\"CMD\"]}}}",
+        "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Healthcheck\":{\"Test\":[\"CMD\",1]}}}",
+        "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Healthcheck\":{\"Test\":[\"OTHER\",\"a\"]}}}",
         "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"User\":\"a\\nb\"}}",
         "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Volumes\":{\"/../etc\":{}}}}",
         "{\"Id\":\"sha256:" ID64 "\",\"Config\":{\"Volumes\":{\"relative\":{}}}}",
@@ -242,6 +303,8 @@ int main(void)
         cmocka_unit_test(the_newest_common_version_is_spoken),
         cmocka_unit_test(an_engine_of_windows_containers_is_refused),
         cmocka_unit_test(an_image_is_read_whole),
+        cmocka_unit_test(a_health_check_is_read_with_dockers_defaults),
+        cmocka_unit_test(lines_of_pulls_and_builds_are_read),
         cmocka_unit_test(images_that_make_no_sense_are_refused),
         cmocka_unit_test(root_is_known_under_each_of_its_names),
         cmocka_unit_test(signals_are_known_by_name_and_number),
