@@ -20,7 +20,7 @@
  *   hobd -> DRAIN (arg = grace ms): no more INVOKE will come; inst finishes, sends BYE and exits 0
  *   PING (either way) is answered by PONG with the same arg.
  *
- * HELLO pairs: "protocol" = 1, "app", "function", "version", "instance", "runtime", "entry", "handler", "kind",
+ * HELLO pairs: "protocol" = 1, "app", "function", "version", "instance", "runtime", "entry", "handler", "kind", "bindings" (when there are some),
  *   "concurrency", "memory_mb", "timeout_ms", "env.NAME" (variables to set), "secret.NAME" (never to be put into
  *   the process environment unless "secrets_in_env" = 1), "hook.config", "hook.start", "hook.stop", "hook.health" (paths
  *   of a server, which hob-init asks).
@@ -51,7 +51,8 @@
  * DATA: body bytes; END with the last one (may be empty). META on the last: a pairs block of trailers.
  * ERROR: pairs errorType, errorMessage, stackTrace. Ends the answer, like END.
  * DONE: the slot is free (every waitUntil settled). Exactly one per INVOKE, always last.
- * CALL: payload = pairs or JSON as the binding says; arg = the parent invocation; answered by REPLY on its stream.
+ * CALL: payload = JSON {"op","args"}, with META: that as meta, bytes as data; arg = the parent invocation; answered by
+ *   REPLY (one or several, END on the last) on its stream: JSON, with META JSON and bytes; code 1: pairs of the error.
  *
  * Credit: DATA, HEAD's data and BODY count against 64 KiB per stream and 1 MiB per connection in each direction;
  * the receiver renews with CREDIT (stream n, and stream 0 for the connection; arg = bytes) when half is used.
