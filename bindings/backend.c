@@ -36,19 +36,9 @@ const struct backend_options *backend_wiring(struct backend *b)
     return &b->o;
 }
 
-static void note_one(void *ctx, struct hob_str name, const struct cloud_target *target)
-{
-    (void)name;
-    (void)target;
-    *(bool *)ctx = true;
-}
-
 bool backend_has_cloud_code(struct backend *b, const char *app)
 {
-    bool has_some = false;
-    for (unsigned kind = 0; kind < CLOUD_KINDS_ && !has_some; kind++)
-        cloud_each(b->cloud, app, (enum cloud_kind)kind, note_one, &has_some);
-    return has_some;
+    return cloud_has_some(b->cloud, app);
 }
 
 struct appdbs *backend_databases(const struct backend *b)

@@ -32,9 +32,9 @@ static struct hob_str request_fields(const struct parse_call *c)
 {
     struct hob_buf all hob_auto_buf;
     const json_t *more = c->app ? backend_app_json(c->app, SETTING_ALLOW_HEADERS) : NULL;
+    hob_buf_init(&all, 8192);
     if (!json_array_size(more))
         return HOB_STR(REQUEST_FIELDS);
-    hob_buf_init(&all, 8192);
     bool is_ok = hob_buf_addf(&all, "%s", REQUEST_FIELDS) == HOB_OK;
     for (size_t i = 0; is_ok && i < json_array_size(more); i++) {
         const char *name = json_string_value(json_array_get(more, i));

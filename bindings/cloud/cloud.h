@@ -29,6 +29,8 @@ struct cloud_target {
 /* `name`: of a function or job, or "TRIGGER CLASS". False when there is none. Borrowed until the registry changes. */
 bool cloud_find(struct cloud *c, const char *app, enum cloud_kind kind, struct hob_str name,
                 struct cloud_target *ret_target);
+/* Has anything registered for that app? */
+bool cloud_has_some(struct cloud *c, const char *app);
 typedef void (*cloud_each_cb)(void *ctx, struct hob_str name, const struct cloud_target *target);
 /* By name. */
 void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_each_cb cb, void *ctx);

@@ -265,6 +265,12 @@ static int by_key(const struct cloud_entry *a, const struct cloud_entry *b)
     return strcmp(a->key, b->key);
 }
 
+bool cloud_has_some(struct cloud *c, const char *app)
+{
+    const struct cloud_app *a = app_find(c, app);
+    return a && a->entries;
+}
+
 void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_each_cb cb, void *ctx)
 {
     char first[NAME_BYTES + 1];

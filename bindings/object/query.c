@@ -118,7 +118,9 @@ enum hob_code view_params(struct view *v, const json_t *params, struct hob_err *
         rc = imply_includes(v, keys, &limits, err);
     if (rc == HOB_OK && tree_find(v->include, HOB_STR("*")))
         v->includes_all = true;
-    v->has_score = tree_find(v->keys, HOB_STR("$score")) != NULL;
+    v->has_score = tree_find(v->keys, HOB_STR("$score")) != NULL && !view_has_includes(v);
+    if (v->has_score && !v->keys->next)
+        v->keys = NULL; /* the score besides, not instead */
     return rc;
 }
 
@@ -183,9 +185,9 @@ static const char *read_order(struct backend_call *c, const json_t *params, stru
 {
     const json_t *order = json_object_get(params, "order");
     struct hob_buf text hob_auto_buf;
+    hob_buf_init(&text, 8192);
     if (!json_is_array(order))
         return json_string_value(order);
-    hob_buf_init(&text, 8192);
     for (size_t i = 0; i < json_array_size(order); i++) {
         const char *key = json_string_value(json_array_get(order, i));
         if (!key || hob_buf_addf(&text, "%s%s", i ? "," : "", key) != HOB_OK) {

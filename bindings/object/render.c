@@ -99,9 +99,9 @@ void files_expand(const struct backend_call *c, json_t *object)
     {
         struct hob_buf url hob_auto_buf;
         const char *typed = value_typed(value), *name = json_string_value(json_object_get(value, "name"));
+        hob_buf_init(&url, 4096);
         if (!typed || !name || strcmp(typed, "File") != 0)
             continue;
-        hob_buf_init(&url, 4096);
         if (put_url(c, hob_str(name), &url))
             (void)json_object_set_new(value, "url", json_stringn(hob_buf_data(&url), url.n));
     }

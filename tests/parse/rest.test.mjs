@@ -227,6 +227,33 @@ test("installations are found again by what they are known by", async () => {
   await app.fails(119, "DELETE", `/installations/${other.objectId}`);
 });
 
+test("installations that share a token are ambiguous without an id of their own", async () => {
+  const own = await App.make(daemon, "devices");
+  await own.need("POST", "/installations", { body: { installationId: "a", deviceType: "ios", deviceToken: "same", appIdentifier: "x" } });
+  await own.need("POST", "/installations", { body: { installationId: "b", deviceType: "ios", deviceToken: "same", appIdentifier: "y" } });
+  assert.equal((await own.find("_Installation", {}, { as: "master" })).length, 2, "two apps on one device");
+  await own.fails(132, "POST", "/installations", { body: { deviceType: "ios", deviceToken: "same" } });
+});
+
+test("what is not served yet says so", async () => {
+  await app.fails(115, "POST", "/push", { as: "master", body: { data: {} } });
+  await app.fails(108, "GET", "/scriptlog", { as: "master" });
+  await app.fails(108, "POST", "/graphql", { body: {} });
+  assert.deepEqual(await app.need("POST", "/events/AppOpened", { body: {} }), {});
+  assert.equal(typeof (await app.need("GET", "/serverInfo", { as: "master" })).features, "object");
+});
+
+test("full text tells how well it fits, and relative times are taken", async () => {
+  await app.create("Words", { t: "coffee coffee coffee", at: date(new Date().toISOString()) });
+  await app.create("Words", { t: "tea and coffee and water and milk", at: date("2001-01-01T00:00:00Z") });
+  const search = { t: { $text: { $search: { $term: "coffee" } } } };
+  const found = await app.find("Words", { where: search, keys: "$score", order: "$score" });
+  assert.equal(found.length, 2);
+  assert.ok(found.every((o) => typeof o.score === "number" && o.t), JSON.stringify(found));
+  assert.equal((await app.find("Words", { where: { at: { $gt: { $relativeTime: "2 weeks ago" } } } })).length, 1);
+  await app.fails(107, "GET", "/classes/Words", { query: { where: { t: { $text: { $search: "coffee" } } } } });
+});
+
 test("roles have a name that stays, once, and an access list", async () => {
   const acl = { "*": { read: true } };
   await app.fails(111, "POST", "/roles", { body: { name: "A" } });
