@@ -21,3 +21,9 @@ bench-scale: ## a step from 0 to 2,000 requests/s; side by side with workerd, a 
 	@B=$(B) node bench/step.mjs
 	@B=$(B) node bench/side.mjs
 .PHONY: bench-scale
+
+bench-parse: ## the backend of apps beside Parse Server with PostgreSQL (about 4 minutes)
+	@./tools/install-deps build run bench
+	@$(MAKE) --no-print-directory -s -j2 all
+	@B=$(B) node bench/parse.mjs
+.PHONY: bench-parse
