@@ -333,6 +333,7 @@ static bool sweep_one(unsigned nth, bool is_killing)
     if (rc != RAN && rc != NO_SUCH_POINT) {
         (void)fprintf(stderr, "point %u (%s) of the app databases: exit %d\n", nth,
                       is_killing ? "kill" : "fail", rc);
+        show_output(&s);
         exit(1);
     }
     if (hob_remove_tree(s.dir, &err) != HOB_OK)
