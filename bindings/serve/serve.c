@@ -16,6 +16,8 @@ static void call_free(struct serve_call *c)
 {
     struct serve *s = c->serve;
     json_decref(c->head);
+    json_decref(c->stored);
+    hob_close_p(&c->fd);
     hob_buf_done(&c->out);
     hob_buf_done(&c->out_data);
     hob_arena_done(&c->arena);
@@ -190,6 +192,10 @@ static void on_worked(void *ctx, const struct hob_err *err)
 {
     struct serve_call *c = ctx;
     c->is_working = false;
+    if (!err && c->after)
+        c->after(c);
+    if (!err && !c->is_forgotten && c->goes_on && c->goes_on(c))
+        return;
     if (err)
         serve_fail(c, err);
     else
@@ -272,7 +278,8 @@ struct serve_call *serve_start(struct serve *s, const struct serve_caller *calle
     struct hob_err err;
     const struct serve_op *op = NULL;
     struct serve_call *c = hob_new(struct serve_call);
-    *c = (struct serve_call){.serve = s, .done = done, .ctx = ctx, .op = "a call", .is_starting = true};
+    *c = (struct serve_call){
+        .serve = s, .done = done, .ctx = ctx, .op = "a call", .fd = -1, .is_starting = true};
     s->calls_n++;
     hob_arena_init(&c->arena, ARENA_BYTES);
     hob_buf_init(&c->out, HOB_MAX_CALL_ANSWER_BYTES + 1);

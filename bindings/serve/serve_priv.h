@@ -29,6 +29,13 @@ struct serve_call {
     bool is_starting, is_forgotten, is_working; /* working: a thread has it; it is freed when that is done */
     bool is_over;                               /* answered while it was being started */
     void (*shape)(struct serve_call *c, const struct backend_answer *a);
+    /* behind a job that worked: true when it goes on, else the call ends with c->out; and at that end */
+    bool (*goes_on)(struct serve_call *c);
+    void (*after)(struct serve_call *c);
+    /* of files */
+    char name[160]; /* as it is stored */
+    json_t *stored; /* owned */
+    int fd;         /* -1: none */
 };
 
 /* --- the end: exactly one of these, and the call is gone --- */

@@ -101,7 +101,7 @@ describe("bindings", () => {
   };
   before(async () => {
     d = await Daemon.start();
-    const data = ["data:*:rw", "data:master", "auth", "auth:admin", "cache", "sql", "fn:py", "secrets:PAY"];
+    const data = ["data:*:rw", "data:master", "auth", "auth:admin", "cache", "sql", "files", "fn:py", "secrets:PAY"];
     const dir = project({
       "hob.json": { app: "shop", functions: {
         probe: { entry: "probe.mjs", bindings: data, concurrency: 8 },
@@ -286,6 +286,26 @@ describe("bindings", () => {
     const one = Promise.all(Array.from({ length: 8 }, () => probe("for (let i = 0; i < 25; i++) await env.cache.incr('together')")));
     await one;
     assert.equal(await probe("return env.cache.get('together')"), "200");
+  });
+
+  test("files are kept by key, replaced, listed and removed", async () => {
+    const value = await probe(`
+      const { files } = env;
+      const put = await files.put("a/1", "first", { httpMetadata: { contentType: "text/plain" }, customMetadata: { by: "ann" } });
+      await files.put("a/1", new Uint8Array([0, 255, 7]), { customMetadata: { by: "bob" } });
+      await files.put("a/2", "second");
+      const got = await files.get("a/1");
+      const page = await files.list({ prefix: "a/", limit: 1 });
+      const rest = await files.list({ prefix: "a/", cursor: page.cursor });
+      const head = await files.head("a/2");
+      await files.delete(["a/1", "none"]);
+      return { put: [put.key, put.size, put.httpMetadata.contentType, put.customMetadata.by, put.etag.length], bytes: [...await got.bytes()], meta: got.customMetadata,
+        keys: [page, rest].map((one) => one.objects.map((object) => object.key)), truncated: [page.truncated, rest.truncated], head: [head.size, head.uploaded instanceof Date],
+        gone: await files.get("a/1"), none: await files.head("none"), text: await (await files.get("a/2")).text() };`);
+    assert.deepEqual(value, { put: ["a/1", 5, "text/plain", "ann", 64], bytes: [0, 255, 7], meta: { by: "bob" }, keys: [["a/1"], ["a/2"]], truncated: [true, false],
+      head: [6, true], gone: null, none: null, text: "second" });
+    const stored = () => spawnSync("find", [path.join(d.home, "files"), "-type", "f"], { encoding: "utf8" }).stdout.trim().split("\n").length;
+    await until(() => stored() === 1, "what has no key to be gone");
   });
 
   test("sql: statements, batches and blobs as D1 has them, and attacks that go nowhere", async () => {

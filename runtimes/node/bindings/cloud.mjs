@@ -249,7 +249,7 @@ function triggerRequest(Parse, event) {
 function fileRequest(Parse, object) {
   const { name, url } = object.file ?? object;
   const file = Parse.File ? Parse.File.fromJSON({ __type: 'File', name, url }) : { name: () => name, url: () => url };
-  return { file, fileSize: object.fileSize, contentLength: object.contentLength, contentType: object.contentType };
+  return { file, fileSize: object._size, contentType: object._contentType };
 }
 
 function triggerAnswer(Parse, request, event, result) {
