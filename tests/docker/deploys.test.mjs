@@ -162,7 +162,7 @@ test("the steps of a Dockerfile have no network", { skip }, async () => {
   }
 });
 
-test("the health check of an image is run beside its program: one that fails again and again costs the instance, and the log says so", { skip, timeout: 60000 }, async () => {
+test("the health check of an image is run beside its program: one that fails again and again costs the instance, and the log says so", { skip, timeout: 120000 }, async () => {
   const main = programs.compile(dir, "sick", `
 #define HOB_IMPLEMENTATION
 #include "hob.h"

@@ -153,7 +153,7 @@ test("a crash loop backs off: starts are bounded", async () => {
   if (retry) assert.ok(Number(retry.headers["retry-after"]) >= 1);
 });
 
-test("it floods its log: lines are dropped and counted, the answer comes", { timeout: 60000 }, async () => {
+test("it floods its log: lines are dropped and counted, the answer comes", { timeout: 120000 }, async () => {
   await js("floods", `export default { fetch() {
     const line = "x".repeat(1000);
     for (let i = 0; i < 20000; i++) console.log(i + line);
@@ -200,7 +200,7 @@ test("it opens descriptors without end", async () => {
   assert.equal(json.code, "EMFILE");
 });
 
-test("it forks for ever", { timeout: 60000 }, async () => {
+test("it forks for ever", { timeout: 120000 }, async () => {
   await hob.deployOne("forks", "f", "main.py", `
 import os, time
 def handler(event, context):
@@ -222,7 +222,7 @@ def handler(event, context):
   await hob.api("DELETE", "/v1/apps/forks");
 });
 
-test("a shell fork bomb dies with its instance", { timeout: 60000 }, async () => {
+test("a shell fork bomb dies with its instance", { timeout: 120000 }, async () => {
   await hob.deployOne("bomb", "f", "main.py", `
 import os
 def handler(event, context):
@@ -238,14 +238,14 @@ def handler(event, context):
   await until(async () => (await hob.api("GET", "/v1/instances?app=bomb")).json.instances.length === 0, "the bomb to be gone", 10000);
 });
 
-test("it allocates for ever", { timeout: 60000 }, async () => {
+test("it allocates for ever", { timeout: 120000 }, async () => {
   await js("eats", `export default { fetch() { const all = []; for (;;) all.push(Buffer.alloc(4 << 20, 1)); } };`, { memory_mb: 96 });
   const answer = await hob.call("/fn/eats/f", { timeout: 30000 });
   fails(answer, 502, "out_of_memory");
   await logged("eats", /memory/i);
 });
 
-test("its heap runs full", { timeout: 60000 }, async () => {
+test("its heap runs full", { timeout: 120000 }, async () => {
   await js("heap", `export default { fetch() { const all = []; for (;;) all.push({ a: [all.length], b: "x" + all.length }); } };`, { memory_mb: 96, timeout_ms: 30000 });
   const answer = await hob.call("/fn/heap/f", { timeout: 40000 });
   assert.equal(answer.status, 502, answer.text);

@@ -77,7 +77,7 @@ test("the runner killed under load: hobd starts another, instances are not left 
   await until(() => old.every((pid) => !runtimePids().includes(pid)), "the old instances to be gone", 15000);
 });
 
-test("the runner killed again and again", { timeout: 60000 }, async () => {
+test("the runner killed again and again", { timeout: 120000 }, async () => {
   for (let i = 0; i < 3; i++) {
     const runner = await until(() => childNamed(hob.pid, "hob-runner"), "a runner", 15000);
     process.kill(runner, "SIGKILL");
@@ -87,7 +87,7 @@ test("the runner killed again and again", { timeout: 60000 }, async () => {
   await until(alive, "an answer", 30000);
 });
 
-test("the launcher killed: hobd ends cleanly or mends it, nothing stays behind", { timeout: 60000 }, async () => {
+test("the launcher killed: hobd ends cleanly or mends it, nothing stays behind", { timeout: 120000 }, async () => {
   const tree = descendants(hob.pid);
   const launcher = childNamed(hob.pid, "hob-launcher");
   process.kill(launcher, "SIGKILL");

@@ -51,7 +51,7 @@ const archive = (bytes, text = HELLO) => {
   }
 };
 
-test("deploys that do not fit are refused, the old version goes on", { skip, timeout: 60000 }, async () => {
+test("deploys that do not fit are refused, the old version goes on", { skip, timeout: 120000 }, async () => {
   assert.equal((await hob.api("POST", "/v1/apps/disk/deploy", archive(1000))).status, 201);
   assert.equal((await hob.call("/fn/disk/f")).text, "hello\n");
   // too large for the upload itself, then for what it unpacks to
@@ -68,7 +68,7 @@ test("deploys that do not fit are refused, the old version goes on", { skip, tim
   }
 });
 
-test("a store that cannot grow says so and forgets nothing", { skip, timeout: 60000 }, async () => {
+test("a store that cannot grow says so and forgets nothing", { skip, timeout: 120000 }, async () => {
   fill(0);
   let refused;
   for (let i = 0; i < 40 && !refused; i++) {
@@ -87,7 +87,7 @@ test("a store that cannot grow says so and forgets nothing", { skip, timeout: 60
   assert.equal(doctor.checks.find((c) => c.name === "disk").status, "fail");
 });
 
-test("logs are dropped and counted while the disk is full, and said when it is not", { skip, timeout: 60000 }, async () => {
+test("logs are dropped and counted while the disk is full, and said when it is not", { skip, timeout: 120000 }, async () => {
   // more than what the log file's last block still takes
   for (let i = 0; i < 150; i++) assert.equal((await hob.call("/fn/disk/f")).status, 200);
   await sleep(500); // the batch is tried, and fails, before there is room again
@@ -98,7 +98,7 @@ test("logs are dropped and counted while the disk is full, and said when it is n
   }, "the drop to be said", 10000);
 });
 
-test("with room again everything works", { skip, timeout: 60000 }, async () => {
+test("with room again everything works", { skip, timeout: 120000 }, async () => {
   assert.equal((await hob.api("PUT", "/v1/apps/disk/secrets/AFTER", { value: "x" })).status, 200);
   const answer = await hob.api("POST", "/v1/apps/disk/deploy", archive(1000, HELLO.replace("hello", "room")));
   assert.equal(answer.status, 201, answer.text);

@@ -101,7 +101,7 @@ function image(bytes) {
   }
 }
 
-test("thumbnails of real JPEG and PNG files have the asked size", { timeout: 60000 }, async () => {
+test("thumbnails of real JPEG and PNG files have the asked size", { timeout: 120000 }, async () => {
   const images = path.join(ROOT, "examples/thumbnail/images");
   for (const name of fs.readdirSync(images)) {
     const [format, w, h] = image(fs.readFileSync(path.join(images, name)));
@@ -131,7 +131,7 @@ test("thumbnails refuse what is wrong with a reason", async () => {
   }
 });
 
-test("the event stream ticks, goes on behind Last-Event-ID, and stops when its client leaves", { timeout: 30000 }, async () => {
+test("the event stream ticks, goes on behind Last-Event-ID, and stops when its client leaves", { timeout: 120000 }, async () => {
   const began = performance.now();
   const text = await new Promise((resolve, reject) => {
     const curl = spawn("curl", ["-sS", "-N", "-m", "10", "-H", "Last-Event-ID: 41", `${hob.url}/fn/sse/clock?every=200&count=3`]);

@@ -21,7 +21,7 @@ const json = (args, options) => JSON.parse(ok(hob.cli([...args, "--json"], optio
 const languages = { node: "index.mjs", python: "main.py", c: "main.c", php: "index.php" };
 
 for (const [language, file] of Object.entries(languages))
-  test(`${language}: init, deploy, invoke, logs, change, rollback, rm`, { timeout: 60000 }, async () => {
+  test(`${language}: init, deploy, invoke, logs, change, rollback, rm`, { timeout: 120000 }, async () => {
     const dir = path.join(hob.dir, `first-${language}`);
     ok(hob.cli(["init", dir, "--template", language]));
     assert.ok(fs.existsSync(path.join(dir, "hob.json")) && fs.existsSync(path.join(dir, file)));

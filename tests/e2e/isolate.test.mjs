@@ -50,7 +50,7 @@ const learn = (app, ...paths) => {
 };
 
 for (const [runtime, [entry, text]] of Object.entries(sources))
-  test(`${runtime}: what was seen is allowed, what was not is denied and named`, { timeout: 90000 }, async () => {
+  test(`${runtime}: what was seen is allowed, what was not is denied and named`, { timeout: 120000 }, async () => {
     await hob.deployOne(runtime, "f", entry, text, { runtime });
     const syscalls = learn(runtime, "", "write");
     assert.ok(syscalls.length > 3 && syscalls.length < 80, syscalls.join(" "));
@@ -72,7 +72,7 @@ for (const [runtime, [entry, text]] of Object.entries(sources))
     assert.match((await hob.api("GET", "/metrics")).text, /hob_denied_calls_total\{call="symlink(at)?"\} [1-9]/);
   });
 
-test("learning replaces the instances, shows in describe, and ends by itself", { timeout: 60000 }, async () => {
+test("learning replaces the instances, shows in describe, and ends by itself", { timeout: 120000 }, async () => {
   const where = "/v1/apps/ends/functions/f/isolation/learn";
   await hob.deployOne("ends", "f", ...sources.node);
   assert.equal(await ask("ends", ""), "did /");
@@ -91,7 +91,7 @@ test("learning replaces the instances, shows in describe, and ends by itself", {
   assert.ok((await hob.api("DELETE", where)).json.syscalls.includes("openat"), "what was learnt stays to be read");
 });
 
-test("hob isolate learn --write puts the profile into hob.json and leaves the rest of it as it is", { timeout: 60000 }, async () => {
+test("hob isolate learn --write puts the profile into hob.json and leaves the rest of it as it is", { timeout: 120000 }, async () => {
   const text = `// a shop
 {
   "app": "written", /* the app */
@@ -125,7 +125,7 @@ test("hob isolate learn --write puts the profile into hob.json and leaves the re
   }
 });
 
-test("a profile cannot name what no sandbox allows, and nobody learns from nothing", { timeout: 60000 }, async () => {
+test("a profile cannot name what no sandbox allows, and nobody learns from nothing", { timeout: 120000 }, async () => {
   await assert.rejects(hob.deployOne("bad", "f", ...sources.node, { syscalls: ["mount"] }), /'mount' is no system call that a sandbox allows/);
   await assert.rejects(hob.deployOne("bad", "f", ...sources.node, { syscalls: ["opennat"] }), /did you mean 'openat'\?/);
   await hob.deployOne("idle", "f", ...sources.node);

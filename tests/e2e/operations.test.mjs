@@ -49,7 +49,7 @@ test("readiness goes while no runner is there, health does not", async () => {
   }
 });
 
-test("descriptors and memory come back after many connections", { timeout: 60000 }, async () => {
+test("descriptors and memory come back after many connections", { timeout: 120000 }, async () => {
   await hob.call("/fn/count/ok");
   const files = hob.openFiles();
   for (let round = 0; round < 3; round++) {
@@ -65,7 +65,7 @@ test("descriptors and memory come back after many connections", { timeout: 60000
   assert.equal((await hob.call("/fn/count/ok")).text, "hello\n");
 });
 
-test("an idle daemon is small and does nothing", { timeout: 30000 }, async () => {
+test("an idle daemon is small and does nothing", { timeout: 120000 }, async () => {
   const fresh = await Daemon.start();
   try {
     await sleep(1500);
@@ -100,7 +100,7 @@ test("the token file is for its owner only, and so is the home", () => {
   assert.equal(fs.statSync(hob.home).mode & 0o077, 0);
 });
 
-test("a backup opens as a store of its own", { timeout: 30000 }, async () => {
+test("a backup opens as a store of its own", { timeout: 120000 }, async () => {
   const copy = await hob.api("POST", "/v1/backup");
   assert.equal(copy.status, 200);
   const other = await Daemon.start({ prepare: (d) => {

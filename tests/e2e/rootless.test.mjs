@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => hob?.close());
 
-test("deploy, call, logs", { skip, timeout: 60000 }, async () => {
+test("deploy, call, logs", { skip, timeout: 120000 }, async () => {
   assert.equal(fs.statSync(`/proc/${hob.pid}`).uid, isRoot ? UID : process.getuid());
   await hob.deployOne("app", "f", "index.mjs", "export default { fetch: () => { console.log('rootless'); return new Response('hello'); } };");
   assert.equal((await hob.call("/fn/app/f")).text, "hello");
@@ -29,7 +29,7 @@ test("deploy, call, logs", { skip, timeout: 60000 }, async () => {
   assert.ok(seen.ids.length <= 3, `it sees ${seen.ids.length} processes`);
 });
 
-test("a function sees no file of its host and writes only to its own /tmp", { skip, timeout: 60000 }, async () => {
+test("a function sees no file of its host and writes only to its own /tmp", { skip, timeout: 120000 }, async () => {
   await hob.deployOne("look", "f", "main.py", `
 import os
 def tried(act):

@@ -64,12 +64,12 @@ phase("escapes", () => {
 
 phase("abuse", () => {
   for (const row of abuses)
-    test(`${row.id} ${row.title}`, { timeout: 90000 }, () => (row.leaves ? attemptSeen(row) : attempt(hob, row)));
+    test(`${row.id} ${row.title}`, { timeout: 120000 }, () => (row.leaves ? attemptSeen(row) : attempt(hob, row)));
   test("H01 the limit that was met is named in the function's log", async () => {
     await until(async () => (await hob.logs("hostile", "short")).some((l) => l.stream === "platform" && /could not be started: at most 256/.test(l.text)),
       "the processes that could not be started", 8000);
   });
-  test("H13 a daemon that an answered call has left goes with its instance", { timeout: 60000 }, async () => {
+  test("H13 a daemon that an answered call has left goes with its instance", { timeout: 120000 }, async () => {
     assert.equal((await hob.call("/fn/hostile/short/daemonise")).status, 200);
     await until(() => survivors("daemon").length === 1, "the daemon that it leaves");
     assert.equal((await hob.call("/fn/hostile/short/cpu")).status, 504);
@@ -84,8 +84,8 @@ phase("abuse", () => {
 });
 
 phase("frames", () => {
-  for (const row of frames) test(`${row.id} ${row.title}`, { timeout: 30000 }, () => attempt(hob, row));
-  test("H30 an endless request body that nobody reads costs hobd no memory", { timeout: 30000 }, async () => {
+  for (const row of frames) test(`${row.id} ${row.title}`, { timeout: 120000 }, () => attempt(hob, row));
+  test("H30 an endless request body that nobody reads costs hobd no memory", { timeout: 120000 }, async () => {
     const before = hob.rss();
     const socket = net.connect(hob.port, "127.0.0.1");
     socket.on("error", () => {});

@@ -64,7 +64,7 @@ function groupFile(pid, controller, v1, v2) {
 
 const kinds = { node: "/fn/probe-node/f", python: "/fn/probe-python/f", php: "/fn/probe-php/f", c: "/fn/hostile/attacker/posture" };
 for (const [kind, where] of Object.entries(kinds))
-  test(`${kind}: every wall that is promised is there`, { timeout: 30000 }, async () => {
+  test(`${kind}: every wall that is promised is there`, { timeout: 120000 }, async () => {
     const answer = await hob.call(where);
     assert.equal(answer.status, 200, answer.text);
     const fact = sections(answer.text), status = fact["/proc/self/status"], limits = fact["/proc/self/limits"];

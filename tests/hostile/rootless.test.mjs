@@ -30,7 +30,7 @@ after(async () => {
 });
 
 for (const row of escapes)
-  test(`${row.id} ${row.title}`, { skip, timeout: 90000 }, () =>
+  test(`${row.id} ${row.title}`, { skip, timeout: 120000 }, () =>
     attempt(hob, row.attack === "outside" ? { ...row, argument: `${outside}:${hob.port}` } : row));
 
 /* Without a group that shares out the CPU, a bomb's processes and hobd's compete as all processes do: the neighbour is not
@@ -51,7 +51,7 @@ test("H01 a fork bomb meets a limit and the machine lives", { skip, timeout: 240
 
 const held = ["descriptors", "disk", "inodes", "immortal"];
 for (const row of abuses.filter(({ attack }) => held.includes(attack)))
-  test(`${row.id} ${row.title}`, { skip, timeout: 60000 }, async () => {
+  test(`${row.id} ${row.title}`, { skip, timeout: 120000 }, async () => {
     await attempt(hob, row);
     await extinct(hob);
   });

@@ -59,7 +59,7 @@ test("H12 a new instance has stdin, stdout, stderr and the channel, nothing else
   assert.deepEqual(open, ["fd0 other", "fd1 pipe", "fd2 pipe", "fd3 socket", "fd4 pipe", "fd5 pipe"]); // 4, 5: hob.h's own
 });
 
-test("H12 randomness differs between instances of every runtime", { timeout: 60000 }, async () => {
+test("H12 randomness differs between instances of every runtime", { timeout: 120000 }, async () => {
   const sources = {
     node: ["index.mjs", `import crypto from "node:crypto";\nexport default { fetch: () => Response.json([Math.random(), crypto.randomUUID(), process.hrtime.bigint() % 7n + ""]) };`],
     python: ["main.py", "import random, uuid, os\ndef handler(event, context):\n    return [random.random(), str(uuid.uuid4()), os.urandom(8).hex()]\n"],
@@ -80,7 +80,7 @@ test("H12 randomness differs between instances of every runtime", { timeout: 600
   assert.equal(native.size, 2);
 });
 
-test("S3 a crash leaves no core, and hobd's home does not hold what was in memory", { timeout: 30000 }, async () => {
+test("S3 a crash leaves no core, and hobd's home does not hold what was in memory", { timeout: 120000 }, async () => {
   const secret = randomBytes(12).toString("hex");
   const began = Date.now();
   const answer = await hob.call(`/fn/hostile/short/crash?${secret}`);
@@ -123,7 +123,7 @@ test("S3 secrets are in no log, no metric, no answer of the control API and no p
   }
 });
 
-test("H28 a function that calls itself is stopped after a few turns", { timeout: 60000 }, async () => {
+test("H28 a function that calls itself is stopped after a few turns", { timeout: 120000 }, async () => {
   const most = (await hob.api("GET", "/v1/limits")).json.limits.find((l) => l.name === "cloud.depth").value;
   await hob.deploy("loop", { f: { entry: "index.mjs", bindings: ["fn:f"], timeout_ms: 30000 } }, { "index.mjs": `export default { async fetch(request, env) {
     try { return Response.json({ turns: 1 + (await env.fn.invoke("f")).turns }); } catch (error) { return Response.json({ turns: 0, why: error.message }); } } };` });
@@ -133,7 +133,7 @@ test("H28 a function that calls itself is stopped after a few turns", { timeout:
   assert.ok((await hob.api("GET", "/v1/instances?app=loop")).json.instances.length <= most + 1);
 });
 
-test("H32 a call that timed out and never ends costs the instance: the next one finds nothing of it", { timeout: 60000 }, async () => {
+test("H32 a call that timed out and never ends costs the instance: the next one finds nothing of it", { timeout: 120000 }, async () => {
   const fresh = factsOf(await steal("lingered", "short")).threads;
   for (let i = 0; i < 2; i++) {
     const answer = await hob.call("/fn/hostile/short/linger", { timeout: 30000 });
@@ -144,7 +144,7 @@ test("H32 a call that timed out and never ends costs the instance: the next one 
   }
 });
 
-test("H32 in Node, too: timers, globals and promises of a call that never ends are gone", { timeout: 60000 }, async () => {
+test("H32 in Node, too: timers, globals and promises of a call that never ends are gone", { timeout: 120000 }, async () => {
   await hob.deployOne("warm", "f", "index.mjs", `let n = 0; export default { fetch(r) {
     if (!r.url.endsWith("/linger")) return Response.json({ n, poisoned: globalThis.poisoned ?? false });
     globalThis.poisoned = true; setInterval(() => n++, 1); for (;;); } };`, { timeout_ms: 500, scale: { max: 1 } });
@@ -167,7 +167,7 @@ test("H33 variables that would change the loader, the runtime or the platform's 
   for (const text of seen.own) assert.ok(!/EVIL|shadow|nowhere/.test(text), `${text}: variables come when the program runs, never before it`);
 });
 
-test("H34 no app takes what is another's: its name, its routes, more functions than it may have", { timeout: 60000 }, async () => {
+test("H34 no app takes what is another's: its name, its routes, more functions than it may have", { timeout: 120000 }, async () => {
   const source = { "index.mjs": "export default { fetch: () => new Response('mine') };" };
   await hob.deploy("landlord", { f: { entry: "index.mjs", routes: [{ path: "/taken/:id" }] } }, source);
   await assert.rejects(hob.deploy("squatter", { f: { entry: "index.mjs", routes: [{ path: "/taken/:other" }] } }, source), (error) => error.status === 409);

@@ -82,7 +82,7 @@ describe("Express, unmodified, on its own port", { skip: noNpm ?? false }, () =>
     assert.ok((await hob.logs("shop", "web")).some((line) => line.text === "listening on port 3000"));
   });
 
-  test("bodies from nothing to 20 MiB go both ways, with a length and in chunks", { timeout: 60000 }, async () => {
+  test("bodies from nothing to 20 MiB go both ways, with a length and in chunks", { timeout: 120000 }, async () => {
     const sizes = [0, 1, 16384, 16385, 65536, 65537, 1 << 20, 20 << 20];
     await echoes("/fn/shop/web/echo", sizes);
     for (const n of sizes) {
@@ -192,7 +192,7 @@ describe("Express, unmodified, on its own port", { skip: noNpm ?? false }, () =>
     assert.match(answer.text, /Internal Server Error|it failed/);
   });
 
-  test("50 MB stream through with a small footprint, byte by byte", { timeout: 60000 }, async () => {
+  test("50 MB stream through with a small footprint, byte by byte", { timeout: 120000 }, async () => {
     const answer = await web("/bytes/50000000");
     assert.equal(answer.bytes.length, 50000000);
     assert.equal(answer.bytes.subarray(0, 16).toString(), "0123456789abcdef");
@@ -243,7 +243,7 @@ describe("Fastify, with PORT and HOST from the environment", { skip: noNpm ?? fa
     assert.deepEqual(made.json, { got: { a: 1 } });
   });
 
-  test("bodies from nothing to 20 MiB go both ways", { timeout: 60000 }, () => echoes("/fn/fast/web/echo", [1, 65536, 1 << 20, 20 << 20]));
+  test("bodies from nothing to 20 MiB go both ways", { timeout: 120000 }, () => echoes("/fn/fast/web/echo", [1, 65536, 1 << 20, 20 << 20]));
 });
 
 describe("Flask from Debian, on the port of its tutorial", { skip: noFlask ?? false }, () => {
@@ -258,7 +258,7 @@ describe("Flask from Debian, on the port of its tutorial", { skip: noFlask ?? fa
     assert.equal((await hob.call("/fn/flask/web/fail")).status, 500);
   });
 
-  test("bodies from nothing to 20 MiB go both ways", { timeout: 60000 }, () => echoes("/fn/flask/web/echo", [0, 1, 65536, 1 << 20, 20 << 20]));
+  test("bodies from nothing to 20 MiB go both ways", { timeout: 120000 }, () => echoes("/fn/flask/web/echo", [0, 1, 65536, 1 << 20, 20 << 20]));
 
   test("a generator streams", async () => {
     const began = performance.now();
@@ -289,7 +289,7 @@ test("PHP's own server runs a router script", async () => {
 describe("a server in C", { skip: fs.existsSync(cServer) ? false : `${cServer} is not built: make test-http-kind` }, () => {
   before(() => deployFolder("cserver", { web: { runtime: "c", entry: "server", kind: "http", memory_mb: 32, concurrency: 50 } }, { server: fs.readFileSync(cServer) }));
 
-  test("answers, and echoes from nothing to 20 MiB", { timeout: 60000 }, async () => {
+  test("answers, and echoes from nothing to 20 MiB", { timeout: 120000 }, async () => {
     const answer = await hob.call("/fn/cserver/web/");
     assert.equal(answer.status, 200, answer.text);
     assert.equal(answer.text, "hello from C\n");
@@ -300,14 +300,14 @@ describe("a server in C", { skip: fs.existsSync(cServer) ? false : `${cServer} i
 });
 
 describe("what goes wrong while starting", () => {
-  test("a server that never listens is a start that failed, with the reason in its log", { timeout: 30000 }, async () => {
+  test("a server that never listens is a start that failed, with the reason in its log", { timeout: 120000 }, async () => {
     await deployFolder("mute", { web: { entry: "a.mjs", kind: "http", init_timeout_ms: 3500 } }, { "a.mjs": "setInterval(() => {}, 1000);" });
     const answer = await hob.call("/fn/mute/web/");
     assert.ok([502, 503, 504].includes(answer.status), answer.text);
     await until(async () => (await hob.logs("mute", "web")).some((line) => /nothing listens on 127\.0\.0\.1:8080 yet/.test(line.text)), "the reason", 8000);
   });
 
-  test("a server on another port than its hob.json says never becomes ready", { timeout: 30000 }, async () => {
+  test("a server on another port than its hob.json says never becomes ready", { timeout: 120000 }, async () => {
     await deployFolder("other", { web: { entry: "a.mjs", kind: "http", init_timeout_ms: 1500 } },
       { "a.mjs": 'import http from "node:http"; http.createServer().listen(3001);' });
     const answer = await hob.call("/fn/other/web/");

@@ -68,7 +68,7 @@ const failsWith = (call, type, message) => {
   assert.match(call.error.errorMessage, message);
 };
 
-test('bodies of every size go both ways byte by byte, with a length and in chunks', { timeout: 60000 }, async () => {
+test('bodies of every size go both ways byte by byte, with a length and in chunks', { timeout: 120000 }, async () => {
   await start(server('s.writeHead(200, q.headers["content-length"] ? { "content-length": q.headers["content-length"] } : {}); q.pipe(s);'));
   await host.ready;
   for (const n of [0, 1, 16383, 16384, 16385, 65535, 65536, 65537, 1 << 20, 20 << 20]) {
@@ -291,7 +291,7 @@ test('a client that takes nothing holds back its own answer only', async () => {
   assert.equal((await host.call()).text, 'ok');
 });
 
-test('crumbs of credit and of bytes change nothing', { timeout: 60000 }, async () => {
+test('crumbs of credit and of bytes change nothing', { timeout: 120000 }, async () => {
   await start(server('q.pipe(s);'), { renewMs: 1, split: 1000 });
   await host.ready;
   const body = Buffer.alloc(700000, 'crumbs');
@@ -327,7 +327,7 @@ test('a program that stops listening is told of as refused', async () => {
   failsWith(await host.call(), 'Runtime.ConnectionRefused', /nothing listens/);
 });
 
-test('a program that never listens is never ready, and the log says why', { timeout: 20000 }, async () => {
+test('a program that never listens is never ready, and the log says why', { timeout: 120000 }, async () => {
   await start('setInterval(() => {}, 1000);');
   let isReady = false;
   host.ready.then(() => (isReady = true), () => {});
@@ -408,7 +408,7 @@ test('fields arrive in order, each once, and none of the connection', async () =
   assert.deepEqual(call.json.slice(0, 14), ['host', 'h.example', 'b', '1', 'a', '2', 'b', '3', 'cookie', 'a=b', 'x-request-id', 'r-1', 'content-length', '2']);
 });
 
-test('no descriptor is left behind by a thousand invocations of every outcome', { timeout: 60000 }, async () => {
+test('no descriptor is left behind by a thousand invocations of every outcome', { timeout: 120000 }, async () => {
   await start(raw("if (q.includes('/bad')) s.end('x'); else if (q.includes('/close')) s.end('HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 2\\r\\n\\r\\nok'); else if (!q.includes('/hang')) s.write(OK);"), { concurrency: 20 });
   await host.ready;
   const fds = () => readdirSync(`/proc/${host.child.pid}/fd`).length;
@@ -472,13 +472,13 @@ test('the stop hook is asked before SIGTERM', async () => {
   await until(() => /SIGTERM after \/bye/.test(host.stdout), () => host.stdout);
 });
 
-test('a stop hook that never answers holds up the end for some seconds only', { timeout: 20000 }, async () => {
+test('a stop hook that never answers holds up the end for some seconds only', { timeout: 120000 }, async () => {
   await start(hooked({ '/bye': 'never' }), { hello: [['hook.stop', '/bye']] });
   await host.ready;
   assert.equal((await host.drain()).code, 0);
 });
 
-test('PING is answered while the health hook says 2xx, and not else', { timeout: 20000 }, async () => {
+test('PING is answered while the health hook says 2xx, and not else', { timeout: 120000 }, async () => {
   await start(hooked({ '/well': [200, 200, 500, 200] }), { hello: [['hook.health', '/well']] });
   await host.ready;
   const ping = (n) => host.send(Buffer.from([0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, n, 0, 0, 0]));

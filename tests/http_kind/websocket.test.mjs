@@ -43,7 +43,7 @@ describe("upgraded connections in a sandbox", { skip: noNpm ?? false }, () => {
     other.destroy();
   });
 
-  test("an upgraded connection keeps its slot: with one slot, the next request waits in vain", { timeout: 30000 }, async () => {
+  test("an upgraded connection keeps its slot: with one slot, the next request waits in vain", { timeout: 120000 }, async () => {
     const s = await open(`ws://127.0.0.1:${hob.port}/fn/shop/one/ws`);
     const refused = await hob.call("/fn/shop/one/");
     assert.equal(refused.status, 503);
@@ -61,7 +61,7 @@ describe("upgraded connections in a sandbox", { skip: noNpm ?? false }, () => {
     await until(async () => (await hob.call("/fn/shop/chat/")).text === "hello", "a new instance");
   });
 
-  test("a deploy asks the old version's connections to end: the program closes its WebSockets with 1001", { timeout: 40000 }, async () => {
+  test("a deploy asks the old version's connections to end: the program closes its WebSockets with 1001", { timeout: 120000 }, async () => {
     const s = await open(`ws://127.0.0.1:${hob.port}/fn/shop/chat/ws`);
     s.send("before");
     assert.deepEqual(await got(s, 1), ["before"]);
@@ -77,7 +77,7 @@ describe("upgraded connections in a sandbox", { skip: noNpm ?? false }, () => {
     await next.closed;
   });
 
-  test("hobd's own end does not wait for connections that have none: they are closed with 1001", { timeout: 40000 }, async () => {
+  test("hobd's own end does not wait for connections that have none: they are closed with 1001", { timeout: 120000 }, async () => {
     const s = await open(`ws://127.0.0.1:${hob.port}/fn/shop/chat/ws`);
     const closing = hob.close();
     assert.equal((await s.closed).code, 1001);
