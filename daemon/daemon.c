@@ -304,6 +304,7 @@ static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
                                                        .gateway = d->gateway,
                                                        .backends = d->backend.apps,
                                                        .dbs = d->backend.dbs,
+                                                       .sqls = d->backend.sqls,
                                                        .backend = d->backend.backend});
     d->front = front_new(&(struct front_options){.control = d->control,
                                                  .gateway = d->gateway,

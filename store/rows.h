@@ -120,7 +120,7 @@ struct hook_row {
 };
 HOB_MUST_USE enum hob_code store_hook_put(struct store_tx *tx, const struct hook_row *row,
                                           struct hob_err *err); /* HOB_E_NOT_FOUND: no such app */
-/* No error when there is none. */
+/* No error when there is none; `name` NULL: all of the app. */
 HOB_MUST_USE enum hob_code store_hook_remove(struct store_tx *tx, const char *app, const char *name,
                                              struct hob_err *err);
 typedef enum hob_code (*hook_row_cb)(void *ctx, const struct hook_row *row, struct hob_err *err);

@@ -8,8 +8,10 @@
 #include "base/str.h"
 #include "bindings/apps.h"
 #include "bindings/auth/session.h"
+#include "bindings/cloud/cloud.h"
 #include "bindings/files/files.h"
 #include "store/appdb.h"
+#include "store/sql.h"
 
 enum { KEY_BYTES_MADE = 24 };
 
@@ -222,29 +224,49 @@ void handle_backend_key_remove(struct call *c)
     backend_app_set_key(c->control->o.backends, c->copies[0], which, NULL, on_done, c);
 }
 
-/* --- removing: first nobody can reach it any more, then the data goes, then the files ------------------------------------ */
+/* --- removing: first nobody can reach it any more, then the data goes, webhooks, env.sql's tables, then the files ------- */
+
+static bool has_failed(struct call *c, const struct hob_err *err)
+{
+    if (!err)
+        return false;
+    call_fail(c, err);
+    call_release(c);
+    return true;
+}
+
+static void on_sql_removed(void *ctx, const struct hob_err *err)
+{
+    struct call *c = ctx;
+    if (has_failed(c, err))
+        return;
+    session_forget_app(backend_auth(c->control->o.backend), c->copies[0]);
+    files_remove_app(backend_files(c->control->o.backend), c->copies[0], on_done, c);
+}
+
+static void on_hooks_removed(void *ctx, const struct hob_err *err)
+{
+    struct call *c = ctx;
+    if (has_failed(c, err))
+        return;
+    if (c->control->o.sqls)
+        sql_remove(c->control->o.sqls, c->copies[0], on_sql_removed, c);
+    else
+        on_sql_removed(c, NULL);
+}
 
 static void on_data_removed(void *ctx, const struct hob_err *err)
 {
     struct call *c = ctx;
-    if (err) {
-        call_fail(c, err);
-        call_release(c);
-        return;
-    }
-    session_forget_app(backend_auth(c->control->o.backend), c->copies[0]);
-    files_remove_app(backend_files(c->control->o.backend), c->copies[0], on_done, c);
+    if (!has_failed(c, err))
+        cloud_drop_hooks(backend_cloud(c->control->o.backend), c->copies[0], on_hooks_removed, c);
 }
 
 static void on_backend_removed(void *ctx, const struct hob_err *err)
 {
     struct call *c = ctx;
-    if (err) {
-        call_fail(c, err);
-        call_release(c);
-    } else {
+    if (!has_failed(c, err))
         appdb_remove(c->control->o.dbs, c->copies[0], on_data_removed, c);
-    }
 }
 
 void handle_backend_remove(struct call *c)

@@ -13,6 +13,7 @@ struct control;
 struct gateway;
 struct backend_apps;
 struct appdbs;
+struct sqls;
 struct backend;
 struct control_options { /* all borrowed for the control's life */
     uv_loop_t *loop;
@@ -30,6 +31,7 @@ struct control_options { /* all borrowed for the control's life */
     struct gateway *gateway;
     struct backend_apps *backends;
     struct appdbs *dbs;
+    struct sqls *sqls; /* NULL: there is no env.sql */
     struct backend *backend;
 };
 HOB_MUST_USE struct control *control_new(const struct control_options *o);

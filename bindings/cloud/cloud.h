@@ -18,8 +18,6 @@ enum cloud_kind { CLOUD_FUNCTION, CLOUD_JOB, CLOUD_TRIGGER, CLOUD_KINDS_ };
  * another function has too are told in the log. */
 void cloud_set_function(struct cloud *c, const char *app, const char *function, const json_t *registered,
                         int64_t order);
-/* The app is gone with all it had. */
-void cloud_drop_app(struct cloud *c, const char *app);
 
 /* Where something registered runs. */
 struct cloud_target {
@@ -38,6 +36,9 @@ void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_ea
 typedef void (*cloud_hook_cb)(void *ctx, const struct hob_err *err);
 void cloud_set_hook(struct cloud *c, const char *app, enum cloud_kind kind, struct hob_str name,
                     const char *url, cloud_hook_cb done, void *ctx);
+/* The app's backend is removed: its webhooks go, durably when `done` comes. What its functions register stays. */
+void cloud_drop_hooks(struct cloud *c, const char *app, cloud_hook_cb done, void *ctx);
+
 /* The session token that the user object of a function has: it means "whoever this invocation acts for", since real tokens
  * never enter an instance. */
 #define CLOUD_CALLER_TOKEN "r:caller"

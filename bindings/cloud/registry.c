@@ -184,7 +184,21 @@ static void put_hook(struct cloud *c, const char *app, struct hob_str key, const
         entry_free(a, e);
 }
 
-struct hook_change {
+static void drop_hooks(struct cloud *c, const char *app)
+{
+    struct cloud_app *a = app_find(c, app);
+    struct cloud_entry *e, *tmp;
+    if (!a)
+        return;
+    HASH_ITER(hh, a->entries, e, tmp)
+    {
+        free(hob_steal(&e->url));
+        if (!e->function)
+            entry_free(a, e);
+    }
+}
+
+struct hook_change { /* key NULL: all of the app */
     struct cloud *cloud;
     char *app, *key, *url;
     cloud_hook_cb done;
@@ -195,14 +209,16 @@ static enum hob_code hook_work(void *ctx, struct store_tx *tx, struct hob_err *e
 {
     const struct hook_change *h = ctx;
     struct hook_row row = {.app = h->app, .name = h->key, .url = h->url};
-    return h->url ? store_hook_put(tx, &row, err) : store_hook_remove(tx, h->app, h->key, err);
+    return h->url && h->key ? store_hook_put(tx, &row, err) : store_hook_remove(tx, h->app, h->key, err);
 }
 
 static void hook_done(void *ctx, const struct hob_err *err)
 {
     struct hook_change *h = ctx;
-    if (!err)
+    if (!err && h->key)
         put_hook(h->cloud, h->app, hob_str(h->key), h->url);
+    else if (!err)
+        drop_hooks(h->cloud, h->app);
     h->done(h->ctx, err);
     free(h->app);
     free(h->key);
@@ -223,6 +239,13 @@ void cloud_set_hook(struct cloud *c, const char *app, enum cloud_kind kind, stru
                               .url = url ? hob_strdup(url) : NULL,
                               .done = done,
                               .ctx = ctx};
+    store_write(c->o.store, hook_work, hook_done, h);
+}
+
+void cloud_drop_hooks(struct cloud *c, const char *app, cloud_hook_cb done, void *ctx)
+{
+    struct hook_change *h = hob_new(struct hook_change);
+    *h = (struct hook_change){.cloud = c, .app = hob_strdup(app), .done = done, .ctx = ctx};
     store_write(c->o.store, hook_work, hook_done, h);
 }
 
@@ -286,13 +309,6 @@ void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_ea
         if (e->key[0] == first[0])
             cb(ctx, hob_str(e->key + 1), &t);
     }
-}
-
-void cloud_drop_app(struct cloud *c, const char *app)
-{
-    struct cloud_app *a = app_find(c, app);
-    if (a)
-        app_free(c, a);
 }
 
 /* --- life --- */

@@ -6,6 +6,7 @@ static const char sql_put[] = "INSERT INTO hooks (app_id, name, url) VALUES ($1,
                               " ON CONFLICT (app_id, name) DO UPDATE SET url = excluded.url";
 static const char sql_remove[] =
     "DELETE FROM hooks WHERE app_id = (SELECT id FROM apps WHERE name = $1) AND name = $2";
+static const char sql_clear[] = "DELETE FROM hooks WHERE app_id = (SELECT id FROM apps WHERE name = $1)";
 static const char sql_each[] = "SELECT a.name, h.name, h.url FROM hooks h JOIN apps a ON a.id = h.app_id"
                                " ORDER BY a.name, h.name";
 
@@ -24,10 +25,11 @@ enum hob_code store_hook_put(struct store_tx *tx, const struct hook_row *row, st
 enum hob_code store_hook_remove(struct store_tx *tx, const char *app, const char *name, struct hob_err *err)
 {
     struct query q;
-    if (query_start(&q, tx, sql_remove, err) != HOB_OK)
+    if (query_start(&q, tx, name ? sql_remove : sql_clear, err) != HOB_OK)
         return err->code;
     query_text(&q, app);
-    query_text(&q, name);
+    if (name)
+        query_text(&q, name);
     return query_run(&q, NULL, err);
 }
 

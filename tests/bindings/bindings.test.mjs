@@ -324,6 +324,21 @@ describe("bindings", () => {
     await assert.rejects(probe("return env.sql.prepare('WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT sum(x) FROM c').all()"), { status: 504 });
   });
 
+  test("with an app's backend its cache, tables and hooks go, too", async () => {
+    const code = { probe: { entry: "probe.mjs", bindings: ["cache", "sql"] } };
+    await d.deploy("gone", code, { "probe.mjs": PROBE });
+    const first = await makeBackend(d, "gone");
+    const gone = on("gone/probe");
+    await gone("await env.cache.put('a', 'b'); await env.sql.exec('CREATE TABLE t (a)')");
+    await parse(d, first, "POST", "/hooks/functions", { functionName: "f", url: "fn:probe" }, { master: true });
+    const removed = await d.api("DELETE", "/v1/apps/gone/backend");
+    assert.ok(removed.status < 300, removed.text);
+    const second = await makeBackend(d, "gone");
+    assert.equal(await gone("return env.cache.get('a')"), null);
+    await assert.rejects(gone("return env.sql.prepare('SELECT * FROM t').all()"), /no such table/);
+    assert.deepEqual((await parse(d, second, "GET", "/hooks/functions", undefined, { master: true })).body, []);
+  });
+
   test("hostile frames cost at most the instance that sends them", async () => {
     /* straight onto descriptor 3, past the adapter */
     const wild = `
