@@ -32,6 +32,7 @@ struct job {
     char stored[HASHER_STORED_MAX][HASH_TEXT_BYTES];
     size_t stored_n;
     bool wants_new, is_upgrade;
+    unsigned hashed;
     struct hasher_answer answer;
     char hash[HASH_TEXT_BYTES];
     struct hob_err err;
@@ -58,11 +59,13 @@ static void job_run(struct job *j)
     struct hob_str password = hob_str_n(j->password, j->password_n);
     j->answer.match = -1;
     for (size_t i = 0; i < j->stored_n && j->answer.match < 0; i++) {
+        j->hashed += hash_is_known(hob_str(j->stored[i]));
         if (hash_matches(j->stored[i], password))
             j->answer.match = (int)i;
     }
     bool is_found = j->answer.match >= 0;
     bool is_wanted = is_found ? j->is_upgrade && hash_is_old(j->stored[j->answer.match]) : j->wants_new;
+    j->hashed += is_wanted;
     if (is_wanted && hash_make(password, j->hash, &j->err) == HOB_OK)
         j->answer.hash = j->hash;
 }
@@ -134,6 +137,7 @@ static void *thread_main(void *ctx)
         (void)pthread_mutex_lock(&h->lock);
         h->stats.running--;
         h->stats.done++;
+        h->stats.hashed += j->hashed;
         hob_list_push_back(&h->finished, &j->node);
         (void)uv_async_send(&h->wake);
     }

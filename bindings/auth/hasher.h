@@ -31,7 +31,7 @@ typedef void (*hasher_cb)(void *ctx, const struct hasher_answer *a, const struct
 void hasher_start(struct hasher *h, const struct hasher_ask *ask, hasher_cb done, void *ctx);
 
 struct hasher_stats {
-    uint64_t done, refused;
+    uint64_t done, refused, hashed; /* hashed: how often a hash was computed, to compare or to keep */
     unsigned waiting, running, threads;
 };
 struct hasher_stats hasher_stats(struct hasher *h);

@@ -207,6 +207,30 @@ static void too_many_of_one_app_are_told_to_come_again_while_others_are_served(v
     assert_int_equal(told.busy, 1);
 }
 
+/* Three apps that each have their share: the third one meets the bound of all. */
+static void too_many_of_all_apps_together_are_refused(void **state)
+{
+    static const char *const apps[] = {"a", "b", "c"};
+    char slow[HASH_TEXT_BYTES];
+    const char *stored[HASHER_STORED_MAX];
+    struct hob_err err;
+    int asked = 0;
+    assert_ok(hash_make(HOB_STR("another"), slow, &err));
+    for (size_t i = 0; i < HASHER_STORED_MAX; i++)
+        stored[i] = slow;
+    struct hasher_ask ask = {.password = HOB_STR("x"), .stored = stored};
+    while (hasher_stats(*state).refused == 0) {
+        ask.app = apps[asked % 3]; /* each has less than its own share */
+        ask.stored_n = asked % 200 == 0 ? HASHER_STORED_MAX : 0;
+        hasher_start(*state, &ask, on_told, NULL);
+        asked++;
+        assert_in_range(hasher_stats(*state).waiting, 0, HOB_MAX_HASH_QUEUE);
+    }
+    assert_true(asked > HOB_MAX_HASH_QUEUE);
+    run_until(asked);
+    assert_int_equal(told.busy, 1);
+}
+
 static void apps_take_turns(void **state)
 {
     const char *stored[] = {"$none$"};
@@ -255,6 +279,7 @@ int main(void)
         WITH_THREADS(an_old_hash_that_matches_is_made_anew_and_a_wrong_one_is_not),
         WITH_THREADS(a_new_password_is_hashed_unless_it_is_an_old_one),
         WITH_THREADS(too_many_of_one_app_are_told_to_come_again_while_others_are_served),
+        WITH_THREADS(too_many_of_all_apps_together_are_refused),
         WITH_THREADS(apps_take_turns),
         WITH_THREADS(closing_ends_what_waits_and_tells_everybody),
     };

@@ -268,6 +268,34 @@ static void one_app_cannot_ask_more_than_its_share(void **state)
     close_it(o);
 }
 
+static void all_apps_together_cannot_ask_more_than_there_are_places(void **state)
+{
+    enum { ASKED = HOB_MAX_OUTBOUND_CALLS + 1 };
+    char url[64], app[8];
+    struct told *all = hob_calloc(ASKED, sizeof *all);
+    struct outbound *o = outbound_new(&loop, true);
+    int told = 0, busy = 0;
+    (void)state;
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/json", port);
+    for (int i = 0; i < ASKED; i++) {
+        struct outbound_request r = {.app = app, .url = url};
+        (void)snprintf(app, sizeof app, "%d", i % 10);
+        outbound_ask(o, &r, on_told, &all[i]);
+    }
+    while (told < ASKED) {
+        turn();
+        told = busy = 0;
+        for (int i = 0; i < ASKED; i++) {
+            told += all[i].n;
+            busy += all[i].code == HOB_E_BUSY;
+        }
+    }
+    assert_int_equal(busy, 1);
+    assert_int_equal(all[ASKED - 1].code, HOB_E_BUSY);
+    close_it(o);
+    free(all);
+}
+
 static void closing_tells_who_waits(void **state)
 {
     char url[64];
@@ -303,6 +331,7 @@ int main(void)
         SERVED(an_answer_of_the_longest_size_is_taken_and_one_byte_more_is_not),
         SERVED(a_form_and_credentials_are_sent),
         SERVED(one_app_cannot_ask_more_than_its_share),
+        SERVED(all_apps_together_cannot_ask_more_than_there_are_places),
         SERVED(closing_tells_who_waits),
         cmocka_unit_test(texts_are_escaped_for_forms),
     };

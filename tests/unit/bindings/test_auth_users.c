@@ -1,5 +1,6 @@
 /* Sign-up, log-in, sessions: the whole story over real databases. */
 #include "auth_world.h"
+#include "bindings/auth/auth_priv.h"
 
 #define ANN "{\"username\":\"ann\",\"password\":\"secret\",\"email\":\"ann@example.org\"}"
 #define ANN_LOGIN "{\"username\":\"ann\",\"password\":\"secret\"}"
@@ -83,6 +84,44 @@ static void log_in_takes_name_or_address_and_refuses_everything_else_alike(void 
     assert_string_equal(json_string_value(json_object_get(j, "email")), "ann@example.org");
     assert_null(json_object_get(j, "password"));
     assert_null(json_object_get(j, "authData"));
+}
+
+static void a_name_that_nobody_has_costs_the_same_hash(void **state)
+{
+    struct world *w = *state;
+    struct hasher *h = backend_auth(w->backend)->hasher;
+    free(sign_up(w, ANN, NULL));
+    uint64_t before = hasher_stats(h).hashed;
+    refused(w, 101, "POST", "/login", .body = "{\"username\":\"ann\",\"password\":\"no\"}");
+    assert_int_equal(hasher_stats(h).hashed, before + 1);
+    refused(w, 101, "POST", "/login", .body = "{\"username\":\"nobody\",\"password\":\"no\"}");
+    assert_int_equal(hasher_stats(h).hashed, before + 2);
+    refused(w, 101, "POST", "/login",
+            .body = "{\"username\":\"nobody\",\"email\":\"ann@example.org\",\"password\":\"no\"}");
+    assert_int_equal(hasher_stats(h).hashed, before + 3);
+}
+
+static void what_was_judged_is_kept_until_it_changes(void **state)
+{
+    struct world *w = *state;
+    struct auth *a = backend_auth(w->backend);
+    hob_auto_free char *ann = sign_up(w, ANN, NULL);
+    hob_auto_free char *bob = sign_up(w, "{\"username\":\"bob\",\"password\":\"x\"}", NULL);
+    for (int i = 0; i < 3; i++) {
+        done(w, 200, "GET", "/users/me", .token = ann);
+        done(w, 200, "GET", "/users/me", .token = bob);
+    }
+    assert_int_equal(session_stats(a).misses, 2);
+    assert_int_equal(session_stats(a).hits, 4);
+    assert_int_equal(session_stats(a).kept, 2);
+    done(w, 201, "POST", "/classes/Thing", .body = "{}", .token = ann); /* no session, user or role */
+    hob_auto_free char *id = take_text(want(w, 200, "GET", "/users/me", .token = ann), "objectId");
+    hob_auto_free char *path = hob_asprintf("/users/%s", id);
+    assert_int_equal(session_stats(a).misses, 2);
+    done(w, 200, "PUT", path, .body = "{\"phone\":\"1\"}", .token = ann);
+    assert_int_equal(session_stats(a).kept, 1); /* bob's */
+    done(w, 200, "POST", "/logout", .token = bob);
+    assert_int_equal(session_stats(a).kept, 0);
 }
 
 static void a_session_shows_its_user_until_it_is_ended(void **state)
@@ -394,6 +433,17 @@ static void a_user_locked_out_by_its_access_list_cannot_log_in(void **state)
     refused(w, 101, "POST", "/login", .body = ANN_LOGIN);
 }
 
+static void a_locked_out_user_cannot_come_by_another_way(void **state)
+{
+    struct world *w = *state;
+    const char *anonymous = "{\"authData\":{\"anonymous\":{\"id\":\"device-1\"}}}";
+    hob_auto_free char *id = take_text(want(w, 201, "POST", "/users", .body = anonymous), "objectId");
+    hob_auto_free char *path = hob_asprintf("/users/%s", id);
+    done(w, 200, "POST", "/users", .body = anonymous);
+    done(w, 200, "PUT", path, .body = "{\"ACL\":{}}", .role = BACKEND_MASTER);
+    refused(w, 101, "POST", "/users", .body = anonymous);
+}
+
 static void users_are_made_and_changed_in_batches(void **state)
 {
     struct world *w = *state;
@@ -433,6 +483,8 @@ int main(void)
         TEST(what_is_missing_or_wrong_is_said_with_its_number),
         TEST(names_and_addresses_are_unique_whatever_their_case),
         TEST(log_in_takes_name_or_address_and_refuses_everything_else_alike),
+        TEST(a_name_that_nobody_has_costs_the_same_hash),
+        TEST(what_was_judged_is_kept_until_it_changes),
         TEST(a_session_shows_its_user_until_it_is_ended),
         TEST(tokens_that_are_none_are_refused),
         TEST(only_a_digest_of_the_token_is_on_the_disk),
@@ -451,6 +503,7 @@ int main(void)
         TEST(a_caller_named_by_a_binding_acts_as_that_user),
         TEST(a_session_ends_when_its_time_has_come),
         TEST(a_user_locked_out_by_its_access_list_cannot_log_in),
+        TEST(a_locked_out_user_cannot_come_by_another_way),
         TEST(users_are_made_and_changed_in_batches),
         TEST(two_sign_ups_with_one_name_at_once_give_one_user),
     };
