@@ -109,6 +109,33 @@ test("starts that fail open the breaker and close it when they work again", asyn
   assert.equal((await hob.call("/fn/scale/broken/")).status, 200);
 });
 
+/* The same version: it cannot be loaded until its secret changes. */
+test("an open breaker lets one probe through at a time, and closes by the one that succeeds", async () => {
+  const moody = 'if (process.env.MOOD !== "good") throw new Error("not yet"); export default { fetch: () => new Response("at last") };';
+  const mood = (value) => hob.api("PUT", "/v1/apps/scale/secrets/MOOD", { value });
+  const because = async () => (await hob.api("GET", "/v1/apps/scale/functions/moody/scale")).json.because.join("\n");
+  await mood("bad");
+  await hob.deployOne("scale", "moody", "moody.mjs", moody, { secrets: ["MOOD"], secrets_in_env: true });
+  let retry = 0, most = 0;
+  const ask = async () => { // five at a time would need five instances
+    const answers = Array.from({ length: 5 }, () => hob.call("/fn/scale/moody/"));
+    most = Math.max(most, live(await top("moody")));
+    for (const answer of await Promise.all(answers)) {
+      retry = Math.max(retry, Number(answer.headers["retry-after"] ?? 0));
+      if (answer.status !== 200) assert.equal(answer.json.reason, "init_failed", answer.text);
+    }
+    return answers[0];
+  };
+  await until(async () => (await ask()).status === 502 && /breaker is open/.test(await because()), "an open breaker", 30000);
+  await until(async () => live(await top("moody")) === 0, "the end of those that began before", 30000);
+  most = 0;
+  for (let i = 0; i < 40; i++) await Promise.all([ask(), sleep(25)]);
+  assert.ok(retry >= 1 && most <= 1, `Retry-After ${retry}, at most ${most} at a time`);
+  await mood("good");
+  assert.equal((await until(async () => { const answer = await ask(); return answer.status === 200 && answer; }, "the probe that succeeds", 60000)).text, "at last");
+  assert.doesNotMatch(await because(), /breaker|Starts fail/);
+});
+
 test("a recorded trace is replayed for each mode", async () => {
   const file = path.join(hob.dir, "trace.ndjson");
   const load = new Load(`${hob.url}/fn/scale/hello/`, { clients: 4, pause: 5 });
