@@ -1,5 +1,7 @@
 /* The engine below the backend, through its pool of threads: operations a second and processor time of one, by how many
- * are asked at once. Usage: data_engine FOLDER [SECONDS] */
+ * are asked at once; then a thousand apps. Usage: data_engine FOLDER [SECONDS [OBJECTS]], which are there before the
+ * measuring begins. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +75,20 @@ static enum hob_code work_insert(void *ctx, struct data_tx *tx, struct hob_err *
     char id[11], doc[200];
     struct data_row row = row_of(s->n, id, doc);
     return data_insert(tx, "Score", &row, err);
+}
+
+enum { FILL_STEP = 1000 };
+
+static enum hob_code work_fill(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    const struct slot *s = ctx;
+    for (uint64_t i = 0; i < FILL_STEP; i++) {
+        char id[11], doc[200];
+        struct data_row row = row_of(s->n * FILL_STEP + i, id, doc);
+        if (data_insert(tx, "Score", &row, err) != HOB_OK)
+            return err->code;
+    }
+    return HOB_OK;
 }
 
 static enum hob_code ignore(void *ctx, const struct data_row *row, struct hob_err *err)
@@ -183,6 +199,91 @@ static void measure(struct bench *b, const char *what, unsigned asked, double se
     (void)fflush(stdout);
 }
 
+static void on_filled(void *ctx, const struct hob_err *err)
+{
+    if (err) {
+        (void)fprintf(stderr, "%s\n", err->msg);
+        exit(1);
+    }
+    free(ctx);
+}
+
+static void fill(struct bench *b, uint64_t objects)
+{
+    uint64_t from = hob_now_us();
+    double cpu = cpu_us();
+    for (uint64_t i = 0; i < objects / FILL_STEP; i++) {
+        struct slot *s = malloc(sizeof *s);
+        *s = (struct slot){.b = b, .n = i};
+        appdb_write(b->a, "bench", work_fill, on_filled, s);
+        if (i % 16 == 15)
+            (void)uv_run(b->loop, UV_RUN_DEFAULT);
+    }
+    (void)uv_run(b->loop, UV_RUN_DEFAULT);
+    b->from_id = objects;
+    (void)printf("filled with %llu objects: %.1f us of processor, %.1f us each\n",
+                 (unsigned long long)objects, (cpu_us() - cpu) / (double)objects,
+                 (double)(hob_now_us() - from) / (double)objects);
+}
+
+/* --- a thousand apps --- */
+
+enum { APPS = 1000 };
+
+static unsigned open_files(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 65536; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static enum hob_code work_first(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    (void)ctx;
+    return data_class_find(tx, "First") ? HOB_OK : data_class_add(tx, "First", err);
+}
+
+static void on_app(void *ctx, const struct hob_err *err)
+{
+    (void)ctx;
+    if (err) {
+        (void)fprintf(stderr, "%s\n", err->msg);
+        exit(1);
+    }
+}
+
+static void each_app(struct bench *b, bool is_write, const char *what)
+{
+    uint64_t from = hob_now_us();
+    static struct slot ignored;
+    for (unsigned i = 0; i < APPS; i++) {
+        char app[16];
+        (void)snprintf(app, sizeof app, "app-%u", i);
+        ignored.b = b;
+        if (is_write)
+            appdb_write(b->a, app, work_first, on_app, &ignored);
+        else
+            appdb_read(b->a, app, work_first, on_app, &ignored);
+    }
+    (void)uv_run(b->loop, UV_RUN_DEFAULT);
+    (void)printf("%d apps, %s: %.0f ms in all, %u databases and %u files open\n", APPS, what,
+                 (double)(hob_now_us() - from) / 1e3, appdbs_stats(b->a).open, open_files());
+}
+
+static void open_pool(struct bench *b, const char *dir);
+
+static void bench_apps(struct bench *b, const char *dir)
+{
+    each_app(b, true, "first write of each");
+    appdbs_close(b->a, NULL, NULL);
+    (void)uv_run(b->loop, UV_RUN_DEFAULT);
+    uint64_t from = hob_now_us();
+    open_pool(b, dir);
+    (void)printf("opening the pool over %d apps: %.1f ms\n", APPS, (double)(hob_now_us() - from) / 1e3);
+    each_app(b, false, "first read of each");
+}
+
 static void on_prepared(void *ctx, const struct hob_err *err)
 {
     (void)ctx;
@@ -192,24 +293,31 @@ static void on_prepared(void *ctx, const struct hob_err *err)
     }
 }
 
+static void open_pool(struct bench *b, const char *dir)
+{
+    struct hob_err err = {0};
+    b->a = appdbs_open(&(struct appdbs_options){.loop = b->loop, .dir = dir}, &err);
+    if (!b->a) {
+        (void)fprintf(stderr, "%s\n", err.msg);
+        exit(1);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b;
     uv_loop_t loop;
-    struct hob_err err = {0};
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 2;
     if (argc < 2 || uv_loop_init(&loop) != 0)
         return 2;
     b.loop = &loop;
-    b.a = appdbs_open(&(struct appdbs_options){.loop = &loop, .dir = argv[1]}, &err);
-    if (!b.a) {
-        (void)fprintf(stderr, "%s\n", err.msg);
-        return 1;
-    }
+    open_pool(&b, argv[1]);
     b.took_cap = 4000000;
     b.took = malloc(b.took_cap * sizeof *b.took);
     appdb_write(b.a, "bench", prepare, on_prepared, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
+    if (argc > 3)
+        fill(&b, strtoull(argv[3], NULL, 10));
     static const unsigned at_once[] = {1, 4, 16, 64, 256};
     b.is_write = true;
     b.work = work_insert;
@@ -227,6 +335,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < HOB_COUNT(at_once); i += 2)
         measure(&b, "query", at_once[i], seconds);
     (void)printf("%llu objects\n", (unsigned long long)b.ids);
+    bench_apps(&b, argv[1]);
     appdbs_close(b.a, NULL, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     free(b.took);

@@ -4,5 +4,5 @@ $(B)/bench/data_layout $(B)/bench/data_engine: $(B)/bench/data_%: bench/data_%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LINK) -o $@ $< $(call libs,store) $(LDLIBS)
 .PHONY: bench-data
 bench-data: $(B)/bench/data_layout $(B)/bench/data_engine ## four layouts of a million objects, then the engine (about 2 minutes; OBJECTS)
-	@dir=$$(mktemp -d) && $(B)/bench/data_layout $$dir $(or $(OBJECTS),1000000) && $(B)/bench/data_engine $$dir 3; \
+	@dir=$$(mktemp -d) && $(B)/bench/data_layout $$dir $(or $(OBJECTS),1000000) && $(B)/bench/data_engine $$dir 3 $(or $(OBJECTS),1000000); \
 	  rc=$$?; rm -rf $$dir; exit $$rc

@@ -38,7 +38,7 @@ verdict "includes go one way between the rooms" "$bad"
 bad=$(printf '%s\n' "$sources" | grep -E '^(base|manifest|bindings|controller|api|runner|sandbox|cli|daemon)/' | xargs -r grep -l 'sqlite3\.h' )
 verdict "SQLite is included only in store/" "$bad"
 bad=$(printf '%s\n' "$sources" | grep -E '/[a-z_0-9]*_priv\.h$' | while read -r h; do
-    room=${h%%/*}; grep -l "$h" $(printf '%s\n' "$sources" | grep -v "^$room/" | grep -v '^tests/') /dev/null; done)
+    room=${h%%/*}; grep -l "$h" $(printf '%s\n' "$sources" | grep -v "^$room/" | grep -vE '^(tests|bench)/') /dev/null; done)
 verdict "private headers stay in their room" "$bad"
 bad=$(printf '%s\n' "$sources" | grep -v '^base/map.h' | xargs -r grep -ln '#include <uthash.h>')
 verdict "hash tables are the seeded ones of base/map.h" "$bad"

@@ -1,5 +1,6 @@
 #include "base/limits.h"
 #include "data_home.h"
+#include "store/data/data_priv.h"
 
 #define PTR(c, id) "{\"__type\":\"Pointer\",\"className\":\"" c "\",\"objectId\":\"" id "\"}"
 #define GEO(lat, lon) "{\"__type\":\"GeoPoint\",\"latitude\":" lat ",\"longitude\":" lon "}"
@@ -328,7 +329,7 @@ static void depth_breadth_and_length_of_a_query_are_bounded(void **state)
     struct pool *p = *state;
     add_field(p, "Thing", "n", DATA_NUMBER, NULL);
     put_doc(p, "Thing", "one", "{\"n\":1}");
-    hob_auto_free char *deep = nested(15), *deeper = nested(16); /* json.depth counts brackets, too */
+    hob_auto_free char *deep = nested(15); /* json.depth counts brackets, too */
     assert_finds(p, "Thing", deep, NULL, "one");
     struct hob_err err;
     assert_int_equal(HOB_MAX_DATA_WHERE_DEPTH, 16);
@@ -339,8 +340,6 @@ static void depth_breadth_and_length_of_a_query_are_bounded(void **state)
     assert_int_equal(data_matches(inner, j, &is, &err), HOB_E_INVALID);
     assert_contains(err.msg, "deeper");
     assert_ok(data_matches(json_array_get(json_object_get(inner, "$and"), 0), j, &is, &err));
-    json_decref(inner);
-    (void)deeper;
     hob_auto_free char *many = list("{\"n\":{\"$in\":[", "1", HOB_MAX_DATA_WHERE_VALUES, "]}}");
     hob_auto_free char *more = list("{\"n\":{\"$in\":[", "1", HOB_MAX_DATA_WHERE_VALUES + 1, "]}}");
     assert_finds(p, "Thing", many, NULL, "one");
@@ -432,6 +431,95 @@ static void a_hint_names_an_index_or_is_refused(void **state)
     assert_int_equal(pool_read(p, work_search, &s), HOB_E_INVALID);
     assert_int_equal(hob_err_parse_code(&p->err), 102);
     hob_buf_done(&s.plan);
+}
+
+/* --- advice --- */
+
+struct slow {
+    const char *where, *order, *keys; /* the index that is expected; NULL: none would help */
+};
+
+static enum hob_code work_slow(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    const struct slow *s = ctx;
+    struct where w;
+    hob_auto_json json_t *j = hob_json_parse(hob_str(s->where), "where", err);
+    struct data_query q = {.class_name = "Slow", .where = j, .order = s->order};
+    enum hob_code rc = where_init(&w, j, err);
+    if (rc == HOB_OK)
+        slow_note(tx, data_class_find(tx, "Slow"), &q, &w, 150);
+    where_done(&w);
+    return rc;
+}
+
+struct advised {
+    char keys[256];
+    uint64_t queries, worst_ms;
+    int n;
+};
+
+static enum hob_code on_advice(void *ctx, const struct data_advice *a, struct hob_err *err)
+{
+    struct advised *all = ctx;
+    (void)err;
+    all->n++;
+    all->queries = a->queries;
+    all->worst_ms = a->worst_ms;
+    (void)snprintf(all->keys, sizeof all->keys, "%s", a->keys_json);
+    return HOB_OK;
+}
+
+static enum hob_code work_advise(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    *(struct advised *)ctx = (struct advised){.n = 0};
+    return data_advise(tx, on_advice, ctx, err);
+}
+
+static enum hob_code work_forget(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    (void)ctx;
+    return conn_execf(tx, err, "DELETE FROM slow_queries");
+}
+
+static void slow_queries_are_remembered_and_an_index_is_proposed(void **state)
+{
+    struct pool *p = *state;
+    static const struct slow cases[] = {
+        {"{\"n\":1}", NULL, "{\"n\":1}"},
+        {"{\"n\":{\"$gt\":1},\"s\":\"x\"}", NULL, "{\"s\":1,\"n\":1}"},
+        {"{\"s\":\"x\"}", "-n", "{\"s\":1,\"n\":-1}"},
+        {"{}", "-n,s", "{\"n\":-1,\"s\":1}"},
+        {"{\"g\":{\"$nearSphere\":" GEO("1", "2") "}}", NULL, "{\"g\":\"2dsphere\"}"},
+        {"{\"s\":{\"$regex\":\"^\\\\Qab\\\\E\"}}", NULL, "{\"s\":1}"},
+        {"{\"s\":{\"$regex\":\"ab\"}}", NULL, NULL},
+        {"{\"a\":1}", NULL, NULL},
+        {"{\"n\":{\"$ne\":1}}", NULL, NULL},
+    };
+    struct advised a;
+    add_field(p, "Slow", "n", DATA_NUMBER, NULL);
+    add_field(p, "Slow", "s", DATA_STRING, NULL);
+    add_field(p, "Slow", "a", DATA_ARRAY, NULL);
+    add_field(p, "Slow", "g", DATA_GEO_POINT, NULL);
+    for (size_t i = 0; i < HOB_COUNT(cases); i++) {
+        assert_job(p, pool_read(p, work_slow, (void *)(uintptr_t)&cases[i]));
+        do /* it is written down behind the answer */
+            assert_job(p, pool_read(p, work_advise, &a));
+        while (cases[i].keys && a.n == 0);
+        assert_int_equal(a.n, cases[i].keys ? 1 : 0);
+        if (cases[i].keys) {
+            assert_string_equal(a.keys, cases[i].keys);
+            assert_int_equal(a.queries, 1);
+            assert_int_equal(a.worst_ms, 150);
+        }
+        assert_job(p, pool_write(p, work_forget, NULL));
+    }
+    assert_job(p, pool_read(p, work_slow, (void *)(uintptr_t)&cases[0]));
+    do
+        assert_job(p, pool_read(p, work_advise, &a));
+    while (a.n == 0);
+    assert_job(p, pool_write(p, work_index, &(struct index_add){"Slow", "by_n", a.keys, false}));
+    assert_job(p, pool_read(p, work_advise, &a));
+    assert_int_equal(a.n, 0); /* heeded */
 }
 
 /* --- one document judged as SQL judges it: random documents and queries --- */
@@ -602,7 +690,7 @@ static enum hob_code work_random_docs(void *ctx, struct data_tx *tx, struct hob_
 {
     struct random_round *r = ctx;
     for (int i = 0; i < DOCS; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "r%d", i);
         hob_auto_free char *doc = json_dumps(r->docs[i], JSON_COMPACT);
         struct data_row row = {.id = hob_str(id), .created_ms = i, .updated_ms = i, .doc = hob_str(doc)};
@@ -681,6 +769,7 @@ int main(void)
         T(depth_breadth_and_length_of_a_query_are_bounded),
         T(a_query_beyond_its_time_is_cancelled_and_the_next_one_works),
         T(a_hint_names_an_index_or_is_refused),
+        T(slow_queries_are_remembered_and_an_index_is_proposed),
         T(documents_match_exactly_when_sql_finds_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
