@@ -207,8 +207,8 @@ static void ask(struct proxy *p, enum hook_kind kind)
     p->health_ms = 0;
     answer_begin(&h->answer, false, false);
     enum hob_code code =
-        hob_buf_addf(&h->out, "%s %s HTTP/1.1\r\nhost: localhost\r\nuser-agent: hob\r\nconnection: close\r\n",
-                     kind == HOOK_HEALTH ? "GET" : "POST", p->hooks[kind]);
+        hob_buf_addf(&h->out, "%s %s HTTP/1.1\r\nhost: localhost\r\nx-hob-hook: %s\r\nconnection: close\r\n",
+                     kind == HOOK_HEALTH ? "GET" : "POST", p->hooks[kind], names[kind]);
     if (code == HOB_OK && kind != HOOK_HEALTH)
         code = hob_buf_addf(&h->out, "%scontent-length: %zu\r\n",
                             body.n ? "content-type: application/json\r\n" : "", body.n);

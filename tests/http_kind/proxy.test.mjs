@@ -439,7 +439,7 @@ const hooked = (statuses) => `const http = await import('node:http'); const aske
   http.createServer(async (q, s) => {
     let text = ''; for await (const d of q) text += d;
     if (q.url === '/asked') return s.end(JSON.stringify(asked));
-    asked.push([q.method, q.url, text]);
+    asked.push([q.method, q.url, text, q.headers['x-hob-hook']]);
     const status = statuses[q.url];
     if (status === 'never') return;
     s.writeHead(Array.isArray(status) ? status.shift() ?? 200 : status ?? 200); s.end('whatever');
@@ -451,6 +451,7 @@ test('hooks are asked in order before the first request, the config hook with th
   await host.ready;
   const asked = (await host.call({ target: '/asked' })).json;
   assert.deepEqual(asked.map(([method, where]) => `${method} ${where}`), ['POST /cfg', 'POST /go?x=1', 'GET /well', 'GET /well', 'GET /well']);
+  assert.deepEqual(asked.map((a) => a[3]), ['config', 'start', 'health', 'health', 'health']);
   assert.deepEqual(JSON.parse(asked[0][2]), { app: 'test', function: 'fn', version: 7, vars: { COLOUR: 'a "b"\n\\' }, secrets: { KEY: 'é' } });
 });
 
