@@ -339,6 +339,7 @@ static struct engine *docker_new(struct agent *a)
                                                           .cert_dir = o->docker_certs,
                                                           .is_asked_for = o->is_docker_asked_for,
                                                           .build_network = o->docker_build_network,
+                                                          .registries = o->docker_registries,
                                                           .sockets_dir = sockets,
                                                           .code_dir = code,
                                                           .runtimes_dir = o->runtimes_dir,

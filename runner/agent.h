@@ -10,7 +10,8 @@ struct agent;
 struct agent_options {
     const char *link_path, *launcher_path, *node;
     /* The docker engine, when docker_host is given: where what it mounts into containers lies. */
-    const char *docker_host, *docker_certs, *docker_build_network, *home, *runtimes_dir, *init_path;
+    const char *docker_host, *docker_certs, *docker_build_network, *docker_registries, *home, *runtimes_dir,
+        *init_path;
     bool is_docker_asked_for;
 };
 struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o);

@@ -136,7 +136,8 @@ int main(int argc, char **argv)
     (void)uname(&host);
     struct agent_options o = {.node = host.nodename,
                               .docker_certs = hob_env("HOB_DOCKER_CERT_PATH"),
-                              .docker_build_network = hob_env("HOB_DOCKER_BUILD_NETWORK")};
+                              .docker_build_network = hob_env("HOB_DOCKER_BUILD_NETWORK"),
+                              .docker_registries = hob_env("HOB_DOCKER_REGISTRIES")};
     int exit_code;
     if (read_options(argc, argv, &o, &exit_code))
         return exit_code;

@@ -495,6 +495,12 @@ void docker_call_cancel(struct docker_call *c)
         call_free(c);
 }
 
+void docker_call_redirect(struct docker_call *c, docker_done_cb done, void *ctx)
+{
+    c->done = done;
+    c->ctx = ctx;
+}
+
 unsigned docker_api_calls(const struct docker_api *a)
 {
     return a->calls_n;

@@ -57,6 +57,8 @@ void docker_api_set_version(struct docker_api *a, const char *version);
 struct docker_call *docker_call_start(struct docker_api *a, const struct docker_request *r,
                                       docker_done_cb done, void *ctx);
 void docker_call_cancel(struct docker_call *c); /* NULL is fine */
+/* Its end is told to somebody else: for what must be put right although nobody waits for it any more. */
+void docker_call_redirect(struct docker_call *c, docker_done_cb done, void *ctx);
 unsigned docker_api_calls(const struct docker_api *a);
 /* Cancels what runs; frees itself when libuv is done, then `closed` (may be NULL). */
 void docker_api_close(struct docker_api *a, void (*closed)(void *ctx), void *ctx);

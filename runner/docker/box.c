@@ -44,11 +44,26 @@ static void stop_listening(struct box *b)
     (void)unlink(b->socket_path);
 }
 
+/* It was made after its box had gone: a removal by name, sent meanwhile, would have come too early. */
+static void on_created_for_nobody(void *ctx, const struct docker_answer *a, const struct hob_err *err)
+{
+    struct docker *e = ctx;
+    const char *id = err ? NULL : docker_created_id(a->json);
+    if (id && docker_container_id_is_valid(id))
+        docker_remove(e, id);
+    docker_ended(e);
+}
+
 /* Lets go of everything; the container is removed when `is_there`. The box is gone for its owner. */
 static void box_end(struct box *b, bool is_there)
 {
     struct docker *e = b->e;
-    docker_call_cancel(b->call);
+    if (b->call && b->state == BOX_CREATING) {
+        docker_call_redirect(b->call, on_created_for_nobody, e);
+        is_there = false;
+    } else {
+        docker_call_cancel(b->call);
+    }
     b->call = NULL;
     stop_listening(b);
     hob_msgsock_close(b->conn); /* hob-init ends when it sees this */

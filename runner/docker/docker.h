@@ -16,6 +16,7 @@ struct engine_docker_options { /* all copied */
     const char *sockets_dir;   /* HOME/run/docker: made, ours alone */
     const char *code_dir, *runtimes_dir, *init_path, *tmp_dir;
     const char *build_network; /* for the steps of Dockerfiles; NULL: none */
+    const char *registries;    /* hosts with commas between, that may be pulled from; NULL: any */
 };
 /* Returns owned; asks by itself whether the engine is there, and again when it is lost. NULL: host makes no sense. */
 struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_options *o,

@@ -41,6 +41,7 @@ struct docker {
     uint64_t last_box;
     struct hob_list boxes, runs, asks, fetches;
     char *build_network;    /* of Dockerfiles' steps */
+    char *registries;       /* NULL: any */
     struct holder *holders; /* by app */
     struct image *images;   /* by name */
     struct engine_events events;

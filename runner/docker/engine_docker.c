@@ -321,6 +321,7 @@ static void on_api_closed(void *ctx)
     free(e->init_path);
     free(e->tmp_dir);
     free(e->build_network);
+    free(e->registries);
     free(e);
 }
 
@@ -514,6 +515,7 @@ struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_opt
     hob_list_init(&e->runs);
     hob_list_init(&e->asks);
     hob_list_init(&e->fetches);
+    e->registries = o->registries ? hob_strdup(o->registries) : NULL;
     e->build_network = hob_strdup(o->build_network && o->build_network[0] ? o->build_network : "none");
     timer_init(e, &e->retry);
     timer_init(e, &e->watch);

@@ -258,8 +258,30 @@ static bool has_tag(const char *image)
     return strchr(slash ? slash : image, ':') || strchr(image, '@');
 }
 
+/* The administrator may have said where from. "docker.io" stands for names without a host. */
+static bool may_pull_from(const struct docker *e, const char *image)
+{
+    struct hob_str rest, host = hob_str_cut(hob_str(image), '/', &rest),
+                         list = hob_str(e->registries ? e->registries : "");
+    bool is_host = rest.at && (memchr(host.at, '.', host.n) || memchr(host.at, ':', host.n) ||
+                               hob_str_is(host, "localhost"));
+    bool is_listed = !e->registries;
+    while (list.at && !is_listed)
+        is_listed =
+            hob_str_eq(hob_str_trim(hob_str_cut(list, ',', &list)), is_host ? host : HOB_STR("docker.io"));
+    return is_listed;
+}
+
 static void fetch_pull(struct fetch *f)
 {
+    struct hob_err err;
+    if (!may_pull_from(f->e, f->image)) {
+        (void)hob_fail_reason(&err, HOB_E_INVALID, "pull_refused",
+                              "this node does not pull from where '%.100s' is (HOB_DOCKER_REGISTRIES)",
+                              f->image);
+        fetch_fail(f, &err);
+        return;
+    }
     hob_auto_free char *path =
         hob_asprintf("/images/create?fromImage=%s%s", f->image, has_tag(f->image) ? "" : ":latest");
     f->state = FETCH_PULLING;

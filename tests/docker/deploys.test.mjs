@@ -83,6 +83,20 @@ test("an image is pulled from a registry with the app's secret, and refused with
   assert.ok(!JSON.stringify((await hob.api("GET", "/v1/apps/pulls/functions/f")).json).includes(registry.password));
 });
 
+test("the administrator may say which registries are asked", { skip: skipRegistry }, async () => {
+  const other = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${docker.socket}`, HOB_DOCKER_REGISTRIES: `registry.example, ${registry.host}` } });
+  try {
+    await until(async () => (await other.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine");
+    const tries = (image) => other.deploy("some", { f: { engine: "docker", image } }, { README: "x" });
+    for (const image of ["127.0.0.1:1/none:1", "none:1", "library/none", "registry.example.org/x"])
+      await assert.rejects(tries(image), (e) => e.problem.reason === "pull_refused" && /HOB_DOCKER_REGISTRIES/.test(e.message), image);
+    await assert.rejects(tries(`${registry.host}/shop/none:1`), (e) => e.problem.reason === "pull_refused" && /without registry_secret/.test(e.message));
+    await tries("base:1"); // what is here needs no registry
+  } finally {
+    await other.close();
+  }
+});
+
 test("`pull: always` asks the registry again, `missing` does not", { skip: skipRegistry }, async () => {
   const second = await programs.image(docker, "other:1", program, ['ENTRYPOINT ["/srv/program"]', 'CMD ["newer"]']);
   const name = await registry.push(docker, first, "shop/moving", "latest");

@@ -99,3 +99,26 @@ int main(void) {
   const answers = await Promise.all(Array.from({ length: 6 }, (_, i) => hob.call(`/fn/web/f/page${i}`)));
   answers.forEach((a, i) => assert.match(a.text, new RegExp(`^served .*/?page${i}$`), a.text + JSON.stringify(hob.stderr.slice(-500))));
 });
+
+it("what holds a container holds an image's, too, whatever the image says: asked of Docker itself", async () => {
+  const id = await image("walls:1", compile("channel5", CHANNEL), ['ENTRYPOINT ["/srv/program"]', "USER 4321", "VOLUME /data", "EXPOSE 80", "LABEL hob.role=holder"]);
+  await deploy("walls", { image: id, memory_mb: 64 });
+  assert.equal((await hob.call("/fn/walls/f")).status, 200);
+  const one = (await docker.containers()).find((c) => c.Labels["hob.app"] === "walls" && c.Labels["hob.role"] === "instance");
+  const { HostConfig: host, Config: config, NetworkSettings: net } = (await docker.api("GET", `/containers/${one.Id}/json`)).json;
+  const expected = { ReadonlyRootfs: true, Privileged: false, CapDrop: ["ALL"], CapAdd: null, Memory: 64 << 20, MemorySwap: 64 << 20, AutoRemove: true, PublishAllPorts: false,
+    PidMode: "", UTSMode: "", UsernsMode: "", IpcMode: "none", OomScoreAdj: 500, Devices: null, VolumesFrom: null, Binds: null, ExtraHosts: null };
+  for (const [name, value] of Object.entries(expected)) assert.deepEqual(host[name] ?? null, value, name);
+  assert.equal(host.LogConfig.Type, "none");
+  assert.equal(host.RestartPolicy.Name, "no");
+  assert.ok(host.SecurityOpt.includes("no-new-privileges") && host.SecurityOpt.some((o) => o.startsWith("seccomp={")), "the filter");
+  assert.ok(host.PidsLimit > 0 && host.PidsLimit <= 256);
+  assert.match(host.NetworkMode, /^container:[0-9a-f]{64}$/);
+  assert.deepEqual(net.Ports ?? {}, {});
+  assert.deepEqual(host.PortBindings ?? {}, {});
+  for (const name of ["nofile", "fsize", "core", "memlock", "msgqueue", "sigpending"]) assert.ok(host.Ulimits.some((u) => u.Name === name && u.Soft === u.Hard), name);
+  assert.match(host.Tmpfs["/data"], /nosuid,nodev.*size=/);
+  assert.ok(host.Mounts.every((m) => m.ReadOnly && m.Type === "bind" && ["/hob/init", "/hob/runner.sock"].includes(m.Target)), JSON.stringify(host.Mounts));
+  assert.equal(config.User, "4321");
+  assert.deepEqual(config.Healthcheck.Test, ["NONE"], "Docker starts nothing inside");
+});
