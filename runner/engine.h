@@ -9,8 +9,8 @@
 #include <uv.h>
 
 #include "base/err.h"
-#include "base/str.h"
 #include "base/rules/syscalls.h"
+#include "base/str.h"
 
 struct egress_call;
 struct engine;

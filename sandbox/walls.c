@@ -113,8 +113,7 @@ static void report_cgroups(const struct cgroups *cg, struct text *t)
         {CGROUP_MEMORY, "memory", "fail memory: no group limits it; see docs/sandbox.md, cgroups\n"},
         {CGROUP_PIDS, "pids", "fail pids: no group limits processes, only a limit by uid\n"},
         {CGROUP_CPU, "cpu", "fail cpu: no group shares it out\n"},
-        {CGROUP_FREEZER, "freezer",
-         "warn frozen: no freezer group; idle instances are stopped by signals\n"},
+        {CGROUP_FREEZER, "freezer", "warn frozen: no freezer group; idle instances are stopped by signals\n"},
         {CGROUP_CPUACCT, "cpuacct", "warn cpuacct: cpu time only at an instance's end\n"},
     };
     for (size_t i = 0; i < cg->n; i++) {

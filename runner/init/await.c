@@ -40,9 +40,9 @@ static void environment_add(char *pair)
     if (!equals)
         return;
     *equals = '\0';
-    (void)unsetenv(pair);
+    (void)unsetenv(pair); /* NOLINT(concurrency-mt-unsafe): hob-init has one thread */
     *equals = '=';
-    (void)putenv(pair);
+    (void)putenv(pair); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 /* Splits `n` bytes of strings, which stay where they are. */
