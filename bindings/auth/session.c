@@ -37,6 +37,7 @@ struct kept {
 struct sessions {
     struct kept *by_key;
     struct person *people;
+    unsigned kept_max;
     uint64_t changes; /* grows with everything forgotten */
     struct session_stats stats;
 };
@@ -63,7 +64,9 @@ struct judging { /* c->state while it runs */
 /* --- the cache --- */
 struct sessions *sessions_new(void)
 {
-    return hob_new(struct sessions);
+    struct sessions *s = hob_new(struct sessions);
+    s->kept_max = HOB_MAX_SESSIONS_KEPT;
+    return s;
 }
 
 static void kept_drop(struct sessions *s, struct kept *k)
@@ -121,7 +124,7 @@ static void keep(struct sessions *s, const struct judging *j)
     HASH_FIND_STR(s->by_key, j->key, k);
     if (k)
         kept_drop(s, k);
-    else if (HASH_COUNT(s->by_key) >= HOB_MAX_SESSIONS_KEPT)
+    else if (HASH_COUNT(s->by_key) >= s->kept_max)
         kept_drop(s, s->by_key);
     k = hob_new(struct kept);
     k->key = hob_strdup(j->key);
@@ -219,6 +222,11 @@ void session_apply_notes(struct backend_call *c)
 void session_forget_app(struct auth *a, const char *app)
 {
     forget(a->sessions, app, NOTE_ALL, "");
+}
+
+void session_keep_at_most(struct auth *a, unsigned n)
+{
+    a->sessions->kept_max = n;
 }
 
 struct session_stats session_stats(const struct auth *a)

@@ -25,6 +25,9 @@ void session_apply_notes(struct backend_call *c);
 /* Everything of an app: after a restore, an import, its removal. */
 void session_forget_app(struct auth *a, const char *app);
 
+/* Instead of auth.sessions_kept: for tests. At least 1. */
+void session_keep_at_most(struct auth *a, unsigned n);
+
 struct session_stats {
     uint64_t hits, misses, refused;
     unsigned kept;

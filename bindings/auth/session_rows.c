@@ -68,6 +68,15 @@ static enum hob_code end_where(struct backend_call *c, struct data_tx *tx, const
     return rc;
 }
 
+/* Who comes again takes away what has ended meanwhile. */
+static enum hob_code end_expired(struct backend_call *c, struct data_tx *tx, struct hob_str user_id,
+                                 struct hob_err *err)
+{
+    json_t *where hob_auto_json = where_of(user_id, (struct hob_str){0});
+    (void)json_object_set_new(where, "expiresAt", json_pack("{s:o}", "$lt", object_date(c->now_ms)));
+    return end_where(c, tx, where, (struct hob_str){0}, err);
+}
+
 /* A user's sessions are looked for at every log-in. */
 static enum hob_code need_class(struct data_tx *tx, struct hob_err *err)
 {
@@ -105,6 +114,8 @@ enum hob_code session_create(struct backend_call *c, struct data_tx *tx, const s
                              char token[SESSION_TOKEN_CHARS + 1], struct hob_err *err)
 {
     enum hob_code rc = need_class(tx, err);
+    if (rc == HOB_OK && ask_bool(c, SETTING_EXPIRE_INACTIVE_SESSIONS))
+        rc = end_expired(c, tx, n->user_id, err);
     if (rc == HOB_OK && n->installation_id.n) {
         json_t *where hob_auto_json = where_of(n->user_id, n->installation_id);
         rc = end_where(c, tx, where, (struct hob_str){0}, err);

@@ -387,7 +387,12 @@ void user_create(struct backend_call *c)
 void user_update(struct backend_call *c, struct hob_str id)
 {
     struct user_flow *f = user_flow_new(c);
-    if (c->who.role != BACKEND_MASTER && !(c->who.user_id.n && hob_str_eq(c->who.user_id, id))) {
+    if (c->who.role == BACKEND_READ_ONLY_MASTER) {
+        fail_now(c, PARSE_OPERATION_FORBIDDEN,
+                 "read-only masterKey isn't allowed to perform the update operation.");
+        return;
+    }
+    if (!identity_is_master(&c->who) && !(c->who.user_id.n && hob_str_eq(c->who.user_id, id))) {
         (void)parse_fail(&c->err, PARSE_SESSION_MISSING, "Cannot modify user %.*s.",
                          (int)(id.n < 64 ? id.n : 64), id.at);
         ask_fail(c);

@@ -124,6 +124,57 @@ static void what_was_judged_is_kept_until_it_changes(void **state)
     assert_int_equal(session_stats(a).kept, 0);
 }
 
+static void the_longest_unused_session_makes_room(void **state)
+{
+    struct world *w = *state;
+    struct auth *a = backend_auth(w->backend);
+    char *tokens[3];
+    session_keep_at_most(a, 2);
+    for (int i = 0; i < 3; i++) {
+        hob_auto_free char *body = hob_asprintf("{\"username\":\"u%d\",\"password\":\"x\"}", i);
+        tokens[i] = sign_up(w, body, NULL);
+    }
+    done(w, 200, "GET", "/users/me", .token = tokens[0]);
+    done(w, 200, "GET", "/users/me", .token = tokens[1]);
+    done(w, 200, "GET", "/users/me", .token = tokens[0]); /* 1 is the longest unused now */
+    assert_int_equal(session_stats(a).kept, 2);
+    done(w, 200, "GET", "/users/me", .token = tokens[2]);
+    assert_int_equal(session_stats(a).kept, 2);
+    assert_int_equal(session_stats(a).misses, 3);
+    done(w, 200, "GET", "/users/me", .token = tokens[0]);
+    assert_int_equal(session_stats(a).misses, 3);
+    done(w, 200, "GET", "/users/me", .token = tokens[1]);
+    assert_int_equal(session_stats(a).misses, 4);
+    for (int i = 0; i < 3; i++)
+        free(tokens[i]);
+}
+
+static void expired_sessions_go_when_their_user_comes_again(void **state)
+{
+    struct world *w = *state;
+    hob_auto_free char *ann = sign_up(w, ANN, NULL);
+    hob_auto_free char *session = take_text(want(w, 200, "GET", "/sessions/me", .token = ann), "objectId");
+    hob_auto_free char *path = hob_asprintf("/sessions/%s", session);
+    done(w, 200, "PUT", path,
+         .body = "{\"expiresAt\":{\"__type\":\"Date\",\"iso\":\"2020-01-01T00:00:00.000Z\"}}",
+         .role = BACKEND_MASTER);
+    done(w, 200, "POST", "/login", .body = ANN_LOGIN);
+    refused(w, 101, "GET", path, .role = BACKEND_MASTER);
+}
+
+static void keys_below_master_do_not_change_users(void **state)
+{
+    struct world *w = *state;
+    hob_auto_free char *ann = sign_up(w, ANN, NULL);
+    hob_auto_free char *id = take_text(want(w, 200, "GET", "/users/me", .token = ann), "objectId");
+    hob_auto_free char *path = hob_asprintf("/users/%s", id);
+    refused(w, 119, "POST", "/users", .body = "{\"username\":\"x\",\"password\":\"x\"}",
+            .role = BACKEND_READ_ONLY_MASTER);
+    refused(w, 119, "PUT", path, .body = "{\"phone\":\"1\"}", .role = BACKEND_READ_ONLY_MASTER);
+    refused(w, 119, "DELETE", path, .role = BACKEND_READ_ONLY_MASTER);
+    done(w, 200, "GET", path, .role = BACKEND_READ_ONLY_MASTER);
+}
+
 static void a_session_shows_its_user_until_it_is_ended(void **state)
 {
     struct world *w = *state;
@@ -485,6 +536,9 @@ int main(void)
         TEST(log_in_takes_name_or_address_and_refuses_everything_else_alike),
         TEST(a_name_that_nobody_has_costs_the_same_hash),
         TEST(what_was_judged_is_kept_until_it_changes),
+        TEST(the_longest_unused_session_makes_room),
+        TEST(expired_sessions_go_when_their_user_comes_again),
+        TEST(keys_below_master_do_not_change_users),
         TEST(a_session_shows_its_user_until_it_is_ended),
         TEST(tokens_that_are_none_are_refused),
         TEST(only_a_digest_of_the_token_is_on_the_disk),
