@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { Daemon, HELLO, Load, isRoot, instances, sleep, until } from "./harness.mjs";
+import { execFileSync } from "node:child_process";
+import os from "node:os";
+import { Daemon, HELLO, Load, ROOT, isRoot, project, tar, instances, sleep, until } from "./harness.mjs";
 
 const NODE_LOOK = `
 import fs from 'node:fs';
@@ -49,6 +51,72 @@ def handler(event, context):
     q = event.get('queryStringParameters') or {}
     return RANDOM if 'random' in q else MODULES if 'modules' in q else SEEN
 `;
+// Native: what it is started with and locked into, as it was before the first line of main.
+const C_LOOK = `
+#include <dirent.h>
+#include <fcntl.h>
+#include "hob.h"
+static char text[65536];
+static size_t n;
+static void put(const char *what, const char *value)
+{
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s: %s\\n", what, value);
+}
+static void put_file(const char *path, int has_status)
+{
+    static char all[16384];
+    int fd = open(path, O_RDONLY);
+    ssize_t got = read(fd, all, sizeof all - 1);
+    close(fd);
+    all[got > 0 ? got : 0] = 0;
+    for (char *line = strtok(all, "\\n"); line; line = strtok(NULL, "\\n"))
+        if (!has_status || strstr("Umask Groups CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp NSpid SigBlk SigIgn SigCgt Threads",
+                                  (char[]){line[0], line[1], line[2], line[3], line[4], 0}))
+            put(path, line);
+}
+static int look(hob_call *c, void *arg)
+{
+    (void)arg;
+    return hob_write(c, text, n);
+}
+int main(int argc, char **argv)
+{
+    extern char **environ;
+    char link[256], path[64];
+    for (int i = 0; i < argc; i++)
+        put("argv", argv[i]);
+    for (char **e = environ; *e; e++)
+        put("env", *e);
+    put("cwd", getcwd(link, sizeof link));
+    for (int fd = 0; fd < 64; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t got = readlink(path, link, sizeof link - 1);
+        link[got > 0 ? got : 0] = 0;
+        link[strcspn(link, ":")] = 0;
+        if (got > 0)
+            put(path, link);
+    }
+    DIR *dir = opendir("/tmp");
+    for (struct dirent *d; (d = readdir(dir));)
+        put("tmp", d->d_name);
+    closedir(dir);
+    snprintf(path, sizeof path, "%d %d %d", getpid(), getppid(), getsid(0));
+    put("ids", path);
+    put_file("/proc/self/status", 1);
+    put_file("/proc/self/limits", 0);
+    put_file("/proc/self/cgroup", 0);
+    put_file("/proc/self/oom_score_adj", 0);
+    return hob_run(look, NULL, NULL);
+}
+`;
+function compileC(text) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "hob-c-"));
+  fs.writeFileSync(path.join(dir, "main.c"), text);
+  execFileSync("gcc", ["-O1", "-w", "-D_GNU_SOURCE", `-I${path.join(ROOT, "runtimes/c")}`, "-o", path.join(dir, "main"), path.join(dir, "main.c"), "-lpthread"]);
+  const binary = fs.readFileSync(path.join(dir, "main"));
+  fs.rmSync(dir, { recursive: true, force: true });
+  return binary;
+}
 const RUNTIMES = { node: ["index.mjs", NODE_LOOK], python: ["main.py", PYTHON_LOOK] };
 
 let hob, cold;
@@ -108,6 +176,26 @@ for (const runtime of Object.keys(RUNTIMES)) {
     assert.equal(new Set(all).size, all.length);
   });
 }
+
+test("c: a native function out of the pool cannot tell itself from a cold one", async () => {
+  const main = compileC(C_LOOK);
+  for (const d of [cold, hob]) {
+    const functions = Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`f${i}`, { runtime: "c", entry: "main" }]));
+    const dir = project({ "hob.json": { app: "native", functions }, main });
+    fs.chmodSync(path.join(dir, "main"), 0o755);
+    assert.equal((await d.api("POST", "/v1/apps/native/deploy", tar(dir))).status, 201);
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+  assert.equal(start(await ask(hob, "/fn/native/f0")), "cold"); // the pool learns
+  const other = await ask(cold, "/fn/native/f1");
+  assert.equal(other.status, 200, other.text);
+  await isFull("c");
+  const mine = await ask(hob, "/fn/native/f1");
+  assert.equal(mine.status, 200, mine.text);
+  assert.equal(start(mine), "pooled");
+  assert.match(mine.text, /argv: \/app\/main/);
+  assert.equal(mine.text, other.text);
+});
 
 test("python: out of the pool there is json more than in a cold instance, and what json needs", async () => {
   const mine = await pooled("python", "f6", "?modules");
