@@ -269,6 +269,9 @@ static void on_grace(uv_timer_t *timer)
     }
     if (n)
         hob_log(HOB_LOG_WARN, "backend.grace_over", "calls=%u effect=\"their answers are given up\"", n);
+    cloud_stop(b->cloud);
+    if (b->o.wires.stop)
+        b->o.wires.stop(b->o.wires.ctx);
 }
 
 void backend_close(struct backend *b, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx)

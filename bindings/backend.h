@@ -32,6 +32,8 @@ struct backend_wires {
     void (*run)(void *ctx, const struct backend_run *r,
                 void (*done)(void *done_ctx, const struct hob_err *err, struct hob_str answer),
                 void *done_ctx);
+    /* The grace of a close is over: what still runs is told HOB_E_CANCELLED at once. May be NULL. */
+    void (*stop)(void *ctx);
     /* Appends a secret of the app to *out (mail passwords, client secrets of providers). */
     enum hob_code (*secret)(void *ctx, const char *app, const char *name, struct hob_buf *out,
                             struct hob_err *err);

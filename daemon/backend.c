@@ -46,6 +46,7 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
     hob_auto_free char *data = home_path(o->home, "data");
     *p = (struct backend_parts){
         .loop = o->loop, .catalog = o->catalog, .dispatcher = o->dispatcher, .vault = o->vault};
+    hob_list_init(&p->runs);
     p->files_dir = home_path(o->home, "files");
     p->key_path = home_path(o->home, "master.key");
     p->apps = backend_apps_load(o->store, p->key_path, err);
@@ -55,14 +56,15 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
     if (!p->dbs)
         return err->code;
     p->backend = backend_start(
-        &(struct backend_options){.loop = o->loop,
-                                  .store = o->store,
-                                  .dbs = p->dbs,
-                                  .apps = p->apps,
-                                  .files_dir = p->files_dir,
-                                  .key_path = p->key_path,
-                                  .may_reach_private = o->may_reach_private,
-                                  .wires = {.run = cloud_run_function, .secret = read_secret, .ctx = p}},
+        &(struct backend_options){
+            .loop = o->loop,
+            .store = o->store,
+            .dbs = p->dbs,
+            .apps = p->apps,
+            .files_dir = p->files_dir,
+            .key_path = p->key_path,
+            .may_reach_private = o->may_reach_private,
+            .wires = {.run = cloud_run_function, .stop = cloud_run_stop, .secret = read_secret, .ctx = p}},
         err);
     if (!p->backend)
         return err->code;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/parse/parse.h"
+#include "base/list.h"
 #include "bindings/backend.h"
 #include "bindings/serve/serve.h"
 #include "controller/invocation.h"
@@ -16,7 +17,8 @@ struct backend_parts {
     struct backend *backend;
     struct parse_face *face;
     struct sqls *sqls;
-    struct serve *serve; /* the bindings of functions */
+    struct serve *serve;  /* the bindings of functions */
+    struct hob_list runs; /* of cloud code, under way */
     /* what runs are made of; borrowed */
     uv_loop_t *loop;
     struct catalog *catalog;
@@ -41,7 +43,8 @@ HOB_MUST_USE enum hob_code backend_parts_open(struct backend_parts *p, const str
 /* When no exchange is left: finishes what is under way, closes the databases; then `closed`. */
 void backend_parts_close(struct backend_parts *p, uint32_t grace_ms, void (*closed)(void *ctx), void *ctx);
 
-/* cloud_run.c: the wire `run`; ctx is the struct backend_parts. */
+/* cloud_run.c: the wires `run` and `stop`; ctx is the struct backend_parts. */
+void cloud_run_stop(void *ctx);
 void cloud_run_function(void *ctx, const struct backend_run *r,
                         void (*done)(void *done_ctx, const struct hob_err *err, struct hob_str answer),
                         void *done_ctx);

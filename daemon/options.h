@@ -13,7 +13,7 @@ struct daemon_options {
     char *runtimes; /* --runtimes DIR; default beside the program */
     char *docker;   /* --docker HOST, HOB_DOCKER_HOST; NULL: off */
     bool is_docker_asked_for;
-    char *programs; /* folder of hob-runner, hob-launcher and hob-init: that of hobd itself */
+    char *programs;         /* folder of hob-runner, hob-launcher and hob-init: that of hobd itself */
     bool may_reach_private; /* --apps-reach-private, HOB_APPS_REACH_PRIVATE=1 */
     bool is_help, is_version;
 };

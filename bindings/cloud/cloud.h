@@ -8,6 +8,8 @@
 
 /* `b`: whose flows call triggers. `o` is copied. Reads the webhooks from the store: blocking. */
 HOB_MUST_USE struct cloud *cloud_new(const struct backend_options *o, struct backend *b, struct hob_err *err);
+/* The grace of the backend's close is over: webhooks under way fail with HOB_E_CANCELLED. */
+void cloud_stop(struct cloud *c);
 /* Webhooks that are under way fail with HOB_E_CANCELLED; `closed` once, never from inside. */
 void cloud_close(struct cloud *c, void (*closed)(void *ctx), void *ctx);
 

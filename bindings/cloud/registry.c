@@ -345,6 +345,11 @@ static void on_webhooks_closed(void *ctx)
     closed(closed_ctx);
 }
 
+void cloud_stop(struct cloud *c)
+{
+    webhooks_cancel(c->webhooks);
+}
+
 void cloud_close(struct cloud *c, void (*closed)(void *ctx), void *ctx)
 {
     c->closed = closed;

@@ -326,17 +326,22 @@ void webhook_post(struct webhooks *w, const struct webhook_request *r, webhook_d
     HOB_ASSERT(curl_multi_add_handle(w->multi, p->easy) == CURLM_OK);
 }
 
-void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx)
+void webhooks_cancel(struct webhooks *w)
 {
     struct hob_err err;
+    struct hob_node *n;
+    (void)hob_fail(&err, HOB_E_CANCELLED, "the daemon is stopping");
+    while ((n = hob_list_first(&w->posts)) != NULL)
+        post_end(w, HOB_CONTAINER_OF(n, struct post, node), &err);
+}
+
+void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx)
+{
     HOB_ASSERT(!w->is_closing);
     w->closed = closed;
     w->closed_ctx = ctx;
     w->is_closing = true;
-    (void)hob_fail(&err, HOB_E_CANCELLED, "the daemon is stopping");
-    struct hob_node *n;
-    while ((n = hob_list_first(&w->posts)) != NULL)
-        post_end(w, HOB_CONTAINER_OF(n, struct post, node), &err);
+    webhooks_cancel(w);
     (void)curl_multi_cleanup(w->multi); /* takes its sockets off the loop */
     uv_close((uv_handle_t *)&w->timer, on_timer_closed);
     curl_global_cleanup();

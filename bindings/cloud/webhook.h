@@ -13,6 +13,9 @@ HOB_MUST_USE struct webhooks *webhooks_new(uv_loop_t *loop, bool may_reach_priva
 /* Calls under way are told HOB_E_CANCELLED; then `closed`, never from inside. */
 void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx);
 
+/* The same without closing. */
+void webhooks_cancel(struct webhooks *w);
+
 struct webhook_request {
     const char *url;
     struct hob_str body;

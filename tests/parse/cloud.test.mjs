@@ -63,6 +63,7 @@ Parse.Cloud.afterLogin(async (request) => { await new Parse.Object('Log').save({
 Parse.Cloud.beforeSave('Strict', () => {}, { fields: { n: { type: Number, required: true } } });
 
 Parse.Cloud.job('count', async (request) => { await request.message('half way'); return 'counted ' + request.params.n; });
+Parse.Cloud.job('endless', () => new Promise(() => {}));
 Parse.Cloud.job('fails', () => { throw new Error('the job broke'); });
 `;
 
@@ -243,11 +244,18 @@ describe("cloud code with the npm SDK on both sides", { skip: sdk.why ?? false }
     await refused(Parse.Cloud.startJob("nobody", {}), 141, /Invalid job/);
     assert.equal((await parse(d, b, "POST", "/jobs/count", {})).status, 403);
     const data = (await parse(d, b, "GET", "/cloud_code/jobs/data", undefined, { master: true })).body;
-    assert.deepEqual(data, { in_use: [], jobs: ["count", "fails"] });
+    assert.deepEqual(data, { in_use: [], jobs: ["count", "endless", "fails"] });
     const made = await parse(d, b, "POST", "/cloud_code/jobs", { job_schedule: { jobName: "count", description: "x" } }, { master: true });
     assert.equal(made.status, 201);
     assert.equal((await parse(d, b, "GET", "/cloud_code/jobs", undefined, { master: true })).body.length, 1);
     assert.equal((await parse(d, b, "DELETE", `/cloud_code/jobs/${made.body.objectId}`, undefined, { master: true })).status, 200);
+  });
+
+  test("a job that does not end does not hold up the daemon's stop", async () => {
+    await Parse.Cloud.startJob("endless", {});
+    await d.stop(); // within its 30 s, or it fails
+    await d.launch();
+    Parse.serverURL = `${d.url}/parse`;
   });
 
   test("cloud code is there again after a restart, and code that does not load fails its deploy", async () => {
