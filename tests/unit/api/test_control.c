@@ -849,6 +849,6 @@ int main(void)
         TEST(the_openapi_document_names_every_call_and_no_other),
         cmocka_unit_test(the_docs_have_the_table),
     };
-    (void)alarm(100);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,7 +406,7 @@ static void a_wrong_address_is_an_error_that_says_so(void **state)
 
 int main(void)
 {
-    alarm(100);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_that_drips_is_refused_in_time),
         cmocka_unit_test(an_idle_connection_is_closed_without_a_word),

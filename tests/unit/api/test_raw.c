@@ -239,7 +239,7 @@ static void raw_requests_get_the_answers_their_files_state(void **state)
 
 int main(void)
 {
-    alarm(100);
+    alarm(280);
     const struct CMUnitTest tests[] = {cmocka_unit_test(raw_requests_get_the_answers_their_files_state)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

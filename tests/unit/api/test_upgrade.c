@@ -384,7 +384,7 @@ static void a_101_that_would_break_out_of_its_head_is_a_502(void **state)
 
 int main(void)
 {
-    alarm(100);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_101_says_what_it_must_and_nothing_of_bodies),
         cmocka_unit_test(bytes_behind_the_head_come_first_and_all_are_raw),

@@ -57,7 +57,7 @@ static void the_cap_holds_at_plus_and_minus_one_and_after_a_reset(void **state)
 
 int main(void)
 {
-    alarm(20);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_zeroed_also_after_a_reset),
         cmocka_unit_test(a_reset_keeps_one_chunk_and_uses_it_again),

@@ -108,7 +108,7 @@ static void odd_bytes_are_shown_escaped_and_cut(void **state)
 
 int main(void)
 {
-    (void)alarm(60);
+    (void)alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_reads_back_as_written),
         cmocka_unit_test(a_record_that_lies_is_refused),

@@ -183,6 +183,6 @@ int main(void)
         cmocka_unit_test(every_error_code_has_a_row),
         cmocka_unit_test(a_virtual_clock_moves_only_when_told),
     };
-    (void)alarm(60);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

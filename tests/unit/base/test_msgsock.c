@@ -219,7 +219,7 @@ static void closing_gives_back_what_still_waited(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, up, down)
 int main(void)
 {
-    (void)alarm(60);
+    (void)alarm(280);
     const struct CMUnitTest tests[] = {
         TEST(messages_and_descriptors_come_through_in_order),
         TEST(what_the_peer_does_not_read_waits_and_then_arrives),

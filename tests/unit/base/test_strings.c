@@ -105,6 +105,6 @@ int main(void)
         cmocka_unit_test(a_buffer_never_passes_its_limit),
         cmocka_unit_test(an_arena_stops_at_its_cap),
     };
-    (void)alarm(60);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,6 @@ int main(void)
         cmocka_unit_test(a_set_has_what_was_added),
         cmocka_unit_test(what_is_always_there_is_of_the_list),
     };
-    (void)alarm(60);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,6 +187,6 @@ int main(void)
         cmocka_unit_test(descriptors_travel_and_too_many_are_closed),
         cmocka_unit_test(a_link_message_reads_back),
     };
-    (void)alarm(60);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

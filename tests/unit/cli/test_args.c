@@ -147,7 +147,7 @@ static void every_command_is_complete_and_has_no_letter_twice(void **state)
 
 int main(void)
 {
-    alarm(60);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_stand_anywhere),
         cmocka_unit_test(values_may_look_like_options),

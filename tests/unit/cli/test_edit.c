@@ -95,6 +95,6 @@ int main(void)
         cmocka_unit_test(long_lists_are_broken_into_lines),
         cmocka_unit_test(what_cannot_be_done_is_said),
     };
-    (void)alarm(60);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

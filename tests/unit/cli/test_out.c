@@ -147,7 +147,7 @@ static void only_this_machine_is_loopback(void **state)
 
 int main(void)
 {
-    alarm(60);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strangers_text_is_harmless), cmocka_unit_test(tables_align_and_clean_their_cells),
         cmocka_unit_test(sizes_and_times_read_well),  cmocka_unit_test(targets_are_parsed),

@@ -282,7 +282,7 @@ static void pipes_are_left_out_and_counted(void **state)
 
 int main(void)
 {
-    alarm(60);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(globs_match_as_in_gitignore),
         cmocka_unit_test(hostile_globs_end),

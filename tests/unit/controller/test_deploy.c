@@ -367,7 +367,8 @@ static void without_a_runner_the_deploy_says_so_and_ends(void **state)
     bool is_closed = false;
     struct node_hub *hub = node_hub_start(&p->home->loop, home_path(p->home, "runner.sock"), getuid(), &err);
     assert_non_null(hub);
-    struct deployer_options o = {&p->home->loop, p->store, p->catalog, p->code, p->runtimes, hub, p->vault};
+    struct deployer_options o = {&p->home->loop, p->store, p->catalog, p->code,
+                                 p->runtimes,    hub,      p->vault,   NULL};
     struct deployer *deployer = deployer_new(&o);
     struct deployed d = {.is_told = false};
     int archive = app_fd(SHOP, "x");

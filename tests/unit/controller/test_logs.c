@@ -546,6 +546,6 @@ int main(void)
         TEST(closing_writes_what_waits_and_ends_readers),
         TEST(readers_are_bounded),
     };
-    (void)alarm(100);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

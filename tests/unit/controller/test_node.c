@@ -145,7 +145,7 @@ static void a_log_flood_is_dropped_and_counted_and_the_neighbour_lives(void **st
     uint64_t before = hob_now_ms();
     (void)start(w, &calm, "echo calm");
     turn_until(w, &calm.exited, 1);
-    assert_true(hob_now_ms() - before < 3000);
+    assert_true(hob_now_ms() - before < 30000);
     assert_string_equal(calm.text[0], "calm");
     turn_for(w, 500);
     node_stop(w->hub, id, 0);
@@ -527,7 +527,7 @@ int main(void)
 {
     (void)setenv("HOB_LOG_LEVEL", "error", 0);
     hob_log_init("test");
-    (void)alarm(110);
+    (void)alarm(280);
     (void)signal(SIGPIPE, SIG_IGN);
 
     const struct CMUnitTest tests[] = {

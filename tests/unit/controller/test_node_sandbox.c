@@ -179,7 +179,7 @@ int main(void)
 {
     (void)setenv("HOB_LOG_LEVEL", "error", 0);
     hob_log_init("test");
-    (void)alarm(110);
+    (void)alarm(280);
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         TEST(a_program_in_a_sandbox_starts_speaks_and_ends),

@@ -240,6 +240,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_version_is_the_first_line_and_bounded_in_time, make_home,
                                         drop_home),
     };
-    (void)alarm(60);
+    (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,7 +152,7 @@ static void a_nul_in_an_argument_is_refused(void **state)
 
 int main(void)
 {
-    (void)alarm(60);
+    (void)alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_end_is_told_in_words),
         cmocka_unit_test(start_is_read_with_its_defaults),

@@ -446,7 +446,7 @@ static void an_event_is_posted_to_the_root_as_json(void **state)
 
 int main(void)
 {
-    alarm(60);
+    alarm(280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_framing_is_read_to_its_end),
         cmocka_unit_test(behind_a_101_that_was_asked_for_everything_is_body),

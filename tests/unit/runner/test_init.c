@@ -179,14 +179,12 @@ static void it_keeps_no_descriptor_of_the_program(void **state)
     (void)state;
     char text[4096], byte;
     for (int i = 0; i < flavours_n; i++) {
-        struct child c = start("echo 'to three' >&3; exec 3>&- >&- 2>&-; sleep 0.5", flavours[i]);
+        struct child c = start("echo 'to three' >&3; exec 3>&- >&- 2>&-; sleep 2", flavours[i]);
         char three[32] = {0};
         assert_int_equal(read(c.channel, three, sizeof three), 9);
-        uint64_t before_ms = hob_now_ms();
         assert_int_equal(read(c.channel, &byte, 1),
                          0); /* closed by the program, while hob-init still lives */
-        assert_true(hob_now_ms() - before_ms < 400);
-        assert_int_equal(kill(c.pid, 0), 0);
+        assert_int_equal(waitpid(c.pid, NULL, WNOHANG), 0);
         assert_int_equal(finish(&c, text, sizeof text), 0);
     }
 }
@@ -253,7 +251,7 @@ static void without_a_program_it_says_how_it_is_called(void **state)
 
 int main(void)
 {
-    (void)alarm(60);
+    (void)alarm(280);
     for (int sig = 1; sig < NSIG; sig++) /* whoever runs the tests may ignore some */
         (void)signal(sig, SIG_DFL);
     char self[200];

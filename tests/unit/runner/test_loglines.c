@@ -221,7 +221,7 @@ static void a_quiet_stream_holds_no_memory(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, up, down)
 int main(void)
 {
-    (void)alarm(60);
+    (void)alarm(280);
     const struct CMUnitTest tests[] = {
         TEST(lines_come_whole_however_the_bytes_are_cut),
         TEST(a_line_is_cut_at_the_limit_and_marked_once),

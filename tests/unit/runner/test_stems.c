@@ -361,7 +361,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    (void)alarm(60);
+    (void)alarm(280);
     (void)snprintf(meminfo, sizeof meminfo, "/tmp/hob-meminfo-%d", getpid());
     (void)setenv("HOB_POOL_MEMINFO", meminfo, 1);
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -291,7 +291,7 @@ static int remove_archives(void **state)
 
 int main(void)
 {
-    (void)alarm(110);
+    (void)alarm(280);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {
