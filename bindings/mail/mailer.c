@@ -18,7 +18,7 @@
 #include "base/banned.h"
 
 enum {
-    LOOKED_AT = 64,        /* mails of a queue that one look reads */
+    LOOKED_AT = 64,        /* mails of a queue that are read at a time */
     FIRST_PAUSE_MS = 2000, /* doubles with each try */
     PAUSE_MS_MAX = 2 * 3600 * 1000,
     LIFE_MS = 48 * 3600 * 1000,
@@ -36,7 +36,8 @@ struct courier {
     bool is_woken;  /* something came while it was busy */
     int64_t due_ms; /* WAITING: until then; LOOKING: of the earliest mail that is not due, or 0 */
     /* the mail in hand */
-    char key[HOB_UUID_CHARS + 1];
+    char key[HOB_UUID_CHARS + 1], seen[HOB_UUID_CHARS + 1]; /* seen: the last one that a look has met */
+    unsigned seen_n;
     struct hob_buf value;
     int64_t tries, now_ms, next_ms;
     bool is_sent;
@@ -90,6 +91,8 @@ static void wait_until(struct courier *k, int64_t due_ms)
 static enum hob_code see_mail(void *ctx, const struct kv_row *row, struct hob_err *err)
 {
     struct courier *k = ctx;
+    k->seen_n++;
+    (void)snprintf(k->seen, sizeof k->seen, "%.*s", HOB_STR_ARG(row->key));
     json_t *meta hob_auto_json = hob_json_parse(row->meta, "a mail", err);
     int64_t at_ms = member_int(meta, "at", 0);
     if (k->key[0])
@@ -107,10 +110,18 @@ static enum hob_code see_mail(void *ctx, const struct kv_row *row, struct hob_er
 static enum hob_code read_queue(void *ctx, struct data_tx *tx, struct hob_err *err)
 {
     struct courier *k = ctx;
-    k->key[0] = '\0';
+    enum hob_code rc = HOB_OK;
+    k->key[0] = k->seen[0] = '\0';
     k->due_ms = 0;
-    return kv_each(tx, "mail", (struct hob_str){0}, (struct hob_str){0}, LOOKED_AT, k->now_ms, see_mail, k,
-                   err);
+    k->seen_n = LOOKED_AT;
+    while (rc == HOB_OK && !k->key[0] &&
+           k->seen_n == LOOKED_AT) { /* behind those that have to wait may be one */
+        char after[HOB_UUID_CHARS + 1];
+        memcpy(after, k->seen, sizeof after);
+        k->seen_n = 0;
+        rc = kv_each(tx, "mail", (struct hob_str){0}, hob_str(after), LOOKED_AT, k->now_ms, see_mail, k, err);
+    }
+    return rc;
 }
 
 /* --- noting --- */

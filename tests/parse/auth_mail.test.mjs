@@ -148,6 +148,17 @@ describe("a new password", { skip }, () => {
     assert.equal((await page(second)).status, 400);
   });
 
+  test("is not set by a link that is too old", async () => {
+    w.set({ passwordPolicy: { resetTokenValidityDuration: 1 } });
+    await w.signUp("old", { email: "old@example.org" });
+    await mailTo("old@example.org");
+    const url = await reset("old@example.org"), token = new URL(url).searchParams.get("token");
+    await until(async () => (await page(url)).status === 400, "the end of its second");
+    assert.equal((await form(url.split("?")[0], { token, new_password: "stolen" })).status, 400);
+    assert.equal((await w.ask("POST", "/login", { username: "old", password: "secret" })).status, 200);
+    w.set({ passwordPolicy: null });
+  });
+
   test("is not promised to strangers in other words, and a bad address is said so", async () => {
     const known = await w.ask("POST", "/requestPasswordReset", { email: "ann@example.org" });
     const unknown = await w.ask("POST", "/requestPasswordReset", { email: "nobody@example.org" });

@@ -267,7 +267,7 @@ static void closing_ends_what_waits_and_tells_everybody(void **state)
 
 int main(void)
 {
-    alarm(280);
+    alarm(110);
 #define WITH_THREADS(test) cmocka_unit_test_setup_teardown(test, start, stop)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hash_matches_its_password_and_no_other),

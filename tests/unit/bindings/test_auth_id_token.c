@@ -298,7 +298,7 @@ static void what_is_no_token_is_refused(void **state)
 
 int main(void)
 {
-    alarm(280);
+    alarm(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_tokens_of_rsa_and_elliptic_curves_are_accepted),
         cmocka_unit_test(a_token_without_a_signature_is_refused),

@@ -118,7 +118,7 @@ static void long_and_foreign_subjects_break_between_characters(void **state)
 
 int main(void)
 {
-    alarm(280);
+    alarm(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(our_own_words_have_the_link_and_the_names),
         cmocka_unit_test(templates_of_the_app_are_filled_and_html_is_escaped),

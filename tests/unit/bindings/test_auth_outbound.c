@@ -321,7 +321,7 @@ static void texts_are_escaped_for_forms(void **state)
 
 int main(void)
 {
-    alarm(280);
+    alarm(100);
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, listen_here, stop)
     const struct CMUnitTest tests[] = {
         SERVED(an_answer_comes_with_its_status_when_it_is_allowed),
