@@ -102,9 +102,6 @@ HOB_MUST_USE enum hob_code permit_class(struct backend_call *c, const struct dat
                                         const char *name, enum object_op op, unsigned flags,
                                         struct permit *ret_permit, struct hob_err *err);
 bool permit_is_master(const struct backend_call *c, unsigned flags);
-/* 119 for the read-only master key. */
-HOB_MUST_USE enum hob_code permit_write(const struct backend_call *c, const char *doing, unsigned flags,
-                                        struct hob_err *err);
 
 /* --- protect.c: protected fields --- */
 struct protect {

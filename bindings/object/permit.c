@@ -12,15 +12,6 @@ bool permit_is_master(const struct backend_call *c, unsigned flags)
     return (flags & (OBJECT_AS_MASTER | OBJECT_AS_SERVER)) || identity_is_master(&c->who);
 }
 
-enum hob_code permit_write(const struct backend_call *c, const char *doing, unsigned flags,
-                           struct hob_err *err)
-{
-    if (c->who.role == BACKEND_READ_ONLY_MASTER && !(flags & (OBJECT_AS_MASTER | OBJECT_AS_SERVER)))
-        return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
-                          "Cannot perform a write operation when using readOnlyMasterKey: %s", doing);
-    return HOB_OK;
-}
-
 static bool is_granted(const struct backend_call *c, const json_t *grants)
 {
     if (json_is_true(json_object_get(grants, "*")))

@@ -44,9 +44,7 @@ static enum hob_code look(struct backend_call *c, struct data_tx *tx, struct rem
     struct kept kept = {.r = r};
     struct permit permit;
     bool is_found = false;
-    enum hob_code rc = permit_write(c, "delete", r->flags, err);
-    if (rc == HOB_OK)
-        rc = class_judge(c, r->class_name, "delete", r->flags, err);
+    enum hob_code rc = class_judge(c, r->class_name, "delete", r->flags, err);
     if (rc != HOB_OK)
         return rc;
     kept.class = data_class_find(tx, r->class_name);

@@ -63,8 +63,6 @@ static enum hob_code find_class(struct writing *w, struct hob_err *err)
 {
     const struct object_save *s = w->s;
     enum hob_code rc = class_judge(w->c, w->name, doing(s), s->flags, err);
-    if (rc == HOB_OK)
-        rc = permit_write(w->c, doing(s), s->flags, err);
     if (rc != HOB_OK)
         return rc;
     w->class = data_class_find(w->tx, w->name);
