@@ -47,7 +47,7 @@ function below(pid) {
 
 async function program(cmd, args) {
   const port = await freePort(), began = performance.now();
-  const p = spawn(cmd, args(port), { stdio: 'ignore' });
+  const p = spawn(cmd, args(port), { stdio: 'ignore', detached: true }); // as hobd is: the kernel shares time by session
   const gone = new Promise((done) => p.once('exit', done));
   const url = `http://127.0.0.1:${port}/`;
   const took_ms = await firstAnswer(url, began);
