@@ -340,6 +340,15 @@ void app_index_is_made(struct app *app)
     }
 }
 
+/* Takes the newer of two over. */
+static void share_catalogue(struct catalogue **from, struct catalogue **to)
+{
+    if (!*from || (*to && (*to)->revision >= (*from)->revision))
+        return;
+    catalogue_unref(*to);
+    *to = catalogue_ref(*from);
+}
+
 /* One read transaction and the jobs that may share it. */
 static void read_batch(struct pool_thread *t, struct app *app, struct app_conn *c)
 {
@@ -347,10 +356,8 @@ static void read_batch(struct pool_thread *t, struct app *app, struct app_conn *
     struct app_job *j;
     struct hob_err err = {0};
     uint64_t ticket = a->ticket;
-    if (c != &t->empty && app->catalogue && c->c.catalogue != app->catalogue) {
-        catalogue_unref(c->c.catalogue);
-        c->c.catalogue = catalogue_ref(app->catalogue);
-    }
+    if (c != &t->empty)
+        share_catalogue(&app->catalogue, &c->c.catalogue);
     uv_mutex_unlock(&a->lock);
     enum hob_code rc = conn_begin_read(&c->c, &err);
     uv_mutex_lock(&a->lock);
@@ -368,6 +375,8 @@ static void read_batch(struct pool_thread *t, struct app *app, struct app_conn *
     uv_mutex_unlock(&a->lock);
     conn_end_read(&c->c);
     uv_mutex_lock(&a->lock);
+    if (c != &t->empty) /* it may have had to read one that no writer left behind */
+        share_catalogue(&c->c.catalogue, &app->catalogue);
     take_slow(app, &c->c);
 }
 

@@ -66,9 +66,7 @@ static enum hob_code prepare(struct conn *c, const char *path, struct hob_err *e
     return functions_add(c, err);
 }
 
-/* trusted_schema: the triggers that keep the text index write to a virtual table; the schema is ours alone */
-static const char writer_pragmas[] =
-    "PRAGMA cache_size=-8192; PRAGMA secure_delete=FAST; PRAGMA trusted_schema=ON;";
+static const char writer_pragmas[] = "PRAGMA cache_size=-8192; PRAGMA secure_delete=FAST;";
 static const char reader_pragmas[] = "PRAGMA cache_size=-4096;";
 
 enum hob_code conn_open(struct conn *c, const char *path, bool is_writer, struct hob_err *err)
