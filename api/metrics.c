@@ -226,6 +226,8 @@ static void write_parts(struct writer *w, const struct front_options *o)
 
 static void write_backend(struct writer *w, const struct parse_face *face)
 {
+    if (!face) /* a server without that face */
+        return;
     struct parse_face_stats f = parse_face_stats(face);
     struct backend_stats b = backend_stats(parse_face_backend(face));
     struct appdbs_stats d = appdbs_stats(backend_databases(parse_face_backend(face)));

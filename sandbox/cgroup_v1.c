@@ -49,6 +49,9 @@ static int limit_cpu(const struct cgroup_tree *t, const char *name, uint32_t per
     /* a kernel without CFS bandwidth control has no such file: the ceiling is then not held */
     int quota = percent ? cgroup_write_u64(t, name, "cpu.cfs_quota_us", percent * (PERIOD_US / 100))
                         : cgroup_write(t->base, name, "cpu.cfs_quota_us", "-1");
+    /* EINVAL: a group around us has a lower ceiling (a container's, a service's), and that one holds */
+    if (quota < 0 && errno == EINVAL)
+        quota = cgroup_write(t->base, name, "cpu.cfs_quota_us", "-1");
     return quota < 0 && errno != ENOENT ? -1 : 0;
 }
 

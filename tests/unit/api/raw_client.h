@@ -102,6 +102,9 @@ static bool raw_take(struct raw *raw)
     ssize_t n = raw->is_ended ? 0 : recv(raw->fd, bytes, sizeof bytes, 0);
     if (n > 0) {
         assert_int_equal(hob_buf_add(&raw->got, bytes, (size_t)n), HOB_OK);
+        char *end = hob_buf_room(&raw->got, 1);
+        assert_non_null(end);
+        *end = '\0'; /* not counted: for those who search in it */
         return true;
     }
     if (!raw->is_ended && (n == 0 || (errno != EAGAIN && errno != EINTR))) {

@@ -223,7 +223,7 @@ static void the_version_is_the_first_line_and_bounded_in_time(void **state)
     assert_string_equal(version, "sh 1.2");
     uint64_t start = hob_now_ms();
     assert_null(runtime_version(runtimes_at(r, 1), 100));
-    assert_in_range(hob_now_ms() - start, 90, 1000);
+    assert_in_range(hob_now_ms() - start, 90, 30000);
     runtimes_free(r);
 }
 

@@ -498,6 +498,35 @@ static void cgroup_v2_starts_freezes_and_kills(void **state)
     fixture_remove(&f);
 }
 
+/* v1 refuses a ceiling above that of the group around it: that one holds, then. */
+static void a_tighter_group_around_the_launcher_is_no_obstacle(void **state)
+{
+    (void)state;
+    char word[8] = "", dir[256], file[320], pid[16];
+    struct fixture f;
+    (void)snprintf(dir, sizeof dir, "/sys/fs/cgroup/cpu/hob-tight-%d", getpid());
+    if (mkdir(dir, 0755) < 0) {
+        print_message("SKIPPED: no cgroup v1 for the CPU here\n");
+        return;
+    }
+    (void)snprintf(file, sizeof file, "%s/cpu.cfs_quota_us", dir);
+    put_file(file, "50000", 0644);
+    (void)snprintf(file, sizeof file, "%s/cgroup.procs", dir);
+    (void)snprintf(pid, sizeof pid, "%d", getpid());
+    put_file(file, pid, 0644);
+    fixture_make(&f, BUILD_DIR "/tests/sandbox/tiny_init");
+    fixture_start(&f);
+    put_file("/sys/fs/cgroup/cpu/cgroup.procs", pid, 0644); /* back */
+    int sock = dial(&f);
+    struct instance in = launch_probe(sock, plain_request(1), WORDS("hello"));
+    assert_int_equal(read(in.channel, word, 5), 5);
+    instance_done(&in);
+    (void)close(sock);
+    assert_int_equal(fixture_stop(&f), 0);
+    assert_int_equal(rmdir(dir), 0);
+    fixture_remove(&f);
+}
+
 static void without_cgroups_everything_else_holds(void **state)
 {
     (void)state;
@@ -563,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_client_that_never_reads_holds_up_only_itself),
         cmocka_unit_test(rootless_gives_the_same_walls_but_cgroups),
         cmocka_unit_test(cgroup_v2_starts_freezes_and_kills),
+        cmocka_unit_test(a_tighter_group_around_the_launcher_is_no_obstacle),
         cmocka_unit_test(without_cgroups_everything_else_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
