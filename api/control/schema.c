@@ -114,6 +114,7 @@ static const struct schema_member deployed[] = {
     {"name", "string", "", true},
     {"version", "integer", "", true},
     {"is_new", "boolean", "false: code and configuration unchanged, the version kept", true},
+    {"image_id", "string", "what its image or dockerfile came to", false},
     {"url", "string", "", true},
     {"routes", "Route[]", "", true},
 };
