@@ -233,11 +233,13 @@ static void write_backend(struct writer *w, const struct parse_face *face)
     struct appdbs_stats d = appdbs_stats(backend_databases(parse_face_backend(face)));
     single(w, "hob_parse_requests_total", "counter", "Requests of Parse clients.", (double)f.requests);
     single(w, "hob_parse_refused_total", "counter", "Those answered with an error.", (double)f.refused);
-    single(w, "hob_parse_limited_total", "counter", "Those beyond a rate limit of the app.", (double)f.limited);
-    single(w, "hob_backend_calls_total", "counter", "Calls of the backend: clients', functions', parts of batches.",
-           (double)b.asked);
+    single(w, "hob_parse_limited_total", "counter", "Those beyond a rate limit of the app.",
+           (double)f.limited);
+    single(w, "hob_backend_calls_total", "counter",
+           "Calls of the backend: clients', functions', parts of batches.", (double)b.asked);
     single(w, "hob_backend_failed_total", "counter", "Those that failed.", (double)b.failed);
-    single(w, "hob_backend_under_way", "gauge", "Calls of the backend under way.", (double)(b.asked - b.answered));
+    single(w, "hob_backend_under_way", "gauge", "Calls of the backend under way.",
+           (double)(b.asked - b.answered));
     single(w, "hob_appdb_reads_total", "counter", "Reading jobs of the apps' databases.", (double)d.reads);
     single(w, "hob_appdb_commits_total", "counter", "Commits of the apps' databases that reached the disk.",
            (double)d.commits);
@@ -302,7 +304,8 @@ enum hob_code metrics_write(const struct front_options *o, const struct http_ser
     write_instances(&w, o->dispatcher);
     write_queues(&w, o);
     write_parts(&w, o);
-    write_backend(&w, o->parse);
+    if (o->parse)
+        write_backend(&w, o->parse);
     write_process(&w);
     return w.rc;
 }

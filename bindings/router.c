@@ -142,7 +142,7 @@ static void alias(struct hob_str *segments, size_t *n)
 
 enum hob_code router_find(const struct router *r, struct backend_call *c, struct hob_err *err)
 {
-    struct hob_str segments[SEGMENTS_MAX];
+    struct hob_str segments[SEGMENTS_MAX] = {{NULL, 0}};
     const struct entry *best = NULL;
     size_t n = 0, best_fit = 0;
     if (split(c->request.path, segments, &n) && n) {

@@ -141,7 +141,8 @@ static void seen_free(struct seen *set)
     HASH_ITER(hh, set, s, tmp)
     {
         HASH_DEL(set, s);
-        free(s->text);
+        free(
+            s->text); /* NOLINT(clang-analyzer-unix.Malloc): HASH_ITER took the next one before this one went */
         free(s);
     }
 }

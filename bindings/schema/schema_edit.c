@@ -299,7 +299,7 @@ static enum hob_code class_of(struct backend_call *c, const char **ret_name, str
 
 enum hob_code schema_create_work(struct backend_call *c, struct data_tx *tx, struct hob_err *err)
 {
-    const char *name;
+    const char *name = NULL;
     enum hob_code rc = class_of(c, &name, err);
     if (rc != HOB_OK)
         return rc;
@@ -311,7 +311,7 @@ enum hob_code schema_create_work(struct backend_call *c, struct data_tx *tx, str
 
 enum hob_code schema_update_work(struct backend_call *c, struct data_tx *tx, struct hob_err *err)
 {
-    const char *name;
+    const char *name = NULL;
     enum hob_code rc = class_of(c, &name, err);
     if (rc != HOB_OK)
         return rc;

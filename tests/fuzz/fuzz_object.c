@@ -84,8 +84,9 @@ static void judge_acl(const json_t *acl)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char original[] = "{\"n\":1,\"l\":[1,{\"a\":2}],\"m\":{\"a\":{\"b\":1}},\"s\":\"x\",\"d\":{\"__type\":\"Date\","
-                                   "\"iso\":\"2020-01-01T00:00:00.000Z\"}}";
+    static const char original[] =
+        "{\"n\":1,\"l\":[1,{\"a\":2}],\"m\":{\"a\":{\"b\":1}},\"s\":\"x\",\"d\":{\"__type\":\"Date\","
+        "\"iso\":\"2020-01-01T00:00:00.000Z\"}}";
     struct hob_err err = {0};
     struct hob_str text = hob_str_n(data, size);
     json_t *params hob_auto_json = json_object();
