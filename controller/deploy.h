@@ -51,7 +51,7 @@ struct deploy_spec {
 /* Exactly once, never from inside deploy_start. `err` is NULL when it worked, `r` is NULL when not.
  * Reasons beside the codes' own: deploy_in_progress (409), bad_archive, missing_manifest, bad_json and the others of
  * manifest_parse, wrong_app, image_missing,
- * pull_refused, pull_failed, image_build_failed, missing_entry, runtime_missing, route_taken, shutting_down. */
+ * pull_refused, pull_failed, image_build_failed, missing_entry, runtime_missing, route_taken, cloud_code_failed, shutting_down. */
 typedef void (*deploy_done_cb)(void *ctx, const struct deploy_result *r, const struct hob_err *err);
 struct deploy;
 HOB_MUST_USE struct deploy *deploy_start(struct deployer *d, const struct deploy_spec *spec,

@@ -247,6 +247,16 @@ static enum hob_code read_head(struct serve_call *c, struct hob_str head, const 
     return HOB_OK;
 }
 
+/* What bindings keep lives and goes with the app's backend. */
+static enum hob_code need_backend(const struct serve_call *c, struct hob_err *err)
+{
+    if (backend_app_by_name(backend_wiring(c->serve->o.backend)->apps, hob_str(c->caller.app)))
+        return HOB_OK;
+    return hob_fail_reason(err, HOB_E_UNSUPPORTED, "no_backend",
+                           "app '%s' has no backend: `hob app create %s` makes one", c->caller.app,
+                           c->caller.app);
+}
+
 static struct hob_str keep(struct serve_call *c, struct hob_str s)
 {
     const char *copy = hob_arena_strndup(&c->arena, s.at ? s.at : "", s.n);
@@ -286,7 +296,7 @@ struct serve_call *serve_start(struct serve *s, const struct serve_caller *calle
     hob_buf_init(&c->out_data, HOB_MAX_CALL_ANSWER_BYTES + 1);
     keep_caller(c, caller);
     c->data = keep(c, data);
-    if (read_head(c, head, &op, &err) != HOB_OK)
+    if (need_backend(c, &err) != HOB_OK || read_head(c, head, &op, &err) != HOB_OK)
         serve_fail(c, &err);
     else
         op->start(c);

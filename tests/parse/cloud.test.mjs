@@ -83,7 +83,7 @@ function neededFiles() {
 
 /** A project folder with npm's parse in it. */
 function withSdk(text, name = "main.js") {
-  const dir = project({ "hob.json": { app: "shop", functions: { cloud: { entry: name, kind: "parse", timeout_ms: 4000, memory_mb: 256, concurrency: 10 } } }, [name]: text });
+  const dir = project({ "hob.json": { app: "shop", functions: { cloud: { entry: name, kind: "parse", timeout_ms: 4000, memory_mb: 256, concurrency: 10, queue_timeout_ms: 60000 } } }, [name]: text });
   for (const file of neededFiles()) fs.cpSync(file, path.join(dir, path.relative(sdk.dir, file)));
   return dir;
 }
@@ -99,7 +99,7 @@ describe("cloud code with the npm SDK on both sides", { skip: sdk.why ?? false }
     d = await Daemon.start();
     const made = await deployDir(d, withSdk(CODE));
     assert.equal(made.status, 201, made.text);
-    b = await makeBackend(d, "shop", { triggerTimeMs: 2000 });
+    b = await makeBackend(d, "shop", { triggerTimeMs: 60000 });
     Parse = createRequire(path.join(sdk.dir, "package.json"))("parse/node");
     Parse.initialize(b.id, undefined, b.key);
     Parse.serverURL = `${d.url}/parse`;
@@ -114,6 +114,7 @@ describe("cloud code with the npm SDK on both sides", { skip: sdk.why ?? false }
       assert.match(error.message, message);
       return true;
     });
+  const patience = async (ms) => assert.ok((await d.api("PATCH", "/v1/apps/shop/backend", { settings: { triggerTimeMs: ms } })).status < 300);
   const asAnn = () => ({ sessionToken: ann.token });
 
   test("functions answer values, dates come and go, and nothing is nothing", async () => {
@@ -198,7 +199,9 @@ describe("cloud code with the npm SDK on both sides", { skip: sdk.why ?? false }
   test("beforeSave refuses, and a slow or crashing one fails that write only", async () => {
     await refused(new Parse.Object("Item").save({ name: "bad" }), 142, /^no bad names$/);
     await refused(new Parse.Object("Item").save({ name: "text" }), 141, /^only a text$/);
+    await patience(1500);
     await refused(new Parse.Object("Item").save({ name: "slow" }), 124, /too long/);
+    await patience(60000);
     await refused(new Parse.Object("Item").save({ name: "crash" }), 141, /ended before it answered/);
     await refused(new Parse.Object("Strict").save({ n: "x" }), 142, /Invalid type for n/);
     const { body } = await parse(d, b, "GET", `/classes/Item?where=${encodeURIComponent('{"name":{"$in":["bad","text","slow","crash"]}}')}`, undefined, { master: true });
