@@ -150,6 +150,51 @@ static void a_read_after_a_writes_answer_sees_the_write(void **state)
     }
 }
 
+/* A read that stands on an old snapshot, and one queued behind a newer write on the same (only) thread. */
+struct held_read {
+    uv_sem_t has_begun, may_end;
+};
+
+static enum hob_code work_hold(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct held_read *held = ctx;
+    int n = 0;
+    if (work_count(&n, tx, err) != HOB_OK)
+        return err->code;
+    uv_sem_post(&held->has_begun);
+    uv_sem_wait(&held->may_end);
+    return HOB_OK;
+}
+
+static void a_read_does_not_join_a_snapshot_that_is_older_than_itself(void **state)
+{
+    struct pool *p = *state;
+    struct held_read held;
+    struct hob_err first_err, second_err, err = {0};
+    int n = -1;
+    char dir[100];
+    pool_close(p->h, p->a);
+    (void)snprintf(dir, sizeof dir, "%s/data", p->h->dir);
+    p->a = appdbs_open(&(struct appdbs_options){.loop = &p->h->loop, .dir = dir, .readers = 1, .writers = 1},
+                       &err);
+    assert_non_null(p->a);
+    assert_int_equal(put_to(p, APP, "before", "{}"), HOB_OK);
+    assert_int_equal(uv_sem_init(&held.has_begun, 0) + uv_sem_init(&held.may_end, 0), 0);
+    struct wrapped first = {{false, &first_err}, work_hold, &held},
+                   second = {{false, &second_err}, work_count, &n};
+    appdb_read(p->a, APP, pool_work, pool_on_done, &first);
+    uv_sem_wait(&held.has_begun);
+    assert_int_equal(put_to(p, APP, "after", "{}"), HOB_OK);
+    appdb_read(p->a, APP, pool_work, pool_on_done, &second);
+    uv_sem_post(&held.may_end);
+    while (!first.waited.is_done || !second.waited.is_done)
+        (void)uv_run(&p->h->loop, UV_RUN_ONCE);
+    assert_int_equal(second_err.code, HOB_OK);
+    assert_int_equal(n, 2);
+    uv_sem_destroy(&held.has_begun);
+    uv_sem_destroy(&held.may_end);
+}
+
 static void what_is_queued_before_close_is_done_and_what_comes_after_is_refused(void **state)
 {
     struct pool *p = *state;
@@ -585,6 +630,7 @@ int main(void)
         T(a_failing_job_rolls_back_alone_in_its_group),
         T(apps_do_not_see_each_other),
         T(a_read_after_a_writes_answer_sees_the_write),
+        T(a_read_does_not_join_a_snapshot_that_is_older_than_itself),
         T(what_is_queued_before_close_is_done_and_what_comes_after_is_refused),
         T(a_full_queue_is_told_as_busy),
         T(many_apps_need_few_open_files),
