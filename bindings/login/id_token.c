@@ -16,6 +16,8 @@ enum {
     RSA_BITS_MIN = 2048,
     RSA_BITS_MAX = 8192,
     SUBJECT_BYTES_MAX = 255,
+    SIGNATURE_BYTES_MAX = 1024,
+    KEY_PART_BYTES_MAX = 1024,
 };
 
 /* No HS*: a public key must never serve as a shared secret. No "none". */
@@ -40,6 +42,27 @@ static enum id_token_verdict bad(struct hob_err *err, const char *why)
 {
     (void)hob_fail(err, HOB_E_UNAUTHORIZED, "the identity token is not accepted: %s", why);
     return ID_TOKEN_BAD;
+}
+
+/* --- base 64: cjose asserts where it should judge, so it only ever sees what was decoded here before --- */
+static bool is_base64url(struct hob_str text, size_t bytes_max)
+{
+    hob_auto_free unsigned char *plain = hob_calloc(bytes_max, 1);
+    size_t n = 0;
+    return text.n &&
+           sodium_base642bin(plain, bytes_max, text.at, text.n, NULL, &n, NULL,
+                             sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
+           n > 0;
+}
+
+static bool is_compact(struct hob_str token)
+{
+    struct hob_str payload, signature, more;
+    struct hob_str head = hob_str_cut(token, '.', &payload);
+    payload = hob_str_cut(payload, '.', &signature);
+    signature = hob_str_cut(signature, '.', &more);
+    return !more.at && is_base64url(head, ID_TOKEN_BYTES_MAX) && is_base64url(payload, ID_TOKEN_BYTES_MAX) &&
+           is_base64url(signature, SIGNATURE_BYTES_MAX);
 }
 
 /* --- the head --- */
@@ -86,12 +109,18 @@ static const json_t *find_key(const json_t *jwks, const char *kid, const struct 
 /* Only the public members: what else a key has (a private half, an oct's k) is nobody's business here. */
 static cjose_jwk_t *import_key(const json_t *key)
 {
-    static const char *const members[] = {"kty", "n", "e", "crv", "x", "y"};
-    json_t *public hob_auto_json = json_object();
-    for (size_t i = 0; i < HOB_COUNT(members); i++) {
-        json_t *member = json_object_get(key, members[i]);
-        if (json_is_string(member))
-            (void)json_object_set(public, members[i], member);
+    static const char *const of_rsa[] = {"n", "e", NULL}, *const of_ec[] = {"x", "y", NULL};
+    bool is_of_rsa = is_text(key, "kty", "RSA");
+    json_t *public hob_auto_json = json_pack("{s:s}", "kty", is_of_rsa ? "RSA" : "EC");
+    if (!is_of_rsa)
+        (void)json_object_set(public, "crv", json_object_get(key, "crv"));
+    for (const char *const *name = is_of_rsa ? of_rsa : of_ec; *name; name++) {
+        json_t *member = json_object_get(key, *name);
+        if (!json_is_string(member) ||
+            !is_base64url(hob_str_n(json_string_value(member), json_string_length(member)),
+                          KEY_PART_BYTES_MAX))
+            return NULL;
+        (void)json_object_set(public, *name, member);
     }
     hob_auto_free char *text = json_dumps(public, JSON_COMPACT);
     cjose_jwk_t *jwk = text ? cjose_jwk_import(text, strlen(text), NULL) : NULL;
@@ -200,6 +229,8 @@ enum id_token_verdict id_token_judge(struct hob_str token, const json_t *jwks, c
     struct hob_err ignored = {0};
     if (!token.n || token.n > ID_TOKEN_BYTES_MAX || memchr(token.at, '\0', token.n))
         return bad(err, "it is no token");
+    if (!is_compact(token))
+        return bad(err, "its parts are not understood");
     json_t *head hob_auto_json = read_head(token, &ignored);
     const struct algorithm *a = algorithm_find(json_string_value(json_object_get(head, "alg")));
     if (!json_is_object(head) || json_object_get(head, "crit"))

@@ -133,10 +133,14 @@ static void a_token_without_a_signature_is_refused(void **state)
     json_t *payload hob_auto_json = claims();
     hob_auto_free char *text = json_dumps(payload, JSON_COMPACT);
     (void)state;
-    assert_refused(join("{\"alg\":\"none\"}", text, NULL, 0), "algorithm");
-    assert_refused(join("{\"alg\":\"None\",\"kid\":\"r1\"}", text, NULL, 0), "algorithm");
-    assert_refused(join("{\"alg\":\"RS256\",\"kid\":\"r1\"}", text, NULL, 0), "signature");
-    assert_refused(join("{\"kid\":\"r1\"}", text, NULL, 0), "algorithm");
+    assert_refused(join("{\"alg\":\"none\"}", text, NULL, 0), "parts");
+    assert_refused(join("{\"alg\":\"RS256\",\"kid\":\"r1\"}", text, NULL, 0), "parts");
+    assert_refused(join("{\"alg\":\"none\"}", text, (const unsigned char *)"x", 1), "algorithm");
+    assert_refused(join("{\"alg\":\"None\",\"kid\":\"r1\"}", text, (const unsigned char *)"x", 1),
+                   "algorithm");
+    assert_refused(join("{\"alg\":\"RS256\",\"kid\":\"r1\"}", text, (const unsigned char *)"x", 1),
+                   "signature");
+    assert_refused(join("{\"kid\":\"r1\"}", text, (const unsigned char *)"x", 1), "algorithm");
 }
 
 /* The public key of the provider as an HMAC secret: the classic confusion. */
@@ -216,6 +220,27 @@ static void a_key_for_something_else_is_not_used(void **state)
     assert_int_equal(judge_with(token, keys, NULL, &err), ID_TOKEN_GOOD);
 }
 
+/* A provider's keys are strangers' words, too. */
+static void damaged_keys_are_not_used(void **state)
+{
+    static const char *const bad[] = {"", "A", "AAAAA", "A===", "not base 64", "AQ"};
+    json_t *payload hob_auto_json = claims();
+    struct hob_err err;
+    (void)state;
+    hob_auto_free char *token = sign(ec, "ES256", "e1", payload),
+                       *rsa_token = sign(rsa, "RS256", "r1", payload);
+    for (size_t i = 0; i < HOB_COUNT(bad); i++) {
+        json_t *key = public_of(ec, "e1"), *rsa_key = public_of(rsa, "r1");
+        json_t *keys hob_auto_json = json_pack("{s:[o,o]}", "keys", key, rsa_key);
+        (void)json_object_set_new(key, "x", json_string(bad[i]));
+        (void)json_object_set_new(rsa_key, "n", json_string(bad[i]));
+        assert_int_equal(judge_with(token, keys, NULL, &err), ID_TOKEN_BAD);
+        assert_int_equal(judge_with(rsa_token, keys, NULL, &err), ID_TOKEN_BAD);
+        (void)json_object_set_new(rsa_key, "n", json_integer(7));
+        assert_int_equal(judge_with(rsa_token, keys, NULL, &err), ID_TOKEN_BAD);
+    }
+}
+
 static void wrong_claims_are_refused(void **state)
 {
     static const struct {
@@ -288,12 +313,19 @@ static void what_is_no_token_is_refused(void **state)
     memset(long_one, 'a', ID_TOKEN_BYTES_MAX + 1);
     assert_refused(long_one, "no token");
     assert_refused(hob_strdup(""), "no token");
-    assert_refused(hob_strdup("..."), "head");
-    assert_refused(hob_strdup("a.b.c"), "head");
-    assert_refused(hob_strdup("eyJhbGciOiJSUzI1NiJ9"), "head");
-    assert_refused(join("[]", "{}", NULL, 0), "head");
-    assert_refused(join("{\"alg\":\"ES256\",\"kid\":\"e1\",\"crit\":[\"x\"]}", "{}", NULL, 0), "head");
-    assert_refused(join("{\"alg\":[\"ES256\"]}", "{}", NULL, 0), "algorithm");
+    assert_refused(hob_strdup("..."), "parts");
+    assert_refused(hob_strdup("a.b.c"), "parts");
+    assert_refused(hob_strdup("eyJhbGciOiJSUzI1NiJ9"), "parts");
+    /* cjose would end the process on this one */
+    assert_refused(hob_strdup("eyJhbGciOiJFUzI1NiJ9.emailC90I=jp0VclnfQ.DAfUW6NUh0Q"), "parts");
+    assert_refused(hob_strdup("eyJhbGciOiJFUzI1NiJ9.e30.AAAAA"), "parts");
+    assert_refused(hob_strdup("eyJhbGciOiJFUzI1NiJ9.e30.AAAA.AAAA"), "parts");
+    assert_refused(hob_strdup("eyJhbGciOiJFUzI1NiJ9.e30=.AAAA"), "parts");
+    assert_refused(join("[]", "{}", (const unsigned char *)"x", 1), "head");
+    assert_refused(
+        join("{\"alg\":\"ES256\",\"kid\":\"e1\",\"crit\":[\"x\"]}", "{}", (const unsigned char *)"x", 1),
+        "head");
+    assert_refused(join("{\"alg\":[\"ES256\"]}", "{}", (const unsigned char *)"x", 1), "algorithm");
 }
 
 int main(void)
@@ -308,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_weak_key_is_not_used),
         cmocka_unit_test(an_unknown_key_asks_for_the_keys_anew),
         cmocka_unit_test(a_key_for_something_else_is_not_used),
+        cmocka_unit_test(damaged_keys_are_not_used),
         cmocka_unit_test(wrong_claims_are_refused),
         cmocka_unit_test(times_have_a_minute_of_grace),
         cmocka_unit_test(several_audiences_need_the_party_to_be_us),
