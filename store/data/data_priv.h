@@ -261,6 +261,7 @@ struct cond {
     double radius;
     struct polygon polygon;
     struct hob_str text;
+    bool by_case, by_mark;     /* of a $text: capitals, diacritics count */
     const char *class_name;    /* of a sub-query */
     struct hob_str field;      /* key of $select, field of $relatedTo */
     struct cond *where;        /* of a sub-query */

@@ -160,6 +160,47 @@ static bool test_polygon(const struct cond *c, struct hob_str json)
     return is;
 }
 
+/* --- full text in which capitals or diacritics count: the index knows neither, so the words are looked for again --- */
+
+static bool holds_word(const struct cond *c, struct hob_str text, struct hob_str word)
+{
+    struct hob_buf a, b;
+    hob_buf_init(&a, KEY_BYTES_MAX);
+    hob_buf_init(&b, KEY_BYTES_MAX);
+    if (!c->by_case) {
+        text = data_fold(text, &a);
+        word = data_fold(word, &b);
+    }
+    bool is = word.n && memmem(text.at, text.n, word.at, word.n);
+    hob_buf_done(&a);
+    hob_buf_done(&b);
+    return is;
+}
+
+/* The value of a text, or of an array of them. */
+static bool holds_words(struct look *l, struct hob_str json)
+{
+    struct hob_str element;
+    if (json.at[0] == '[') {
+        struct scan_iter it = scan_inside(json);
+        while (scan_next(&it, &element))
+            if (element.at[0] != '[' && holds_words(l, element))
+                return true;
+        return false;
+    }
+    struct key k = key_of(json, &l->scratch);
+    for (struct hob_str rest = l->c->text; k.kind == KEY_TEXT && rest.at;) {
+        struct hob_str word = hob_str_trim(hob_str_cut(rest, ' ', &rest));
+        while (word.n && word.at[0] == '"')
+            word = hob_str_n(word.at + 1, word.n - 1);
+        while (word.n && word.at[word.n - 1] == '"')
+            word.n--;
+        if (word.n && word.at[0] != '-' && holds_word(l->c, k.s, word))
+            return true;
+    }
+    return false;
+}
+
 static enum hob_code test_present(struct look *l, struct hob_str json, bool *ret_is)
 {
     bool is_array = json.at[0] == '[';
@@ -191,10 +232,12 @@ static enum hob_code test_present(struct look *l, struct hob_str json, bool *ret
     case COND_INTERSECTS:
         *ret_is = test_polygon(l->c, json);
         return HOB_OK;
+    case COND_TEXT:
+        *ret_is = holds_words(l, json);
+        return HOB_OK;
     case COND_AND:
     case COND_OR:
     case COND_NOR:
-    case COND_TEXT:
     case COND_QUERY:
     case COND_SELECT:
     case COND_RELATED:

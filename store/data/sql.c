@@ -343,6 +343,10 @@ const struct index_info *text_index(const struct data_class *c, struct hob_str f
 
 static void add_text(struct sql *s, const struct at *at, const struct cond *c)
 {
+    if (c->by_case || c->by_mark) {
+        add_test(s, at, c);
+        sql_addf(s, " AND ");
+    }
     const struct index_info *info = text_index(at->c, c->path);
     if (s->joined_text == c) { /* the table is joined: its score is wanted */
         sql_addf(s, "ft%lld MATCH ", (long long)info->id);

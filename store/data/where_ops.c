@@ -280,6 +280,8 @@ static enum hob_code fill_text(struct where *w, struct cond *c, const struct op 
         return hob_fail_parse(err, HOB_E_INVALID, 102,
                               "a query has one $text at most, and a sub-query has none");
     w->text = c;
+    c->by_case = json_is_true(by_case);
+    c->by_mark = json_is_true(by_mark);
     return keep_text(w, term, &c->text, err);
 }
 

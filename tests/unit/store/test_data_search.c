@@ -284,6 +284,15 @@ static void full_text_finds_words_and_ranks_them(void **state)
         "three,four");
     put_doc(p, "Page", "five", "{\"text\":\"late coffee\"}");
     assert_finds(p, "Page", "{\"text\":{\"$text\":{\"$search\":{\"$term\":\"late\"}}}}", NULL, "five");
+    static const char *const by_case =
+        "{\"text\":{\"$text\":{\"$search\":{\"$term\":\"Coffee\",\"$caseSensitive\":true}}}}";
+    static const char *const by_mark =
+        "{\"text\":{\"$text\":{\"$search\":{\"$term\":\"CAFE\",\"$diacriticSensitive\":true}}}}";
+    static const char *const marked =
+        "{\"text\":{\"$text\":{\"$search\":{\"$term\":\"CAF\\u00c9\",\"$diacriticSensitive\":true}}}}";
+    assert_finds(p, "Page", by_case, NULL, "two");
+    assert_finds(p, "Page", by_mark, NULL, "");
+    assert_finds(p, "Page", marked, NULL, "three");
     struct search s = search_for("Page");
     struct hob_err err;
     hob_auto_json json_t *j =
