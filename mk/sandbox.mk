@@ -1,5 +1,5 @@
 # The sandbox room: the system call filter is made by a small program while building.
-$(B)/gen/seccomp_gen: sandbox/seccomp_gen.c sandbox/seccomp_policy.h $(call lib,base)
+$(B)/gen/seccomp_gen: sandbox/seccomp_gen.c sandbox/seccomp_policy.h base/rules/syscalls.h $(call lib,base)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LINK) -o $@ $< $(call lib,base) -lseccomp
 $(B)/gen/seccomp_code.h: $(B)/gen/seccomp_gen
