@@ -1,4 +1,4 @@
-// Memory and descriptors of hobd, hob-runner and hob-launcher over time: samples, and the straight line through them.
+// Memory of hobd, hob-runner and hob-launcher over time: samples, and the straight line through them.
 import fs from "node:fs";
 import { childNamed } from "../e2e/harness.mjs";
 
@@ -6,7 +6,7 @@ const MIB = 1024 * 1024;
 
 function look(pid) {
   const status = fs.readFileSync(`/proc/${pid}/status`, "utf8");
-  return { pid, at: Date.now(), rss: Number(status.match(/VmRSS:\s+(\d+)/)[1]) * 1024, files: fs.readdirSync(`/proc/${pid}/fd`).length };
+  return { pid, at: Date.now(), rss: Number(status.match(/VmRSS:\s+(\d+)/)[1]) * 1024 };
 }
 
 export class Memory {
@@ -41,7 +41,7 @@ export class Memory {
     const at = mean((s) => s.at), rss = mean((s) => s.rss);
     const slope = mean((s) => (s.at - at) * (s.rss - rss)) / mean((s) => (s.at - at) ** 2);
     return { n: own.length, mean: rss / MIB, growth: own.length < 2 ? 0 : (slope * (own.at(-1).at - own[0].at)) / MIB,
-      minutes: (own.at(-1).at - own[0].at) / 60000, files: [own[0].files, own.at(-1).files] };
+      minutes: (own.at(-1).at - own[0].at) / 60000 };
   }
 
   stop() {

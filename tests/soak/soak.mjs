@@ -110,7 +110,16 @@ function judgeMemory(memory) {
     const bound = Math.max(1.5, line.mean * 0.08);
     holds(`${name}'s memory is flat`, line.growth <= bound,
       `${line.mean.toFixed(1)} MiB, ${line.growth >= 0 ? "+" : ""}${line.growth.toFixed(2)} MiB in ${line.minutes.toFixed(1)} minutes (bound ${bound.toFixed(2)})`);
-    holds(`${name}'s descriptors are few`, line.files[1] <= line.files[0] + 60, `${line.files[0]}, then ${line.files[1]}`);
+  }
+}
+
+/* Without instances: what is left of the runner's belongs to the processes that are kept ready. */
+function judgeDescriptors(hob) {
+  const ready = [...descendants(hob.pid).values()].filter((p) => /(^|\/)hob-?\/?init /.test(p.command)).length;
+  for (const name of ["hobd", "hob-runner", "hob-launcher"]) {
+    const pid = name === "hobd" ? hob.pid : childNamed(hob.pid, name);
+    const files = fs.readdirSync(`/proc/${pid}/fd`).length;
+    holds(`${name}'s descriptors are few`, files <= 80 + (name === "hob-runner" ? 6 * ready : 0), `${files}, with ${ready} processes kept ready`);
   }
 }
 
@@ -118,6 +127,7 @@ async function judgeSilence(hob) {
   const live = async () => (await hob.api("GET", "/v1/top")).json.node.instances;
   const isQuiet = await until(async () => (await live()) === 0, "no instance", 180000).catch(() => false);
   holds("silence takes every instance away", isQuiet, `${await live()} left`);
+  judgeDescriptors(hob);
   const { text } = await hob.call("/metrics");
   holds("nothing runs or waits", /\nhob_invocations_in_flight 0\n/.test(text) && !/\nhob_queue_length\{[^\n]* [1-9]/.test(text));
 }
