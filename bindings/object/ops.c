@@ -140,9 +140,8 @@ static void seen_free(struct seen *set)
     struct seen *s, *tmp;
     HASH_ITER(hh, set, s, tmp)
     {
-        HASH_DEL(set, s);
-        free(
-            s->text); /* NOLINT(clang-analyzer-unix.Malloc): HASH_ITER took the next one before this one went */
+        HASH_DEL(set, s); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
+        free(s->text);
         free(s);
     }
 }
