@@ -16,7 +16,7 @@
 
 #include "base/banned.h"
 
-enum { ARENA_BYTES_MAX = 16 * 1024 * 1024, OUT_BYTES_MAX = 64 * 1024 * 1024 };
+enum { ARENA_BYTES_MAX = 64 * 1024 * 1024, OUT_BYTES_MAX = 64 * 1024 * 1024 };
 enum { SPARE_MAX = 64, SPARE_OUT_BYTES_MAX = 64 * 1024 };
 
 struct ask_settings {
@@ -151,8 +151,12 @@ static void call_free(struct backend_call *c)
     struct backend *b = c->backend;
     HOB_ASSERT(!hob_node_is_linked(&c->ready_link));
     hob_list_remove(&c->link);
-    for (struct call_defer *d = c->defers; d; d = d->next)
+    while (c->defers) {
+        struct call_defer *d = c->defers;
+        c->defers = d->next;
         d->fn(d->p);
+        free(d);
+    }
     ask_settings_drop(c->settings);
     json_decref(c->request.params);
     json_decref((json_t *)(uintptr_t)c->request.context);
@@ -216,8 +220,7 @@ void call_run_ready(struct backend *b)
 
 void ask_defer(struct backend_call *c, void (*fn)(void *p), void *p)
 {
-    struct call_defer *d = hob_arena_alloc(&c->arena, sizeof *d);
-    HOB_ASSERT(d); /* the handler's own small change; the cap is for what clients send */
+    struct call_defer *d = hob_new(struct call_defer); /* not of the arena, which a client's data may have filled */
     *d = (struct call_defer){fn, p, c->defers};
     c->defers = d;
 }

@@ -27,16 +27,10 @@ static void on_live(void *ctx, const char *app, const char *function, const stru
 
 static void follow_catalog(struct backend_parts *p)
 {
-    struct app *app, *app_tmp;
-    struct function *f, *f_tmp;
-    HASH_ITER(hh, catalog_apps(p->catalog), app, app_tmp)
-    {
-        HASH_ITER(hh, app->functions, f, f_tmp)
-        {
+    for (struct app *app = catalog_apps(p->catalog); app; app = app->hh.next)
+        for (struct function *f = app->functions; f; f = f->hh.next)
             if (f->live && f->live->cloud_json)
                 on_live(p, app->name, f->name, f->live);
-        }
-    }
     catalog_listen_cloud(p->catalog, on_live, p);
 }
 

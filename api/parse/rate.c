@@ -41,11 +41,8 @@ static void forget(struct rates *r, struct window *w)
 
 void rates_free(struct rates *r)
 {
-    struct window *w, *tmp;
-    HASH_ITER(hh, r->windows, w, tmp)
-    {
-        forget(r, w);
-    }
+    while (r->windows)
+        forget(r, r->windows);
     free(r);
 }
 
