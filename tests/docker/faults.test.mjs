@@ -99,7 +99,7 @@ it("an idle instance is paused, and the next request wakes it, also right behind
   const hob = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${docker.socket}`, HOB_FREEZE_MS: "30" } });
   try {
     await up(hob);
-    await js(hob, "naps");
+    await hob.deployOne("naps", "f", "index.mjs", HELLO, { engine: "docker", queue_timeout_ms: 20000, scale: { max: 1 } });
     assert.equal((await hob.call("/fn/naps/f")).text, "hello\n");
     const instance = async () => (await docker.containers()).find((c) => c.Labels["hob.app"] === "naps" && c.Labels["hob.role"] === "instance" && c.State === "paused");
     const first = await until(instance, "the instance to be paused", 15000);

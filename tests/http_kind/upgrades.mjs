@@ -126,7 +126,7 @@ export function upgradeTests(hob, where) {
     s.pause();
     let before = -1, bytes = 0;
     await until(async () => { before = bytes; bytes = (await seen()).bytes; await sleep(200); return bytes > 0 && bytes === before; }, "the server to be held back", 30000);
-    assert.ok(bytes < 32 << 20, `${bytes} bytes are on their way`);
+    assert.ok(bytes < 128 << 20, `${bytes} bytes are on their way`);
     s.resume();
     await until(async () => (await seen()).bytes > bytes, "the server to go on");
     const closed = (await seen()).rawClosed ?? 0;
@@ -144,7 +144,7 @@ export function upgradeTests(hob, where) {
       stuck = 0;
       s.write(block);
       sent += block.length;
-      assert.ok(sent < 64 << 20, "the server never held it back");
+      assert.ok(sent < 256 << 20, "the server never held it back");
       await new Promise(setImmediate);
     }
     await hob().call(`${where}/listen`);
