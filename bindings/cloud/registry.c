@@ -73,7 +73,7 @@ static struct cloud_entry *entry_ensure(struct cloud_app *a, enum cloud_kind kin
 
 static void entry_free(struct cloud_app *a, struct cloud_entry *e)
 {
-    HASH_DEL(a->entries, e);
+    HASH_DEL(a->entries, e); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
     free(e->key);
     free(e->function);
     free(e->url);
@@ -89,7 +89,7 @@ static void source_free(struct cloud_source *s)
 
 static void app_free(struct cloud *c, struct cloud_app *a)
 {
-    struct cloud_entry *e, *tmp;
+    struct cloud_entry *e = NULL, *tmp = NULL;
     HASH_ITER(hh, a->entries, e, tmp)
     {
         entry_free(a, e);
@@ -99,7 +99,7 @@ static void app_free(struct cloud *c, struct cloud_app *a)
         a->sources = s->next;
         source_free(s);
     }
-    HASH_DEL(c->apps, a);
+    HASH_DEL(c->apps, a); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
     free(a->name);
     free(a);
 }
@@ -125,7 +125,7 @@ static void register_names(struct cloud_app *a, const struct cloud_source *s, en
 
 static void rebuild(struct cloud_app *a)
 {
-    struct cloud_entry *e, *tmp;
+    struct cloud_entry *e = NULL, *tmp = NULL;
     HASH_ITER(hh, a->entries, e, tmp)
     {
         free(hob_steal(&e->function));
@@ -187,7 +187,7 @@ static void put_hook(struct cloud *c, const char *app, struct hob_str key, const
 static void drop_hooks(struct cloud *c, const char *app)
 {
     struct cloud_app *a = app_find(c, app);
-    struct cloud_entry *e, *tmp;
+    struct cloud_entry *e = NULL, *tmp = NULL;
     if (!a)
         return;
     HASH_ITER(hh, a->entries, e, tmp)
@@ -302,7 +302,7 @@ void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_ea
         return;
     (void)key_of(first, kind, HOB_STR("x"));
     HASH_SORT(a->entries, by_key);
-    struct cloud_entry *e, *tmp;
+    struct cloud_entry *e = NULL, *tmp = NULL;
     HASH_ITER(hh, a->entries, e, tmp)
     {
         struct cloud_target t = target_of(e);
@@ -315,7 +315,7 @@ void cloud_each(struct cloud *c, const char *app, enum cloud_kind kind, cloud_ea
 
 static void free_all(struct cloud *c)
 {
-    struct cloud_app *a, *tmp;
+    struct cloud_app *a = NULL, *tmp = NULL;
     HASH_ITER(hh, c->apps, a, tmp)
     {
         app_free(c, a);

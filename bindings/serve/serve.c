@@ -298,9 +298,9 @@ struct serve_call *serve_start(struct serve *s, const struct serve_caller *calle
     c->data = keep(c, data);
     if (need_backend(c, &err) != HOB_OK || read_head(c, head, &op, &err) != HOB_OK)
         serve_fail(c, &err);
-    else
+    else if (op)
         op->start(c);
-    c->is_starting = false;
+    c->is_starting = false; /* NOLINT(clang-analyzer-unix.Malloc): end() frees nothing while this stands */
     if (!c->is_over)
         return c;
     call_free(c);

@@ -221,7 +221,7 @@ static void shape_nothing(struct serve_call *c, const struct backend_answer *a)
 static void start_get(struct serve_call *c)
 {
     struct hob_err err;
-    const char *class_name, *id;
+    const char *class_name = NULL, *id = NULL;
     char path[PATH_BYTES];
     if (need_class(c, HOB_GRANT_READ, &class_name, &err) != HOB_OK || need_id(c, &id, &err) != HOB_OK) {
         serve_fail(c, &err);
@@ -236,7 +236,7 @@ static void start_get(struct serve_call *c)
 static void start_query(struct serve_call *c, bool is_count)
 {
     struct hob_err err;
-    const char *class_name;
+    const char *class_name = NULL;
     char path[PATH_BYTES];
     if (need_class(c, HOB_GRANT_READ, &class_name, &err) != HOB_OK ||
         need_subqueries(c, json_object_get(c->args, "where"), &err) != HOB_OK) {
@@ -275,9 +275,9 @@ static enum hob_code need_object(const struct serve_call *c, json_t **ret_object
 static void start_insert(struct serve_call *c)
 {
     struct hob_err err;
-    const char *class_name;
+    const char *class_name = NULL;
     char path[PATH_BYTES];
-    json_t *object;
+    json_t *object = NULL;
     if (need_class(c, HOB_GRANT_WRITE, &class_name, &err) != HOB_OK ||
         need_object(c, &object, &err) != HOB_OK) {
         serve_fail(c, &err);
@@ -290,9 +290,9 @@ static void start_insert(struct serve_call *c)
 static void start_update(struct serve_call *c)
 {
     struct hob_err err;
-    const char *class_name, *id;
+    const char *class_name = NULL, *id = NULL;
     char path[PATH_BYTES];
-    json_t *object;
+    json_t *object = NULL;
     if (need_class(c, HOB_GRANT_WRITE, &class_name, &err) != HOB_OK || need_id(c, &id, &err) != HOB_OK ||
         need_object(c, &object, &err) != HOB_OK) {
         serve_fail(c, &err);
@@ -305,7 +305,7 @@ static void start_update(struct serve_call *c)
 static void start_delete(struct serve_call *c)
 {
     struct hob_err err;
-    const char *class_name, *id;
+    const char *class_name = NULL, *id = NULL;
     char path[PATH_BYTES];
     if (need_class(c, HOB_GRANT_WRITE, &class_name, &err) != HOB_OK || need_id(c, &id, &err) != HOB_OK) {
         serve_fail(c, &err);
@@ -324,7 +324,7 @@ static json_t *part_of_batch(const struct serve_call *outer, json_t *one, struct
     } table[] = {
         {"insert", "POST", false, true}, {"update", "PUT", true, true}, {"delete", "DELETE", true, false}};
     struct serve_call c = {.caller = outer->caller, .op = outer->op, .args = one};
-    const char *class_name, *id = "", *op = json_string_value(json_object_get(one, "op"));
+    const char *class_name = NULL, *id = "", *op = json_string_value(json_object_get(one, "op"));
     char path[PATH_BYTES];
     json_t *object = NULL;
     for (size_t i = 0; op && i < HOB_COUNT(table); i++) {
@@ -370,7 +370,7 @@ static void start_batch(struct serve_call *c)
 static void start_aggregate(struct serve_call *c)
 {
     struct hob_err err;
-    const char *class_name;
+    const char *class_name = NULL;
     char path[PATH_BYTES];
     if (need_class(c, HOB_GRANT_READ, &class_name, &err) != HOB_OK) {
         serve_fail(c, &err);

@@ -152,6 +152,7 @@ static void start_run(struct call *c, struct hob_str meta, struct hob_str data)
     static const struct invocation_caller nobody;
     struct hob_err err;
     struct instance *i = c->instance;
+    HOB_ASSERT(c->parent); /* admitted */
     json_t *head hob_auto_json = hob_json_parse(meta, "the call", &err);
     struct event_spec spec = {.app = i->pool->version->app_name,
                               .payload = data.n ? data : HOB_STR("null"),

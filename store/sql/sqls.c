@@ -166,7 +166,7 @@ static bool is_idle(struct sqls *s, const struct sql_app *a)
 /* Too many are open: the one that was unused for the longest is closed, by a thread. */
 static void close_one(struct sqls *s)
 {
-    struct sql_app *a, *tmp, *oldest = NULL;
+    struct sql_app *a = NULL, *tmp = NULL, *oldest = NULL;
     HASH_ITER(hh, s->apps, a, tmp)
     {
         if (a->is_open && (!oldest || a->used < oldest->used) && is_idle(s, a))
@@ -286,7 +286,7 @@ static void end_threads(struct sqls *s)
 
 static void free_all(struct sqls *s)
 {
-    struct sql_app *a, *tmp;
+    struct sql_app *a = NULL, *tmp = NULL;
     HASH_ITER(hh, s->apps, a, tmp)
     {
         app_free(s, a);
@@ -326,7 +326,7 @@ struct sqls *sqls_open(const struct sqls_options *o, struct hob_err *err)
 /* What waits is failed, so that only what runs is waited for. */
 static void cancel_waiting(struct sqls *s)
 {
-    struct sql_app *a, *tmp;
+    struct sql_app *a = NULL, *tmp = NULL;
     struct hob_node *n;
     uv_mutex_lock(&s->lock);
     HASH_ITER(hh, s->apps, a, tmp)
