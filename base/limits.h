@@ -66,6 +66,11 @@
     X(DATA_FIELDS,           "data.fields",                1000,            "fields", HOB_E_TOO_LARGE, "fields of one class")                             \
     X(DATA_INDEXES,          "data.indexes",               64,              "indexes", HOB_E_TOO_LARGE, "indexes of one class")                           \
     X(DATA_QUEUE,            "data.queue",                 10000,           "jobs",  HOB_E_BUSY,      "reads and writes of one app that wait")            \
+    X(BACKEND_ANSWER_BYTES,  "backend.answer_bytes",       67108864,        "bytes", HOB_E_TOO_LARGE, "an answer of an app's backend")                    \
+    X(BACKEND_BATCH,         "backend.batch",              5000,            "requests", HOB_E_INVALID, "parts of one batch")                              \
+    X(BACKEND_INCLUDED,      "backend.included",           10000,           "objects", HOB_E_INVALID, "objects that one answer includes")                 \
+    X(BACKEND_INCLUDE_DEPTH, "backend.include_depth",      16,              "levels", HOB_E_INVALID,  "nesting of include, keys and excludeKeys")         \
+    X(BACKEND_ARRAY,         "backend.array",              1000000,         "elements", HOB_E_TOO_LARGE, "elements that Add, AddUnique and Remove leave in an array") \
     X(ARCHIVE_BYTES,         "deploy.archive_bytes",       104857600,       "bytes", HOB_E_TOO_LARGE, "an uploaded archive, packed")                      \
     X(UNPACKED_BYTES,        "deploy.unpacked_bytes",      262144000,       "bytes", HOB_E_TOO_LARGE, "the same, unpacked (AWS: 250 MiB)")                \
     X(ENTRIES,               "deploy.entries",             20000,           "entries", HOB_E_TOO_LARGE, "files and folders in an archive")                \

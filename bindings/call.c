@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "bindings/auth/session.h"
@@ -16,7 +17,7 @@
 
 #include "base/banned.h"
 
-enum { ARENA_BYTES_MAX = 64 * 1024 * 1024, OUT_BYTES_MAX = 64 * 1024 * 1024 };
+enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
 enum { SPARE_MAX = 64, SPARE_OUT_BYTES_MAX = 64 * 1024 };
 
 struct ask_settings {
@@ -138,7 +139,7 @@ struct backend_call *call_new(struct backend *b)
     } else {
         c = hob_new(struct backend_call);
         hob_arena_init(&c->arena, ARENA_BYTES_MAX);
-        hob_buf_init(&c->out, OUT_BYTES_MAX);
+        hob_buf_init(&c->out, HOB_MAX_BACKEND_ANSWER_BYTES);
     }
     c->backend = b;
     c->now_ms = hob_utc_ms();
@@ -220,7 +221,8 @@ void call_run_ready(struct backend *b)
 
 void ask_defer(struct backend_call *c, void (*fn)(void *p), void *p)
 {
-    struct call_defer *d = hob_new(struct call_defer); /* not of the arena, which a client's data may have filled */
+    struct call_defer *d =
+        hob_new(struct call_defer); /* not of the arena, which a client's data may have filled */
     *d = (struct call_defer){fn, p, c->defers};
     c->defers = d;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "bindings/auth/session.h"
 #include "bindings/backend_priv.h"
 #include "bindings/object/object_priv.h"
@@ -13,7 +14,6 @@
 
 #include "base/banned.h"
 
-enum { PARTS_MAX = 5000 };
 enum batch_state { BATCH_STARTING, BATCH_GATHERING, BATCH_WRITING, BATCH_RELEASING, BATCH_ENDING };
 
 struct part {
@@ -255,7 +255,7 @@ static enum hob_code judge_part(const struct backend_call *c, const json_t *requ
 
 static enum hob_code judge(struct backend_call *c, const json_t *requests, struct hob_err *err)
 {
-    size_t n = json_array_size(requests), max = PARTS_MAX;
+    size_t n = json_array_size(requests), max = HOB_MAX_BACKEND_BATCH;
     double own = json_number_value(json_object_get(ask_json(c, SETTING_REQUEST_COMPLEXITY), "batchSize"));
     if (own > 0 && c->who.role == BACKEND_CLIENT)
         max = (size_t)own;

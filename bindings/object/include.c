@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "bindings/object/object_priv.h"
 
 #include "base/banned.h"
-
-enum { INCLUDED_MAX = 10000 };
 
 struct held { /* a row that outlives its statement */
     struct data_row row;
@@ -46,9 +45,9 @@ static enum hob_code include_one(struct view *v, struct hob_str class_name, stru
     struct held held = {.mem = NULL};
     bool is_found = false;
     enum hob_code rc = view_class(v, class_name, &cv, err);
-    if (rc == HOB_OK && ++v->included_n > INCLUDED_MAX)
+    if (rc == HOB_OK && ++v->included_n > HOB_MAX_BACKEND_INCLUDED)
         rc = parse_fail(err, PARSE_INVALID_QUERY, "more than %d objects to include: ask for fewer",
-                        INCLUDED_MAX);
+                        HOB_MAX_BACKEND_INCLUDED);
     if (rc == HOB_OK && !cv->is_permitted) {
         rc = permit_class(v->c, cv->class, cv->name, OP_GET, v->flags, &cv->permit, err);
         cv->is_permitted = rc == HOB_OK;

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "base/json.h"
+#include "base/limits.h"
 #include "bindings/object/object.h"
 #include "store/data.h"
 
-enum { FIELDS_MAX = 2000 };
+enum { FIELDS_MAX = HOB_MAX_DATA_FIELDS };
 
 /* --- names.c: what may be a name, and the classes of the system --- */
 bool class_name_is_valid(struct hob_str name);

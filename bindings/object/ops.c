@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/map.h"
 #include "bindings/object/object_priv.h"
 
 #include "base/banned.h"
 
-enum { ARRAY_MAX = 1000000, DOTS_MAX = 16 };
+enum { DOTS_MAX = 16 };
 
 struct seen { /* elements by their canonical text */
     char *text;
@@ -185,9 +186,9 @@ static json_t *op_array(const json_t *was, const json_t *op, const char *kind, c
         (void)parse_fail(err, PARSE_INCORRECT_TYPE, "cannot %s to %.80s: it is no array", kind, name);
         return NULL;
     }
-    if (json_array_size(was) + json_array_size(given) > ARRAY_MAX) {
+    if (json_array_size(was) + json_array_size(given) > HOB_MAX_BACKEND_ARRAY) {
         (void)parse_fail(err, PARSE_OBJECT_TOO_LARGE, "%.80s would have more than %d elements", name,
-                         ARRAY_MAX);
+                         HOB_MAX_BACKEND_ARRAY);
         return NULL;
     }
     json_t *objects hob_auto_json = value_copy(given, err);

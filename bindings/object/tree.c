@@ -1,9 +1,10 @@
 /* Dotted paths as trees: "a,b.c,b.d" -> a, b(c, d). */
+#include "base/limits.h"
 #include "bindings/object/object_priv.h"
 
 #include "base/banned.h"
 
-enum { DEPTH_MAX = 16, PATHS_MAX = 1000 };
+enum { PATHS_MAX = 1000 };
 
 const struct tree *tree_find(const struct tree *root, struct hob_str name)
 {
@@ -31,7 +32,7 @@ static struct tree *tree_need(struct hob_arena *arena, struct tree **root, struc
 static enum hob_code add_path(struct hob_arena *arena, struct tree **root, struct hob_str path,
                               const struct tree_limits *limits, struct hob_err *err)
 {
-    size_t depth = 0, max = limits && limits->depth ? limits->depth : DEPTH_MAX;
+    size_t depth = 0, max = limits && limits->depth ? limits->depth : HOB_MAX_BACKEND_INCLUDE_DEPTH;
     struct tree **at = root, *t = NULL;
     for (struct hob_str rest = path; rest.at;) {
         struct hob_str part = hob_str_trim(hob_str_cut(rest, '.', &rest));

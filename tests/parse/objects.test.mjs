@@ -237,6 +237,9 @@ test("a batch answers each part, in order, and refuses what it cannot route", as
   const tx = await batch([{ method: "POST", path: "/parse/classes/B", body: { n: 2 } }, { method: "POST", path: "/parse/classes/B", body: { n: "x" } }], { transaction: true });
   assert.deepEqual([tx.status, tx.json.code], [400, 111]);
   assert.equal((await app.need("GET", "/classes/B", { query: { count: 1, limit: 0 } })).count, before);
+  const health = { method: "GET", path: "/parse/nothing" };
+  assert.equal((await batch(Array.from({ length: 5000 }, () => health))).json.length, 5000);
+  await app.fails(107, "POST", "/batch", { body: { requests: Array.from({ length: 5001 }, () => health) } });
   const limited = await App.make(daemon, "limited", { requestComplexity: { batchSize: 2 } });
   const two = Array.from({ length: 2 }, () => ({ method: "POST", path: "/parse/classes/B", body: {} }));
   assert.equal((await limited.ask("POST", "/batch", { body: { requests: two } })).status, 200);

@@ -337,6 +337,12 @@ static void paths_become_trees_within_bounds(void **state)
     assert_int_not_equal(tree_add(&arena, &root, HOB_STR("a.b.c"), &limits, &err), HOB_OK);
     assert_int_equal(hob_err_parse_code(&err), PARSE_INVALID_QUERY);
     assert_int_not_equal(tree_add(&arena, &root, HOB_STR("a,b,c,d"), &limits, &err), HOB_OK);
+    char path[2 * HOB_MAX_BACKEND_INCLUDE_DEPTH + 2];
+    for (size_t i = 0; i + 1 < sizeof path; i++)
+        path[i] = i % 2 ? '.' : 'a';
+    assert_ok(tree_add(&arena, &root, hob_str_n(path, 2 * HOB_MAX_BACKEND_INCLUDE_DEPTH - 1), NULL, &err));
+    assert_int_not_equal(
+        tree_add(&arena, &root, hob_str_n(path, 2 * HOB_MAX_BACKEND_INCLUDE_DEPTH + 1), NULL, &err), HOB_OK);
     hob_arena_done(&arena);
 }
 
