@@ -106,12 +106,13 @@ describe("bindings", () => {
         probe: { entry: "probe.mjs", bindings: data, concurrency: 8 },
         few: { entry: "probe.mjs", bindings: ["data:Note:r", "data:Own:rw", "cache"] },
         none: { entry: "probe.mjs" },
+        lambda: { entry: "lambda.cjs", bindings: ["cache"] },
         py: { entry: "main.py", bindings: ["data:PyNote:rw", "cache", "sql", "auth", "secrets:PAY"] },
         pya: { entry: "pya.py", bindings: ["data:PyNote:rw", "cache"], concurrency: 4 },
         c: { entry: "main", bindings: ["data:CNote:rw", "cache", "sql", "fn:py"] },
         quick: { entry: "probe.mjs", bindings: ["data:*:rw", "cache"], timeout_ms: 2500 },
       } },
-      "probe.mjs": PROBE, "main.py": PYTHON, "pya.py": PYTHON_ASYNC, main: compiled(),
+      "probe.mjs": PROBE, "lambda.cjs": "exports.handler = async (event, context) => ({ n: await context.env.cache.incr('lambda'), keys: Object.keys(context.env) })", "main.py": PYTHON, "pya.py": PYTHON_ASYNC, main: compiled(),
     });
     fs.chmodSync(path.join(dir, "main"), 0o755);
     const made = await d.api("POST", "/v1/apps/shop/deploy", tar(dir));
@@ -230,6 +231,11 @@ describe("bindings", () => {
     const slow = on("shop/quick");
     await slow("return 1");
     await assert.rejects(slow("await new Promise((r) => setTimeout(r, 60000))"), /504/);
+  });
+
+  test("a handler's context has the same env", async () => {
+    assert.deepEqual(await callJson(d, "/fn/shop/lambda/", {}), { n: 1, keys: ["vars", "secrets", "cache"] });
+    assert.deepEqual((await callJson(d, "/fn/shop/lambda/", {})).n, 2);
   });
 
   test("python's bindings, sync and async", async () => {

@@ -277,3 +277,71 @@ describe("cloud code with the npm SDK on both sides", { skip: sdk.why ?? false }
     await refused(Parse.Cloud.run("echo"), 141, /Invalid function/);
   });
 });
+
+const SMALL = `
+Parse.Cloud.define('notes', async (request) => {
+  const Note = Parse.Object.extend('Note');
+  const acl = new Parse.ACL(request.user).setPublicReadAccess(true);
+  const note = await new Note({ text: 'a', n: 1 }).setACL(acl).save();
+  await note.increment('n', 4).unset('text').set('at', new Date(5)).save();
+  const query = new Parse.Query('Note').greaterThan('n', 2).lessThan('n', 9).exists('at').descending('n').limit(5);
+  const [found] = await query.find();
+  return { n: found.get('n'), text: found.get('text'), at: found.get('at'), count: await query.count(), same: (await query.first()).id === note.id,
+    fetched: (await new Parse.Query(Note).get(note.id)).get('n'), user: request.user.getUsername() };
+}, { requireUser: true });
+Parse.Cloud.define('gone', async () => { try { await new Parse.Query('Note').get('none'); } catch (error) { return [error instanceof Parse.Error, error.code]; } });
+Parse.Cloud.define('outer', (request) => Parse.Cloud.run('inner', request.params));
+Parse.Cloud.define('inner', (request) => request.params.list.length);
+Parse.Cloud.define('refused', () => { throw new Parse.Error(Parse.Error.OPERATION_FORBIDDEN, 'not here'); });
+Parse.Cloud.beforeSave('Task', ({ object, original }) => {
+  if (!object.get('title')) throw new Parse.Error(142, 'a title is missing');
+  object.set('slug', object.get('title').toLowerCase());
+  object.set('was', original ? original.get('title') : 'new');
+});
+Parse.Cloud.afterFind('Task', ({ objects }) => objects.filter((task) => !task.get('hidden')));
+`;
+
+describe("cloud code without a package", () => {
+  let d, b, ann;
+  before(async () => {
+    d = await Daemon.start();
+    await d.deploy("shop", { cloud: { entry: "main.mjs", kind: "parse", concurrency: 4, queue_timeout_ms: 60000 },
+      held: { entry: "held.cjs", kind: "parse", bindings: ["data:Open:rw"] } },
+    { "main.mjs": SMALL, "held.cjs": "Parse.Cloud.define('open', () => new Parse.Object('Open').save().then((o) => !!o.id)); Parse.Cloud.define('closed', () => new Parse.Query('Note').find()); Parse.Cloud.define('master', () => new Parse.Query('Open').find({ useMasterKey: true }));" });
+    b = await makeBackend(d, "shop", { triggerTimeMs: 60000 });
+    ann = await signUp(d, b, "ann");
+  });
+  after(() => d?.close());
+  const run = async (name, params = {}, options = {}) => (await parse(d, b, "POST", `/functions/${name}`, params, options)).body;
+
+  test("the small Parse saves, finds, counts and fails as the large one", async () => {
+    const { result } = await run("notes", {}, { token: ann.token });
+    assert.deepEqual(result, { n: 5, at: { __type: "Date", iso: "1970-01-01T00:00:00.005Z" }, count: 1, same: true, fetched: 5, user: "ann" });
+    assert.deepEqual(await run("notes"), { code: 142, error: "Validation failed. Please login to continue." });
+    assert.deepEqual(await run("gone"), { result: [true, 101] });
+    assert.deepEqual(await run("outer", { list: [1, 2] }), { result: 2 });
+    assert.deepEqual(await run("refused"), { code: 119, error: "not here" });
+  });
+
+  test("its triggers change and refuse", async () => {
+    const made = await parse(d, b, "POST", "/classes/Task", { title: "Buy Milk" });
+    assert.deepEqual([made.status, made.body.slug, made.body.was], [201, "buy milk", "new"]);
+    await parse(d, b, "PUT", `/classes/Task/${made.body.objectId}`, { title: "Buy Tea" });
+    assert.equal((await parse(d, b, "GET", `/classes/Task/${made.body.objectId}`)).body.was, "Buy Milk");
+    assert.deepEqual((await parse(d, b, "POST", "/classes/Task", {})).body, { code: 142, error: "a title is missing" });
+    await parse(d, b, "POST", "/classes/Task", { title: "x", hidden: true });
+    assert.deepEqual((await parse(d, b, "GET", "/classes/Task")).body.results.map((task) => task.slug), ["buy tea"]);
+  });
+
+  test("bindings in hob.json hold cloud code to what they name", async () => {
+    assert.deepEqual(await run("open"), { result: true });
+    assert.match((await run("closed")).error, /lack "data:Note:r"/);
+    assert.match((await run("master")).error, /lack "data:master"/);
+  });
+
+  test("an event for people, and a request over HTTP, reach no cloud function", async () => {
+    assert.equal((await d.call("/fn/shop/cloud/")).status, 404);
+    const answer = await d.api("POST", "/v1/apps/shop/functions/cloud/invoke", { functionName: "notes", master: true, user: { objectId: ann.id } });
+    assert.doesNotMatch(answer.text, /"n":5/);
+  });
+});

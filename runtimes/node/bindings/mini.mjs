@@ -50,7 +50,7 @@ class MiniObject {
     };
   }
   static fromJSON(json) {
-    const object = new MiniObject(json.className);
+    const object = json.className === '_User' ? new MiniUser() : json.className === '_Role' ? new MiniRole() : new MiniObject(json.className);
     object.#take(json);
     return object;
   }
