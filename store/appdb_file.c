@@ -187,7 +187,7 @@ void apps_free(struct appdbs *a)
     struct app *app, *tmp;
     HASH_ITER(hh, a->apps, app, tmp)
     {
-        HASH_DEL(a->apps, app);
+        HASH_DEL(a->apps, app); /* NOLINT(clang-analyzer-unix.Malloc): lost in uthash's macro */
         HOB_ASSERT(app->opened == 0);
         catalogue_unref(app->catalogue);
         free(app->name);

@@ -343,6 +343,7 @@ void app_index_is_made(struct app *app)
 /* Takes the newer of two over. */
 static void share_catalogue(struct catalogue **from, struct catalogue **to)
 {
+    HOB_ASSERT(from && to);
     if (!*from || (*to && (*to)->revision >= (*from)->revision))
         return;
     catalogue_unref(*to);

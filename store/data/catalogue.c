@@ -91,6 +91,7 @@ static enum hob_code read_fields(struct data_tx *tx, struct class_entry *e, stru
     while ((rc = run_step(&r, &has_row, err)) == HOB_OK && has_row) {
         struct data_field *bigger = grown(e, list, n, sizeof *list);
         list = bigger ? bigger : list;
+        HOB_ASSERT(list);
         struct hob_str target = run_col_text(&r, 2), value = run_col_text(&r, 4);
         list[n++] = (struct data_field){
             .name = keep(e, run_col_text(&r, 0)),
@@ -138,6 +139,7 @@ static enum hob_code read_indexes(struct data_tx *tx, struct class_entry *e, str
         struct index_info *more = grown(e, infos, n, sizeof *infos);
         list = bigger ? bigger : list;
         infos = more ? more : infos;
+        HOB_ASSERT(list && infos);
         list[n] = (struct data_index){keep(e, run_col_text(&r, 1)), keep(e, run_col_text(&r, 2))};
         const char *text = text_field_of(e, list[n].keys_json);
         infos[n++] = (struct index_info){run_col_int(&r, 0), run_col_int(&r, 3) != 0, text != NULL, text};
@@ -303,8 +305,8 @@ static int entry_cmp(const void *name, const void *entry)
 const struct data_class *data_class_find(struct data_tx *tx, const char *name)
 {
     struct hob_err ignored; /* the job's next step meets it again and tells */
-    struct catalogue *c;
-    if (catalogue_get(tx, &c, &ignored) != HOB_OK || !c->n)
+    struct catalogue *c = NULL;
+    if (catalogue_get(tx, &c, &ignored) != HOB_OK || !c || !c->n)
         return NULL;
     struct class_entry **e = bsearch(name, c->classes, c->n, sizeof(struct class_entry *), entry_cmp);
     return e ? &(*e)->pub : NULL;
@@ -322,11 +324,12 @@ const struct data_field *data_field_find(const struct data_class *c, const char 
 
 enum hob_code data_class_each(struct data_tx *tx, data_class_cb cb, void *ctx, struct hob_err *err)
 {
-    struct catalogue *c;
-    if (catalogue_get(tx, &c, err) != HOB_OK)
-        return err->code;
+    struct catalogue *c = NULL;
+    enum hob_code rc = catalogue_get(tx, &c, err);
+    if (rc != HOB_OK)
+        return rc;
+    HOB_ASSERT(c);
     c = catalogue_ref(c); /* the callback may change it */
-    enum hob_code rc = HOB_OK;
     for (size_t i = 0; rc == HOB_OK && i < c->n; i++)
         rc = cb(ctx, &c->classes[i]->pub, err);
     catalogue_unref(c);

@@ -18,14 +18,15 @@ static bool name_is_valid(const char *name)
 enum hob_code class_need(struct data_tx *tx, const char *name, const struct data_class **ret_c,
                          struct hob_err *err)
 {
-    struct catalogue *all;
-    if (catalogue_get(tx, &all, err) != HOB_OK)
-        return err->code;
-    const struct data_class *c = data_class_find(tx, name);
-    if (!c)
-        return hob_fail_parse(err, HOB_E_NOT_FOUND, 103, "Class %.128s does not exist.", name);
-    *ret_c = c;
-    return HOB_OK;
+    struct catalogue *all = NULL;
+    enum hob_code rc = catalogue_get(tx, &all, err);
+    if (rc != HOB_OK)
+        return rc;
+    *ret_c = data_class_find(tx, name);
+    if (*ret_c)
+        return HOB_OK;
+    (void)hob_fail_parse(err, HOB_E_NOT_FOUND, 103, "Class %.128s does not exist.", name);
+    return HOB_E_NOT_FOUND;
 }
 
 static enum hob_code make_table(struct data_tx *tx, int64_t id, struct hob_err *err)

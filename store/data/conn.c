@@ -170,12 +170,14 @@ enum hob_code run_start(struct run *r, struct data_tx *tx, struct hob_str sql, s
     if (!k || is_busy) {
         if (prepare_stmt(c, sql, &k, err) != HOB_OK)
             return err->code;
+        HOB_ASSERT(k);
         /* a kept EXPLAIN would go on telling the plan of an older schema: it never looks whether that changed */
         if (!is_busy && sql.n <= KEPT_SQL_MAX && !hob_str_starts(sql, HOB_STR("EXPLAIN"))) {
             make_room(c);
             k->sql = hob_strndup(sql.at, sql.n);
             k->sql_n = sql.n;
             k->is_kept = true;
+            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): lost in uthash's macro */
             HASH_ADD_KEYPTR(hh, c->stmts, k->sql, k->sql_n, k);
             c->stmts_n++;
         }
