@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,9 +93,20 @@ static enum hob_code set_up(struct db *db, enum db_mode mode, struct hob_err *er
     return db_exec(db, pragmas, err);
 }
 
+/* What a savepoint must be able to take back is kept in memory up to so much; SQLite's own 64 KiB are less than a batch of
+ * ten objects touches, and beyond it every page goes to a temporary file for good. */
+enum { SAVEPOINT_BYTES = 16 * 1024 * 1024 };
+
+static void configure(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, SAVEPOINT_BYTES);
+}
+
 enum hob_code db_open(struct db *db, const char *path, enum db_mode mode, struct hob_err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     *db = (struct db){0};
+    (void)pthread_once(&once, configure);
     if (mode == DB_WRITE && create_private(path, err) != HOB_OK)
         return err->code;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
