@@ -339,6 +339,19 @@ describe("cloud code without a package", () => {
     assert.match((await run("master")).error, /lack "data:master"/);
   });
 
+  test("registrations follow the live version: deploy, rollback, variables, removal", async () => {
+    const deploy = (text) => d.deploy("shop", { versions: { entry: "v.mjs", kind: "parse" } }, { "v.mjs": text });
+    await deploy("Parse.Cloud.define('v', () => 1);");
+    await deploy("Parse.Cloud.define('v', () => process.env.V ?? 2); Parse.Cloud.define('two', () => 2);");
+    assert.deepEqual([await run("v"), await run("two")], [{ result: 2 }, { result: 2 }]);
+    assert.equal((await d.api("PATCH", "/v1/apps/shop/functions/versions/env", { set: { V: "set" } })).status, 200);
+    assert.deepEqual([await run("v"), await run("two")], [{ result: "set" }, { result: 2 }]);
+    assert.equal((await d.api("POST", "/v1/apps/shop/functions/versions/rollback", { version: 1 })).status, 200);
+    assert.deepEqual([await run("v"), (await run("two")).code], [{ result: 1 }, 141]);
+    assert.equal((await d.api("DELETE", "/v1/apps/shop/functions/versions")).status, 200);
+    assert.equal((await run("v")).code, 141);
+  });
+
   test("an event for people, and a request over HTTP, reach no cloud function", async () => {
     assert.equal((await d.call("/fn/shop/cloud/")).status, 404);
     const answer = await d.api("POST", "/v1/apps/shop/functions/cloud/invoke", { functionName: "notes", master: true, user: { objectId: ann.id } });
