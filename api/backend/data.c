@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "bindings/apps.h"
 #include "bindings/auth/session.h"
+#include "bindings/auth/user.h"
 #include "bindings/object/object.h"
 #include "bindings/transfer/transfer.h"
 #include "store/data.h"
@@ -261,7 +262,9 @@ static enum hob_code restore_work(void *ctx, struct data_tx *tx, struct hob_err 
     struct job *j = ctx;
     if (j->at_ms && find_sequence(j, tx, err) != HOB_OK)
         return err->code;
-    return data_restore(tx, j->sequence, err);
+    if (data_restore(tx, j->sequence, err) != HOB_OK)
+        return err->code;
+    return user_reindex(tx, err); /* names and identities are facts beside the rows */
 }
 
 static void on_restored(void *ctx, const struct hob_err *err)

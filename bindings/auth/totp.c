@@ -1,7 +1,6 @@
 #include "bindings/auth/totp.h"
+#include "base/lazy_jose.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <sodium.h>
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
 /* Flow of a post: RUNNING (curl has it) -> ENDED (curl is done) -> told, behind curl's own callbacks, and gone. */
 #include "bindings/cloud/webhook.h"
 
-#include <curl/curl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "base/lazy_curl.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -257,22 +257,29 @@ bool webhook_url_is_valid(const char *url)
     return is_valid;
 }
 
-struct webhooks *webhooks_new(uv_loop_t *loop, bool may_reach_private)
+/* Made with the first post: a daemon without webhooks does without libcurl. */
+static void need_multi(struct webhooks *w)
 {
-    struct webhooks *w = hob_new(struct webhooks);
-    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    w->loop = loop;
-    w->may_reach_private = may_reach_private;
+    if (w->multi)
+        return;
     w->multi = curl_multi_init();
-    HOB_ASSERT(w->multi && uv_timer_init(loop, &w->timer) == 0);
-    w->timer.data = w;
-    w->handles = 1;
-    hob_list_init(&w->posts);
+    HOB_ASSERT(w->multi);
     (void)curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w);
     (void)curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
     (void)curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w);
     (void)curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+}
+
+struct webhooks *webhooks_new(uv_loop_t *loop, bool may_reach_private)
+{
+    struct webhooks *w = hob_new(struct webhooks);
+    w->loop = loop;
+    w->may_reach_private = may_reach_private;
+    HOB_ASSERT(uv_timer_init(loop, &w->timer) == 0);
+    w->timer.data = w;
+    w->handles = 1;
+    hob_list_init(&w->posts);
     return w;
 }
 
@@ -313,6 +320,7 @@ void webhook_post(struct webhooks *w, const struct webhook_request *r, webhook_d
     p->ctx = ctx;
     p->body = hob_strndup(r->body.at, r->body.n);
     hob_buf_init(&p->in, HOB_MAX_ANSWER_BYTES);
+    need_multi(w);
     p->easy = curl_easy_init();
     HOB_ASSERT(p->easy);
     set_manners(p, r);
@@ -343,7 +351,7 @@ void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx)
     w->closed_ctx = ctx;
     w->is_closing = true;
     webhooks_cancel(w);
-    (void)curl_multi_cleanup(w->multi); /* takes its sockets off the loop */
+    if (w->multi)
+        (void)curl_multi_cleanup(w->multi); /* takes its sockets off the loop */
     uv_close((uv_handle_t *)&w->timer, on_timer_closed);
-    curl_global_cleanup();
 }

@@ -1,6 +1,5 @@
 #include "bindings/files/s3.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/lazy_curl.h"
 #include "base/mem.h"
 
 enum { CONNECT_MS = 5000, STALL_S = 20, STALL_BYTES = 1024, TIME_MS = 600000 };

@@ -1,10 +1,10 @@
 #include "bindings/login/id_token.h"
 
-#include <cjose/cjose.h>
 #include <sodium.h>
 #include <stdlib.h>
 
 #include "base/id.h"
+#include "base/lazy_jose.h"
 #include "base/mem.h"
 
 #include "base/banned.h"

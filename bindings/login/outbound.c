@@ -3,10 +3,10 @@
 #include "bindings/login/outbound.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lazy_curl.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -333,23 +333,29 @@ static void exchange_start(struct exchange *x)
 }
 
 /* --- door --- */
-struct outbound *outbound_new(uv_loop_t *loop, bool may_reach_private)
+/* Made with the first exchange: a daemon that asks nobody does without libcurl. */
+static void need_multi(struct outbound *o)
 {
-    struct outbound *o = hob_new(struct outbound);
-    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    o->loop = loop;
-    o->may_reach_private = may_reach_private;
+    if (o->multi)
+        return;
     o->multi = curl_multi_init();
-    HOB_ASSERT(o->multi && uv_timer_init(loop, &o->timer) == 0 &&
-               uv_async_init(loop, &o->wake, on_wake) == 0);
-    o->timer.data = o->wake.data = o;
-    o->handles = 2;
-    hob_list_init(&o->exchanges);
+    HOB_ASSERT(o->multi);
     (void)curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
     (void)curl_multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
     (void)curl_multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
     (void)curl_multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+}
+
+struct outbound *outbound_new(uv_loop_t *loop, bool may_reach_private)
+{
+    struct outbound *o = hob_new(struct outbound);
+    o->loop = loop;
+    o->may_reach_private = may_reach_private;
+    HOB_ASSERT(uv_timer_init(loop, &o->timer) == 0 && uv_async_init(loop, &o->wake, on_wake) == 0);
+    o->timer.data = o->wake.data = o;
+    o->handles = 2;
+    hob_list_init(&o->exchanges);
     return o;
 }
 
@@ -364,13 +370,15 @@ void outbound_close(struct outbound *o, void (*closed)(void *ctx), void *ctx)
         (void)hob_fail(&x->err, HOB_E_CANCELLED, "the server is stopping");
         exchange_tell(x);
     }
-    (void)curl_multi_cleanup(o->multi); /* takes its sockets off the loop */
+    if (o->multi)
+        (void)curl_multi_cleanup(o->multi); /* takes its sockets off the loop */
     uv_close((uv_handle_t *)&o->timer, on_handle_closed);
     uv_close((uv_handle_t *)&o->wake, on_handle_closed);
 }
 
 void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound_cb done, void *ctx)
 {
+    need_multi(o);
     struct exchange *x = exchange_new(o, r->app, done, ctx);
     if (x->easy) {
         set_manners(x, r->url, o->may_reach_private ? "https,http" : "https");

@@ -1,11 +1,11 @@
 /* A mail: WAITING -> SENDING (on its thread) -> SENT -> told on the loop, thread joined. */
 #include "bindings/mail/sender.h"
 
-#include <curl/curl.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/lazy_curl.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "bindings/login/outbound.h"
@@ -217,7 +217,6 @@ static void on_wake(uv_async_t *wake)
 struct sender *sender_new(uv_loop_t *loop, bool may_reach_private)
 {
     struct sender *s = hob_new(struct sender);
-    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     HOB_ASSERT(uv_async_init(loop, &s->wake, on_wake) == 0 && uv_mutex_init(&s->lock) == 0);
     s->loop = loop;
     s->wake.data = s;
