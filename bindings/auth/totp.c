@@ -1,5 +1,5 @@
 #include "bindings/auth/totp.h"
-#include "base/lazy_jose.h"
+#include "base/lazy/jose.h"
 
 #include <sodium.h>
 #include <stdio.h>

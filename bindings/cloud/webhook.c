@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#include "base/lazy_curl.h"
+#include "base/lazy/curl.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/lazy_curl.h"
+#include "base/lazy/curl.h"
 #include "base/mem.h"
 
 enum { CONNECT_MS = 5000, STALL_S = 20, STALL_BYTES = 1024, TIME_MS = 600000 };

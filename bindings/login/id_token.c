@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/id.h"
-#include "base/lazy_jose.h"
+#include "base/lazy/jose.h"
 #include "base/mem.h"
 
 #include "base/banned.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/lazy_curl.h"
+#include "base/lazy/curl.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"

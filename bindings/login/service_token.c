@@ -3,7 +3,7 @@
  *
  * An app's keys are made when the first token is asked for, kept sealed (kv space "jwt_key", by time), changed after
  * thirty days or when master asks; an old one is published until the last token it signed has expired. */
-#include "base/lazy_jose.h"
+#include "base/lazy/jose.h"
 #include <stdlib.h>
 
 #include "bindings/auth/auth_priv.h"

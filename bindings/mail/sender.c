@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/lazy_curl.h"
+#include "base/lazy/curl.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "bindings/login/outbound.h"

@@ -1,11 +1,11 @@
-#include "base/lazy.h"
+#include "base/lazy/lazy.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
 
 #define LAZY_NO_NAMES
-#include "base/lazy_curl.h"
-#include "base/lazy_jose.h"
+#include "base/lazy/curl.h"
+#include "base/lazy/jose.h"
 #include "base/log.h"
 
 void lazy_open(const char *library, const struct lazy_symbol *symbols, size_t n)

@@ -1,21 +1,22 @@
-/* cjose, and what of OpenSSL is called beside it, opened when they are first called (base/lazy.h). */
+/* cjose, and what of OpenSSL is called beside it, opened when they are first called (base/lazy/lazy.h). */
 #pragma once
 
 #include <cjose/cjose.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "base/lazy.h"
+#include "base/lazy/lazy.h"
 
 /* Whoever calls one more adds it here and below. */
 #define LAZY_JOSE_FUNCTIONS(X)                                                                               \
     X(EVP_sha1)                                                                                              \
     X(EVP_sha256)                                                                                            \
-    X(EVP_sha512) X(HMAC) X(cjose_header_get) X(cjose_header_new) X(cjose_header_release)                    \
-        X(cjose_header_set) X(cjose_jwk_get_keysize) X(cjose_jwk_get_kty) X(cjose_jwk_create_EC_random)      \
-            X(cjose_jwk_import) X(cjose_jwk_release) X(cjose_jwk_to_json) X(cjose_jws_export)                \
-                X(cjose_jws_get_plaintext) X(cjose_jws_get_protected) X(cjose_jws_import)                    \
-                    X(cjose_jws_release) X(cjose_jws_sign) X(cjose_jws_verify)
+    X(EVP_sha512)                                                                                            \
+    X(HMAC) X(cjose_header_get) X(cjose_header_new) X(cjose_header_release) X(cjose_header_set)              \
+        X(cjose_jwk_get_keysize) X(cjose_jwk_get_kty) X(cjose_jwk_create_EC_random) X(cjose_jwk_import)      \
+            X(cjose_jwk_release) X(cjose_jwk_to_json) X(cjose_jws_export) X(cjose_jws_get_plaintext)         \
+                X(cjose_jws_get_protected) X(cjose_jws_import) X(cjose_jws_release) X(cjose_jws_sign)        \
+                    X(cjose_jws_verify)
 
 struct lazy_jose {
 #define LAZY_MEMBER(name) __typeof__(name) *name##_;

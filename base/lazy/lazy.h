@@ -1,5 +1,5 @@
 /* Libraries that a daemon needs seldom are opened when they are first called, not when it starts: libcurl alone brings
- * twenty-five others along, some 8 MiB of an idle process. Include base/lazy_curl.h or base/lazy_jose.h instead of the
+ * twenty-five others along, some 8 MiB of an idle process. Include base/lazy/curl.h or base/lazy/jose.h instead of the
  * library's own header: every function in its list goes through a table that is filled by dlopen, once, by whichever
  * thread comes first. A library that is not there ends the program with its name: it is a package Hob is installed with. */
 #pragma once
