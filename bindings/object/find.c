@@ -203,6 +203,28 @@ static enum hob_code get_work(struct backend_call *c, struct data_tx *tx, struct
     return rc == HOB_OK && g.is_kept ? view_row(&view, g.cv, &g.row, &c->out, err) : rc;
 }
 
+/* A client that gets its own user is told the session it came with. Last of all: triggers never see a token. */
+static void tell(struct backend_call *c)
+{
+    const struct serving *s = serving_of(c);
+    const struct identity *who = &c->who;
+    bool is_own = s->id.n && who->role == BACKEND_CLIENT && hob_str_eq(s->id, who->user_id) &&
+                  strcmp(s->class_name, "_User") == 0;
+    if (is_own && who->session_token.n && c->out.n >= 2 && hob_buf_data(&c->out)[0] == '{') {
+        struct hob_jw w;
+        c->out.n--;
+        hob_jw_init(&w, &c->out);
+        w.needs_comma = c->out.n > 1;
+        hob_jw_kstr(&w, "sessionToken", who->session_token);
+        if (hob_jw_end(&w, &c->err) != HOB_OK || hob_buf_add(&c->out, "}", 1) != HOB_OK) {
+            (void)parse_fail(&c->err, PARSE_OBJECT_TOO_LARGE, "the answer is too large: ask for fewer keys");
+            ask_fail(c);
+            return;
+        }
+    }
+    ask_finish(c);
+}
+
 /* --- triggers ----------------------------------------------------------------------------------------------------- */
 
 static bool has_trigger(const struct backend_call *c, enum trigger_kind kind)
@@ -262,14 +284,14 @@ static void on_after_find(struct backend_call *c, const struct hob_err *err, jso
             return;
         }
     }
-    ask_finish(c);
+    tell(c);
 }
 
 static void after_find(struct backend_call *c)
 {
     struct serving *s = serving_of(c);
     if (!has_trigger(c, TRIGGER_AFTER_FIND)) {
-        ask_finish(c);
+        tell(c);
         return;
     }
     json_t *whole hob_auto_json = json_loadb(hob_buf_data(&c->out), c->out.n, 0, NULL);
@@ -288,7 +310,7 @@ static void run(struct backend_call *c)
 {
     bool is_get = serving_of(c)->id.at != NULL;
     bool has_after = has_trigger(c, TRIGGER_AFTER_FIND);
-    ask_read(c, is_get ? get_work : find_work, has_after ? after_find : NULL);
+    ask_read(c, is_get ? get_work : find_work, has_after ? after_find : tell);
 }
 
 /* The trigger's query stands for the client's: where, limit, skip, order, keys, include, ... */

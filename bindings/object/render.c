@@ -266,16 +266,24 @@ static bool show_relations(const struct showing *s)
     return true;
 }
 
-/* Of users: how they log in, for themselves and for master. It is kept with the hidden members. */
+/* Of users: how they log in, for themselves and for master; of a second factor only that there is one, as user_shown of
+ * auth has it. It is kept with the hidden members. */
 static bool show_auth_data(const struct showing *s)
 {
+    static const char mfa[] = "\"mfa\":{\"status\":\"enabled\"}}";
     if (strcmp(s->cv->name, "_User") != 0 || !s->row->hidden.n ||
         !(permit_is_master(s->v->c, s->v->flags) || hob_str_eq(s->row->id, s->v->c->who.user_id)))
         return true;
     struct hob_str value = doc_find(s->row->hidden, HOB_STR("authData"));
-    if (!value.at || !is_shown(s, HOB_STR("authData")) || value.at[0] != '{')
+    struct hob_str second = doc_find(s->row->hidden, HOB_STR("mfa"));
+    bool has_some = value.n > 2 && value.at[0] == '{', has_mfa = second.n && second.at[0] == '{';
+    if (!(has_some || has_mfa) || !is_shown(s, HOB_STR("authData")))
         return true;
-    return put_member(s->out, HOB_STR("authData"), value);
+    if (!has_mfa)
+        return put_member(s->out, HOB_STR("authData"), value);
+    struct hob_str start = has_some ? hob_str_n(value.at, value.n - 1) : HOB_STR("{");
+    return put(s->out, HOB_STR(",\"authData\":")) && put(s->out, start) &&
+           (!has_some || put(s->out, HOB_STR(","))) && put(s->out, HOB_STR(mfa));
 }
 
 static enum hob_code show(struct view *v, const struct class_view *cv, const struct data_row *row,

@@ -119,6 +119,44 @@ describe("the SDK", { skip }, () => {
   });
 });
 
+describe("a user's row", { skip }, () => {
+  test("tells its owner the session and how it logs in, master the latter, and others neither", async () => {
+    const id = "11111111-2222-3333-4444-555555555555";
+    const made = await w.ask("POST", "/users", { authData: { anonymous: { id } }, ACL: { "*": { read: true } } });
+    assert.equal(made.status, 201, made.text);
+    const { objectId, sessionToken } = made.json;
+    const as = { "x-parse-session-token": sessionToken }, master = { "x-parse-master-key": MASTER };
+    const get = async (where, headers) => {
+      const { json } = await w.ask("GET", where, undefined, headers);
+      const user = json.results ? json.results.find((u) => u.objectId === objectId) : json;
+      assert.equal(user.objectId, objectId, JSON.stringify(json));
+      return [user.sessionToken, user.authData];
+    };
+    const one = `/users/${objectId}`, authData = { anonymous: { id } };
+    const other = (await w.signUp("onlooker")).as;
+    assert.deepEqual(await get(one, as), [sessionToken, authData]);
+    assert.deepEqual(await get(`/classes/_User/${objectId}`, as), [sessionToken, authData]);
+    assert.deepEqual(await get("/users/me", as), [sessionToken, authData]);
+    assert.deepEqual(await get(one, master), [undefined, authData]);
+    assert.deepEqual(await get(one, { ...master, ...as }), [undefined, authData]);
+    assert.deepEqual(await get("/users?limit=1000", master), [undefined, authData]);
+    assert.deepEqual(await get("/users?limit=1000", as), [undefined, authData]);
+    for (const headers of [other, {}]) {
+      assert.deepEqual(await get(one, headers), [undefined, undefined]);
+      assert.deepEqual(await get("/users?limit=1000", headers), [undefined, undefined]);
+    }
+    const set = await w.ask("PUT", one, { authData: { mfa: { secret: SECRET, token: totp(SECRET) } } }, as);
+    assert.equal(set.status, 200, set.text);
+    const both = { ...authData, mfa: { status: "enabled" } };
+    assert.deepEqual(await get(one, as), [sessionToken, both]);
+    assert.deepEqual(await get("/users?limit=1000", master), [undefined, both]);
+    assert.deepEqual(await get(one, other), [undefined, undefined]);
+    const gone = await w.ask("PUT", one, { username: "no-longer-anonymous", password: "secret", authData: { anonymous: null } }, as);
+    assert.equal(gone.status, 200, gone.text);
+    assert.deepEqual((await get(one, master))[1], { mfa: { status: "enabled" } });
+  });
+});
+
 describe("a hostile client", { skip }, () => {
   test("cannot search for a user with operators instead of a password", async () => {
     await w.signUp("victim", { email: "victim@example.org" });
