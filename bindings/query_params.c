@@ -34,6 +34,12 @@ char *url_decode(struct hob_str s, bool is_form, size_t *ret_n)
     return out;
 }
 
+static json_t *as_text(struct hob_str text)
+{
+    json_t *value = json_stringn(text.at, text.n);
+    return value ? value : json_string("");
+}
+
 static json_t *read_value(struct hob_str text)
 {
     struct hob_err unused;
@@ -42,13 +48,18 @@ static json_t *read_value(struct hob_str text)
                        (first >= '0' && first <= '9') || hob_str_is(text, "true") ||
                        hob_str_is(text, "false") || hob_str_is(text, "null");
     json_t *value = may_be_json ? hob_json_parse(text, "a parameter", &unused) : NULL;
-    if (!value)
-        value = json_stringn(text.at, text.n);
-    return value ? value : json_string("");
+    return value ? value : as_text(text);
 }
 
-void query_params_add(struct hob_str query, json_t *to)
+/* Names and passwords are text, also those that look like JSON. */
+static bool is_text(const char *name)
 {
+    return strcmp(name, "username") == 0 || strcmp(name, "email") == 0 || strcmp(name, "password") == 0;
+}
+
+void query_params_add(struct hob_str path, struct hob_str query, json_t *to)
+{
+    bool is_login = hob_str_is(path, "/login") || hob_str_is(path, "/verifyPassword");
     unsigned n = 0;
     for (struct hob_str rest = query; rest.at && n < PARAMS_MAX; n++) {
         struct hob_str pair = hob_str_cut(rest, '&', &rest), value;
@@ -58,7 +69,8 @@ void query_params_add(struct hob_str query, json_t *to)
             continue;
         hob_auto_free char *key = url_decode(name, true, &name_n);
         hob_auto_free char *text = url_decode(value.at ? value : HOB_STR(""), true, &value_n);
+        struct hob_str plain = hob_str_n(text, value_n);
         if (hob_utf8_is_valid(hob_str_n(key, name_n)) && strlen(key) == name_n)
-            (void)json_object_set_new(to, key, read_value(hob_str_n(text, value_n)));
+            (void)json_object_set_new(to, key, is_login && is_text(key) ? as_text(plain) : read_value(plain));
     }
 }

@@ -154,7 +154,7 @@ void parse_ask(struct parse_call *c)
         return;
     }
     if (query.n && takes_query(c))
-        query_params_add(query, c->params);
+        query_params_add(c->path, query, c->params);
     if (read_context(c, &err) != HOB_OK) {
         parse_refuse(c, &err);
         return;

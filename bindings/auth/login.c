@@ -114,16 +114,10 @@ static void identified(struct backend_call *c)
     ask_read(c, find_user, hash);
 }
 
-/* A text of the parameters. In a query a name of digits is a number: taken as it was written. */
+/* A text of the parameters. */
 static bool take_text(struct backend_call *c, const char *name, struct hob_str *ret_text)
 {
     const json_t *j = ask_param(c, name);
-    if (json_is_integer(j) && hob_str_is(c->request.method, "GET")) {
-        char digits[24];
-        int n = snprintf(digits, sizeof digits, "%lld", (long long)json_integer_value(j));
-        *ret_text = call_str(c, hob_str_n(digits, (size_t)n));
-        return true;
-    }
     *ret_text = (struct hob_str){0};
     if (json_is_string(j))
         *ret_text = hob_str_n(json_string_value(j), json_string_length(j));

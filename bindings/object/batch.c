@@ -285,7 +285,7 @@ static void start_part(struct batch *b, struct part *p, json_t *request)
     r.path = hob_str_cut(r.path, '?', &query);
     if (query.at && query.n) {
         json_t *copy = json_copy(params);
-        query_params_add(query, copy);
+        query_params_add(r.path, query, copy);
         json_decref(params);
         params = copy;
     }

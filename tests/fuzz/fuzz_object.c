@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct hob_err err = {0};
     struct hob_str text = hob_str_n(data, size);
     json_t *params hob_auto_json = json_object();
-    query_params_add(text, params);
+    query_params_add(HOB_STR("/login"), text, params);
     json_t *j hob_auto_json = hob_json_parse(text, "input", &err);
     if (!j)
         return 0;

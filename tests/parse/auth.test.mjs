@@ -119,6 +119,27 @@ describe("the SDK", { skip }, () => {
   });
 });
 
+describe("a log-in by a URL", { skip }, () => {
+  test("takes names and passwords as the text they are, also those that look like JSON", async () => {
+    for (const text of ["true", "null", "1.0", "007", "12345678901234567890", '{"a":1}', '"quoted"', "[]", "1e3"]) {
+      const { id } = await w.signUp(`by-url ${text}`, { password: text });
+      const query = (name, password) => new URLSearchParams({ username: name, password });
+      const path = (name, password) => `/login?${query(name, password)}`;
+      const entered = await w.ask("GET", path(`by-url ${text}`, text));
+      assert.equal(entered.json.objectId, id, entered.text);
+      assert.equal((await w.ask("GET", `/verifyPassword?${query(`by-url ${text}`, text)}`)).json.objectId, id);
+      await w.refused(101, "GET", path(`by-url ${text}`, `${text}0`));
+      const named = await w.signUp(text, { password: text });
+      assert.equal((await w.ask("GET", path(text, text))).json.objectId, named.id);
+      assert.equal((await w.ask("POST", path(text, text))).json.objectId, named.id);
+    }
+    await w.refused(101, "POST", "/login", { username: "by-url true", password: true });
+    await w.refused(101, "POST", "/login", { username: 7, password: "007" });
+    await w.refused(200, "GET", "/login?username=&password=x");
+    await w.refused(201, "GET", "/login?username=true&password=");
+  });
+});
+
 describe("a user's row", { skip }, () => {
   test("tells its owner the session and how it logs in, master the latter, and others neither", async () => {
     const id = "11111111-2222-3333-4444-555555555555";

@@ -354,6 +354,7 @@ static void parameters_are_json_where_they_can_be(void **state)
         "{\"kept\":true,\"limit\":5,\"where\":{\"a\":\"b c\"},\"order\":\"-a,b\",\"bad\":\"{\",\"e\":\"\",\"t\":true,"
         "\"s\":\"x y+z%\",\"n\":-1.5,\"z\":\"007\"}");
     query_params_add(
+        HOB_STR("/classes/Note"),
         HOB_STR(
             "limit=5&where=%7B%22a%22%3A%22b+c%22%7D&order=-a,b&bad={&e=&&t=true&s=x+y%2Bz%25&n=-1.5&z=007&=x&%ff=1&%00=1"),
         got);
@@ -363,6 +364,23 @@ static void parameters_are_json_where_they_can_be(void **state)
     free(text);
     json_decref(got);
     json_decref(wanted);
+}
+
+static void names_and_passwords_of_a_log_in_stay_text(void **state)
+{
+    static const char *const paths[] = {"/login", "/verifyPassword", "/functions/login"};
+    static const char query[] = "username=1.0&email=%22q%22&password={%22a%22:1}&n=1.0";
+    (void)state;
+    for (size_t i = 0; i < HOB_COUNT(paths); i++) {
+        json_t *got = json_object();
+        json_t *wanted = parse(
+            i < 2 ? "{\"username\":\"1.0\",\"email\":\"\\\"q\\\"\",\"password\":\"{\\\"a\\\":1}\",\"n\":1.0}"
+                  : "{\"username\":1.0,\"email\":\"q\",\"password\":{\"a\":1},\"n\":1.0}");
+        query_params_add(hob_str(paths[i]), HOB_STR(query), got);
+        assert_true(json_equal(got, wanted));
+        json_decref(got);
+        json_decref(wanted);
+    }
 }
 
 static void names_are_judged(void **state)
@@ -411,6 +429,7 @@ int main(void)
         cmocka_unit_test(access_lists_are_two_sets_and_back),
         cmocka_unit_test(paths_become_trees_within_bounds),
         cmocka_unit_test(parameters_are_json_where_they_can_be),
+        cmocka_unit_test(names_and_passwords_of_a_log_in_stay_text),
         cmocka_unit_test(names_are_judged),
         cmocka_unit_test(ids_are_ten_letters_and_no_two_are_equal),
     };
