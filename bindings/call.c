@@ -313,8 +313,10 @@ enum hob_code call_work(void *ctx, struct data_tx *tx, struct hob_err *err)
 void call_worked(struct backend_call *c, const struct hob_err *err)
 {
     if (err) {
+        void (*failed)(struct backend_call *) = c->failed ? c->failed : ask_fail;
+        c->failed = NULL;
         c->err = *err;
-        ask_fail(c);
+        failed(c);
     } else if (c->next) {
         c->next(c);
     } else {

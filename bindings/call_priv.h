@@ -52,6 +52,8 @@ struct backend_call {
     struct session_notes *notes; /* what the cache of sessions must forget (bindings/auth/session.h) */
     enum hob_code (*work)(struct backend_call *c, struct data_tx *tx, struct hob_err *err);
     void (*next)(struct backend_call *c);
+    /* Once, instead of ask_fail, when a job fails: c->err says why. May go another way, or call ask_fail. */
+    void (*failed)(struct backend_call *c);
     backend_answer_cb done;
     void *done_ctx;
     bool is_forgotten, is_starting, is_done, is_inner; /* inner: made by ask_again */

@@ -1,6 +1,7 @@
 /* Sign-up and change of a user. Flow: JUDGED (shape, rights, policy) -> [identities asked] -> READING (who has them; what
  * the user has now) -> known identity at sign-up: enter.c; else [HASHING] -> saved by the objects' flow, whose job
- * takes names, identities, sessions and mail with it. */
+ * takes names, identities, sessions and mail with it. A sign-up whose identity somebody else took meanwhile goes back to
+ * READING, once. */
 #include <stdlib.h>
 
 #include "bindings/auth/mfa.h"
@@ -136,6 +137,40 @@ static void saved(struct backend_call *c, struct object_save *s)
 }
 
 /* --- steps --- */
+static enum hob_code find_owner(struct backend_call *c, struct data_tx *tx, struct hob_err *err)
+{
+    struct user_flow *f = c->state;
+    enum hob_code rc = identities_owner(&f->identities, tx, f->id, err);
+    return rc == HOB_OK ? user_flow_read(c, tx, err) : rc;
+}
+
+static void enter_owner(struct backend_call *c)
+{
+    struct user_flow *f = c->state;
+    f->action = "login";
+    f->new_hash[0] = '\0'; /* of the user that is not made */
+    user_enter(c);
+}
+
+static void owner_looked_for(struct backend_call *c)
+{
+    const struct user_flow *f = c->state;
+    if (f->user)
+        enter_owner(c);
+    else
+        ask_fail(c); /* with what the save failed with */
+}
+
+/* Somebody with the same identity may have been made meanwhile: then this is a log-in, as it were a moment later. */
+static void create_failed(struct backend_call *c)
+{
+    int code = hob_err_parse_code(&c->err);
+    if (code == PARSE_ACCOUNT_ALREADY_LINKED || code == PARSE_USERNAME_TAKEN || code == PARSE_EMAIL_TAKEN)
+        ask_read(c, find_owner, owner_looked_for);
+    else
+        ask_fail(c);
+}
+
 static void save(struct backend_call *c)
 {
     struct user_flow *f = c->state;
@@ -146,6 +181,8 @@ static void save(struct backend_call *c)
                             .flags = OBJECT_AS_SERVER,
                             .store = store,
                             .done = saved};
+    if (f->is_create && identities_has_links(&f->identities) && !c->batch) /* a batch keeps its order */
+        c->failed = create_failed;
     object_save_start(c, &s);
 }
 
@@ -269,22 +306,13 @@ static void create_new(struct backend_call *c)
     prepare(c);
 }
 
-static enum hob_code find_owner(struct backend_call *c, struct data_tx *tx, struct hob_err *err)
-{
-    struct user_flow *f = c->state;
-    enum hob_code rc = identities_owner(&f->identities, tx, f->id, err);
-    return rc == HOB_OK ? user_flow_read(c, tx, err) : rc;
-}
-
 static void owner_found(struct backend_call *c)
 {
-    struct user_flow *f = c->state;
-    if (!f->user) {
+    const struct user_flow *f = c->state;
+    if (f->user)
+        enter_owner(c);
+    else
         create_new(c);
-        return;
-    }
-    f->action = "login";
-    user_enter(c);
 }
 
 static void create_identified(struct backend_call *c)
