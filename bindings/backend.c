@@ -116,6 +116,8 @@ static enum hob_code judge_key(struct backend_call *c, struct hob_err *err)
 static void run_route(struct backend_call *c)
 {
     const struct backend_route *r = c->route;
+    if (cloud_settle_jobs(c, run_route))
+        return;
     if (r->start)
         r->start(c);
     else if (r->kind == ROUTE_READ)

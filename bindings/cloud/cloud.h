@@ -41,6 +41,11 @@ void cloud_set_hook(struct cloud *c, const char *app, enum cloud_kind kind, stru
 /* The app's backend is removed: its webhooks go, durably when `done` comes. What its functions register stays. */
 void cloud_drop_hooks(struct cloud *c, const char *app, cloud_hook_cb done, void *ctx);
 
+/* Before a call's handler: true when the call is about jobs and those that a former daemon left "running" are being ended;
+ * then `next` comes behind that. */
+struct backend_call;
+bool cloud_settle_jobs(struct backend_call *c, void (*next)(struct backend_call *c));
+
 /* The session token that the user object of a function has: it means "whoever this invocation acts for", since real tokens
  * never enter an instance. */
 #define CLOUD_CALLER_TOKEN "r:caller"

@@ -21,8 +21,12 @@ struct cloud_source { /* one function of the app */
     json_t *registered;
     struct cloud_source *next; /* by order, the oldest first */
 };
+enum jobs_state { JOBS_UNSETTLED, JOBS_SETTLING, JOBS_SETTLED }; /* settle.c */
+struct job_waiter;
 struct cloud_app {
     char *name;
+    enum jobs_state jobs;
+    struct job_waiter *waiting; /* calls that go on once jobs are settled */
     struct cloud_entry *entries;
     struct cloud_source *sources;
     UT_hash_handle hh;
@@ -35,6 +39,10 @@ struct cloud {
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
+
+/* The app's entry, made when it is not there. */
+struct cloud_app *cloud_app_ensure(struct cloud *c, const char *name);
+void jobs_settle_serve(struct backend_call *c); /* settle.c: the route SETTLE */
 
 /* Runs something registered for a call. `payload` (taken) has what is particular to it; who calls, the headers and the
  * context are added here. `done` comes once, never from inside: with the value of "success" (borrowed; NULL when it was

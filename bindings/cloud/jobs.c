@@ -4,7 +4,7 @@
  *   RUNNING  a call of its own, as master (the route RUN, which only the backend itself asks for)
  *   ENDED    "succeeded" or "failed" is written into the row
  *
- * A daemon that dies meanwhile leaves "running" behind. */
+ * A daemon that dies meanwhile leaves "running" behind: settle.c. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -290,6 +290,7 @@ const struct backend_route job_routes[] = {
     {"POST", "/jobs", ROUTE_FLOW, NEED_MASTER, NULL, start_post},
     {"POST", "/jobs/:name", ROUTE_FLOW, NEED_MASTER, NULL, start_post},
     {"RUN", "/jobs", ROUTE_FLOW, NEED_MASTER, NULL, start_run},
+    {"SETTLE", "/jobs", ROUTE_FLOW, NEED_MASTER, NULL, jobs_settle_serve},
     {"GET", "/cloud_code/jobs", ROUTE_FLOW, NEED_MASTER_READ, NULL, start_schedules},
     {"GET", "/cloud_code/jobs/data", ROUTE_FLOW, NEED_MASTER_READ, NULL, start_schedules_data},
     {"POST", "/cloud_code/jobs", ROUTE_FLOW, NEED_MASTER, NULL, start_schedule_write},

@@ -20,7 +20,7 @@ static struct cloud_app *app_find(const struct cloud *c, const char *name)
     return a;
 }
 
-static struct cloud_app *app_ensure(struct cloud *c, const char *name)
+struct cloud_app *cloud_app_ensure(struct cloud *c, const char *name)
 {
     struct cloud_app *a = app_find(c, name);
     if (a)
@@ -145,7 +145,7 @@ static void rebuild(struct cloud_app *a)
 void cloud_set_function(struct cloud *c, const char *app, const char *function, const json_t *registered,
                         int64_t order)
 {
-    struct cloud_app *a = registered ? app_ensure(c, app) : app_find(c, app);
+    struct cloud_app *a = registered ? cloud_app_ensure(c, app) : app_find(c, app);
     if (!a)
         return;
     struct cloud_source **at = &a->sources;
@@ -172,7 +172,7 @@ void cloud_set_function(struct cloud *c, const char *app, const char *function, 
 
 static void put_hook(struct cloud *c, const char *app, struct hob_str key, const char *url)
 {
-    struct cloud_app *a = app_ensure(c, app);
+    struct cloud_app *a = cloud_app_ensure(c, app);
     struct cloud_entry *e = entry_by_key(a, key);
     if (!e && !url)
         return;

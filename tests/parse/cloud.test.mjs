@@ -261,6 +261,27 @@ describe("cloud code with the npm SDK on both sides", { skip: sdk.why ?? false }
     Parse.serverURL = `${d.url}/parse`;
   });
 
+  test("a job that a kill of the daemon ended has failed, one that runs has not", async () => {
+    const row = async (id) => (await parse(d, b, "GET", `/classes/_JobStatus/${id}`, undefined, { master: true })).body;
+    const [dead, ended] = [await Parse.Cloud.startJob("endless", {}), await Parse.Cloud.startJob("count", { n: 4 })];
+    await until(async () => (await row(ended)).status === "succeeded", "the end of the short job");
+    assert.equal((await row(dead)).status, "running");
+    await d.kill9();
+    await d.launch();
+    Parse.serverURL = `${d.url}/parse`;
+    const [alive, other, first] = await Promise.all([Parse.Cloud.startJob("endless", {}), Parse.Cloud.startJob("endless", {}), row(dead)]);
+    assert.deepEqual([first.status, first.message, first.finishedAt.__type], ["failed", "the server ended while the job was running", "Date"]);
+    assert.deepEqual([(await row(ended)).status, (await row(ended)).message], ["succeeded", "counted 4"]);
+    const settle = await parse(d, b, "POST", "/batch", { requests: [{ method: "SETTLE", path: "/parse/jobs", body: {} }] }, { master: true });
+    assert.ok(settle.status < 500, `${settle.status}`);
+    for (const id of [alive, other]) assert.equal((await row(id)).status, "running");
+    const { results } = (await parse(d, b, "GET", "/classes/_JobStatus?where=" + encodeURIComponent('{"status":"running"}'), undefined, { master: true })).body;
+    assert.deepEqual(results.map((r) => r.objectId).sort(), [alive, other].sort());
+    await d.kill9();
+    await d.launch();
+    Parse.serverURL = `${d.url}/parse`;
+  });
+
   test("cloud code is there again after a restart, and code that does not load fails its deploy", async () => {
     await d.stop();
     await d.launch();
