@@ -82,7 +82,8 @@ static bool try_open(struct platform *p)
         judge_error(&err);
         return false;
     }
-    struct deployer_options dopt = {&h->loop, p->store, p->catalog, p->code, p->runtimes, NULL};
+    struct deployer_options dopt = {
+        .loop = &h->loop, .store = p->store, .catalog = p->catalog, .code = p->code, .runtimes = p->runtimes};
     struct admin_options aopt = {&h->loop, p->store, p->catalog, p->code, p->vault, NULL, NULL};
     p->deployer = deployer_new(&dopt);
     p->admin = admin_new(&aopt);
