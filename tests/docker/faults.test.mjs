@@ -10,7 +10,7 @@ import { Dockerd, unavailable } from "./dockerd.mjs";
 
 if (unavailable) console.log(`# NOT TESTED: ${unavailable}`);
 const it = (name, fn) => test(name, { skip: unavailable, timeout: 120000 }, fn);
-const DISK_MB = 400;
+const DISK_MB = 900;
 let docker, smallDisk;
 const engineOf = async (hob) => (await hob.api("GET", "/v1/engines")).json.engines.find((e) => e.name === "docker");
 const up = (hob) => until(async () => (await engineOf(hob)).state === "up", "the engine to be up", 30000);
