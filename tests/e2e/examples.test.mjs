@@ -1,12 +1,13 @@
 // Each of examples/, deployed by the command line and asked by real clients. With HOB_EXAMPLES_ENGINE=docker all of them in
 // containers, by one line in each hob.json (tests/docker/examples.test.mjs).
 import assert from "node:assert/strict";
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test as nodeTest } from "node:test";
+import { npmUnreachable } from "../npm.mjs";
 import { Daemon, ROOT, request, until } from "./harness.mjs";
 
 const isDocker = process.env.HOB_EXAMPLES_ENGINE === "docker";
@@ -24,32 +25,32 @@ function folderOf(name) {
   copies ??= fs.mkdtempSync(path.join(os.tmpdir(), "hob-examples-"));
   if (!fs.existsSync(path.join(copies, "runtimes"))) fs.symlinkSync(path.join(ROOT, "runtimes"), path.join(copies, "runtimes"));
   const to = path.join(copies, "examples", name);
-  fs.cpSync(from, to, { recursive: true });
+  fs.cpSync(from, to, { recursive: true, filter: (file) => path.basename(file) !== "node_modules" }); // what another run has fetched
   const manifest = path.join(to, "hob.json");
   fs.writeFileSync(manifest, fs.readFileSync(manifest, "utf8").replace(/"app":\s*"[^"]+",/, '$& "defaults": { "engine": "docker", "queue_timeout_ms": 30000 },'));
   return to;
 }
-const canReachNpm = () => spawnSync("npm", ["view", "express", "version"], { timeout: 30000 }).status === 0;
 before(async () => {
   if (unavailable) return;
   docker = isDocker ? await Dockerd.start() : undefined;
   hob = await Daemon.start(docker ? { env: { HOB_DOCKER_HOST: `unix://${docker.socket}` } } : {});
   if (docker) await until(async () => (await hob.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine", 20000);
   for (const name of fs.readdirSync(path.join(ROOT, "examples"))) {
-    const done = hob.cli(["deploy", folderOf(name)], { timeout: 120000 });
-    if (done.code !== 0 && needsNpm(name) && !canReachNpm()) {
-      console.error(`SKIPPED: examples/${name} needs npm's registry, which cannot be reached from here`);
+    if (needsNpm(name) && npmUnreachable()) {
+      console.error(`SKIPPED: examples/${name} needs npm: ${npmUnreachable()}`);
       if (name === "express") noExpress = "npm's registry cannot be reached";
       continue;
     }
+    const done = hob.cli(["deploy", folderOf(name)], { timeout: 120000 });
     assert.equal(done.code, 0, `${name}: ${done.out}${done.err}`);
   }
 });
 after(async () => {
-  if (docker) assert.ok((await docker.containers()).filter((c) => c.Labels["hob.role"] === "instance").length >= 5, "they ran in containers");
   try {
+    if (docker) assert.ok((await docker.containers()).filter((c) => c.Labels["hob.role"] === "instance").length >= 5, "they ran in containers");
     await hob?.close();
   } finally {
+    if (hob && !hob.exit) await hob.close().catch(() => {});
     await docker?.close();
     if (copies) fs.rmSync(copies, { recursive: true, force: true });
   }

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { ROOT } from "../e2e/harness.mjs";
+import { npmUnreachable } from "../npm.mjs";
 
 const HERE = path.join(ROOT, "tests/http_kind");
 export const NPM = path.join(ROOT, process.env.B ?? "build", "npm");
@@ -12,6 +13,8 @@ function install() {
   const want = fs.readFileSync(path.join(HERE, "package.json"), "utf8");
   const stamp = path.join(NPM, "package.json");
   if (fs.existsSync(stamp) && fs.readFileSync(stamp, "utf8") === want && fs.existsSync(path.join(NPM, "node_modules/express"))) return null;
+  const why = npmUnreachable();
+  if (why) return why;
   const fresh = `${NPM}.new`;
   fs.rmSync(fresh, { recursive: true, force: true });
   fs.mkdirSync(fresh, { recursive: true });
