@@ -128,7 +128,7 @@ it("the runner is killed: its containers end, and the next runner sweeps what is
   await works("swept");
   const before = (await docker.containers()).filter((c) => c.State === "running").map((c) => c.Id);
   assert.ok(before.length > 0);
-  process.kill(childNamed(hob.pid, "hob-runner"), "SIGKILL");
+  process.kill(await until(() => childNamed(hob.pid, "hob-runner"), "a runner"), "SIGKILL");
   await neighbour.stop(); // its sandboxes are gone with the runner: that is another test's matter
   await until(async () => !(await docker.containers()).some((c) => before.includes(c.Id)), "the old containers to be gone", 15000);
   await until(async () => (await hob.call("/fn/near/f")).text === "hello\n", "the sandbox's function", 15000);

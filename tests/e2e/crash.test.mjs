@@ -67,7 +67,7 @@ test("the runner killed under load: hobd starts another, instances are not left 
   await until(alive, "an answer");
   const old = runtimePids();
   const load = new Load(`${hob.url}/fn/app/f`, { clients: 4, check: explained });
-  const runner = childNamed(hob.pid, "hob-runner");
+  const runner = await until(() => childNamed(hob.pid, "hob-runner"), "a runner");
   process.kill(runner, "SIGKILL");
   await until(() => childNamed(hob.pid, "hob-runner") && childNamed(hob.pid, "hob-runner") !== runner, "a new runner", 10000);
   await until(async () => (await request(`${hob.url}/readyz`)).status === 200, "readiness", 10000);
@@ -89,7 +89,7 @@ test("the runner killed again and again", { timeout: 120000 }, async () => {
 
 test("the launcher killed: hobd ends cleanly or mends it, nothing stays behind", { timeout: 120000 }, async () => {
   const tree = descendants(hob.pid);
-  const launcher = childNamed(hob.pid, "hob-launcher");
+  const launcher = await until(() => childNamed(hob.pid, "hob-launcher"), "a launcher");
   process.kill(launcher, "SIGKILL");
   await Promise.race([hob.ended, until(() => {
     const now = hob.exit ? undefined : childNamed(hob.pid, "hob-launcher");

@@ -38,11 +38,12 @@ test("every invocation is counted once, by what became of it (M1 in small)", asy
 test("readiness goes while no runner is there, health does not", async () => {
   for (let tries = 0, isSeen = false; !isSeen; tries++) { // the moment may be missed
     assert.ok(tries < 10, "readiness was never gone");
-    const runner = childNamed(hob.pid, "hob-runner");
+    const runner = await until(() => childNamed(hob.pid, "hob-runner"), "a runner");
     process.kill(runner, "SIGKILL");
     isSeen = await until(async () => {
       if ((await request(`${hob.url}/readyz`)).status === 503) return "seen";
-      return childNamed(hob.pid, "hob-runner") !== runner && "missed";
+      const now = childNamed(hob.pid, "hob-runner");
+      return now && now !== runner && "missed";
     }, "503") === "seen";
     assert.equal((await request(`${hob.url}/healthz`)).status, 200);
     await until(async () => (await request(`${hob.url}/readyz`)).status === 200, "readiness");
