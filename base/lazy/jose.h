@@ -12,7 +12,8 @@
     X(EVP_sha1)                                                                                              \
     X(EVP_sha256)                                                                                            \
     X(EVP_sha512)                                                                                            \
-    X(HMAC) X(cjose_header_get) X(cjose_header_new) X(cjose_header_release) X(cjose_header_set)              \
+    X(HMAC)                                                                                                  \
+    X(cjose_header_get) X(cjose_header_new) X(cjose_header_release) X(cjose_header_set)                      \
         X(cjose_jwk_get_keysize) X(cjose_jwk_get_kty) X(cjose_jwk_create_EC_random) X(cjose_jwk_import)      \
             X(cjose_jwk_release) X(cjose_jwk_to_json) X(cjose_jws_export) X(cjose_jws_get_plaintext)         \
                 X(cjose_jws_get_protected) X(cjose_jws_import) X(cjose_jws_release) X(cjose_jws_sign)        \

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/banned.h"
 
@@ -60,6 +61,24 @@ const struct hob_address_range *hob_address_range(const uint8_t address[HOB_ADDR
         if (hob_network_has(&ranges[i].network, address))
             return &ranges[i];
     return hob_network_has(&internet_v6, address) || hob_network_has(&all_v4, address) ? NULL : &elsewhere;
+}
+
+bool hob_address_is_internet(const struct sockaddr *a)
+{
+    uint8_t address[HOB_ADDRESS_BYTES] = {0};
+    if (a->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, a, sizeof in);
+        address[10] = address[11] = 0xff;
+        memcpy(address + 12, &in.sin_addr, 4);
+    } else if (a->sa_family == AF_INET6) {
+        struct sockaddr_in6 in;
+        memcpy(&in, a, sizeof in);
+        memcpy(address, &in.sin6_addr, sizeof address);
+    } else {
+        return false;
+    }
+    return hob_address_range(address) == NULL;
 }
 
 void hob_address_text(const uint8_t address[HOB_ADDRESS_BYTES], char out[HOB_ADDRESS_TEXT])

@@ -37,4 +37,7 @@ bool hob_egress_name_matches(const struct hob_egress_rule *rule, struct hob_str 
 bool hob_network_has(const struct hob_network *n, const uint8_t address[HOB_ADDRESS_BYTES]);
 /* NULL: an ordinary address of the internet. */
 const struct hob_address_range *hob_address_range(const uint8_t address[HOB_ADDRESS_BYTES]);
+/* Is it an address (IPv4 or IPv6) that anybody may be sent to? */
+struct sockaddr;
+bool hob_address_is_internet(const struct sockaddr *a);
 void hob_address_text(const uint8_t address[HOB_ADDRESS_BYTES], char out[HOB_ADDRESS_TEXT]);

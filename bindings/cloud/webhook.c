@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#include "base/lazy/curl.h"
+#include "base/lazy/curl_loop.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -15,20 +15,11 @@
 enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 16 };
 
 struct webhooks {
-    uv_loop_t *loop;
-    CURLM *multi;
-    uv_timer_t timer;
-    unsigned handles;
+    struct curl_loop curl;
     struct hob_list posts;
     bool is_closing, may_reach_private;
     void (*closed)(void *ctx);
     void *closed_ctx;
-};
-
-struct watch { /* one of curl's sockets */
-    uv_poll_t poll;
-    struct webhooks *hooks;
-    curl_socket_t fd;
 };
 
 struct post {
@@ -70,7 +61,7 @@ static void post_end(struct webhooks *w, struct post *p, const struct hob_err *w
     else if (p->result != CURLE_OK || p->is_too_large)
         fail_transport(p, &err);
     hob_list_remove(&p->node);
-    (void)curl_multi_remove_handle(w->multi, p->easy);
+    curl_loop_remove(&w->curl, p->easy);
     curl_easy_cleanup(p->easy);
     curl_slist_free_all(p->fields);
     p->done(p->ctx, err.code == HOB_OK ? NULL : &err, err.code == HOB_OK ? hob_buf_str(&p->in) : HOB_STR(""));
@@ -79,19 +70,11 @@ static void post_end(struct webhooks *w, struct post *p, const struct hob_err *w
     free(p);
 }
 
-static void note_ends(struct webhooks *w)
+static void on_ended(void *transfer, CURLcode result)
 {
-    int left;
-    const CURLMsg *m;
-    while ((m = curl_multi_info_read(w->multi, &left))) {
-        char *private = NULL;
-        if (m->msg != CURLMSG_DONE ||
-            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private) != CURLE_OK)
-            continue;
-        struct post *p = (struct post *)(void *)private;
-        p->is_ended = true;
-        p->result = m->data.result;
-    }
+    struct post *p = transfer;
+    p->is_ended = true;
+    p->result = result;
 }
 
 static struct post *next_ended(struct webhooks *w)
@@ -106,26 +89,12 @@ static struct post *next_ended(struct webhooks *w)
     return NULL;
 }
 
-static void act(struct webhooks *w, curl_socket_t fd, int events)
+static void settle(void *ctx)
 {
-    int running;
+    struct webhooks *w = ctx;
     struct post *p;
-    if (w->is_closing)
-        return;
-    (void)curl_multi_socket_action(w->multi, fd, events, &running);
-    note_ends(w);
     while (!w->is_closing && (p = next_ended(w)) != NULL)
         post_end(w, p, NULL);
-}
-
-static void handle_closed(struct webhooks *w)
-{
-    if (--w->handles > 0)
-        return;
-    void (*closed)(void *ctx) = w->closed;
-    void *ctx = w->closed_ctx;
-    free(w);
-    closed(ctx);
 }
 
 /* --- callbacks: curl's and the loop's --- */
@@ -139,104 +108,23 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
     return 0; /* ends the transfer */
 }
 
-static bool is_of_internet(const struct curl_sockaddr *a)
-{
-    uint8_t address[HOB_ADDRESS_BYTES] = {0};
-    if (a->family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, &a->addr, sizeof in);
-        address[10] = address[11] = 0xff;
-        memcpy(address + 12, &in.sin_addr, 4);
-    } else if (a->family == AF_INET6) {
-        struct sockaddr_in6 in;
-        memcpy(&in, &a->addr, sizeof in);
-        memcpy(address, &in.sin6_addr, sizeof address);
-    } else {
-        return false;
-    }
-    return hob_address_range(address) == NULL;
-}
-
 static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct post *p = ctx;
     (void)purpose;
-    if (p->hooks->may_reach_private || is_of_internet(a))
+    if (p->hooks->may_reach_private || hob_address_is_internet(&a->addr))
         return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
     p->is_refused = true;
     return CURL_SOCKET_BAD;
 }
 
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct watch *s = handle->data;
-    struct webhooks *w = s->hooks;
-    free(s);
-    handle_closed(w);
-}
-
-static void on_socket_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *s = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
-    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
-    act(s->hooks, s->fd, flags);
-}
-
-static struct watch *watch_new(struct webhooks *w, curl_socket_t fd)
-{
-    struct watch *s = hob_new(struct watch);
-    s->hooks = w;
-    s->fd = fd;
-    if (uv_poll_init_socket(w->loop, &s->poll, fd) < 0) {
-        free(s);
-        return NULL;
-    }
-    s->poll.data = s;
-    w->handles++;
-    (void)curl_multi_assign(w->multi, fd, s);
-    return s;
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
+static void on_curl_closed(void *ctx)
 {
     struct webhooks *w = ctx;
-    struct watch *s = socket_ctx;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (s) {
-            (void)uv_poll_stop(&s->poll);
-            uv_close((uv_handle_t *)&s->poll, on_watch_closed);
-            (void)curl_multi_assign(w->multi, fd, NULL);
-        }
-        return 0;
-    }
-    if (!s && !(s = watch_new(w, fd)))
-        return -1;
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&s->poll, events, on_socket_ready) < 0 ? -1 : 0;
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *ctx)
-{
-    struct webhooks *w = ctx;
-    (void)multi;
-    if (w->is_closing || timeout_ms < 0)
-        (void)uv_timer_stop(&w->timer);
-    else
-        (void)uv_timer_start(&w->timer, on_timer, (uint64_t)timeout_ms, 0);
-    return 0;
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    handle_closed(handle->data);
+    void (*closed)(void *ctx) = w->closed;
+    void *closed_ctx = w->closed_ctx;
+    free(w);
+    closed(closed_ctx);
 }
 
 /* --- door --- */
@@ -257,28 +145,13 @@ bool webhook_url_is_valid(const char *url)
     return is_valid;
 }
 
-/* Made with the first post: a daemon without webhooks does without libcurl. */
-static void need_multi(struct webhooks *w)
-{
-    if (w->multi)
-        return;
-    w->multi = curl_multi_init();
-    HOB_ASSERT(w->multi);
-    (void)curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w);
-    (void)curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
-    (void)curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w);
-    (void)curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-}
-
 struct webhooks *webhooks_new(uv_loop_t *loop, bool may_reach_private)
 {
     struct webhooks *w = hob_new(struct webhooks);
-    w->loop = loop;
     w->may_reach_private = may_reach_private;
-    HOB_ASSERT(uv_timer_init(loop, &w->timer) == 0);
-    w->timer.data = w;
-    w->handles = 1;
+    curl_loop_init(&w->curl, loop,
+                   &(struct curl_loop_options){
+                       .connections_max = KEPT_CONNECTIONS, .ended = on_ended, .settle = settle, .ctx = w});
     hob_list_init(&w->posts);
     return w;
 }
@@ -320,7 +193,6 @@ void webhook_post(struct webhooks *w, const struct webhook_request *r, webhook_d
     p->ctx = ctx;
     p->body = hob_strndup(r->body.at, r->body.n);
     hob_buf_init(&p->in, HOB_MAX_ANSWER_BYTES);
-    need_multi(w);
     p->easy = curl_easy_init();
     HOB_ASSERT(p->easy);
     set_manners(p, r);
@@ -332,7 +204,7 @@ void webhook_post(struct webhooks *w, const struct webhook_request *r, webhook_d
     }
     (void)curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->fields);
     hob_list_push_back(&w->posts, &p->node);
-    HOB_ASSERT(curl_multi_add_handle(w->multi, p->easy) == CURLM_OK);
+    HOB_ASSERT(curl_loop_add(&w->curl, p->easy));
 }
 
 void webhooks_cancel(struct webhooks *w)
@@ -351,7 +223,5 @@ void webhooks_close(struct webhooks *w, void (*closed)(void *ctx), void *ctx)
     w->closed_ctx = ctx;
     w->is_closing = true;
     webhooks_cancel(w);
-    if (w->multi)
-        (void)curl_multi_cleanup(w->multi); /* takes its sockets off the loop */
-    uv_close((uv_handle_t *)&w->timer, on_timer_closed);
+    curl_loop_close(&w->curl, on_curl_closed, w);
 }

@@ -2,11 +2,10 @@
  * callbacks collect is looked at behind curl_multi_socket_action. */
 #include "bindings/login/outbound.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/lazy/curl.h"
+#include "base/lazy/curl_loop.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -17,21 +16,13 @@
 enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 16 };
 
 struct outbound {
-    uv_loop_t *loop;
-    CURLM *multi;
-    uv_timer_t timer;
-    uv_async_t wake; /* something ended without curl */
-    unsigned handles, exchanges_n;
+    struct curl_loop curl;
+    uv_async_t wake;                  /* something ended without curl */
+    unsigned open_parts, exchanges_n; /* parts: curl and wake */
     struct hob_list exchanges;
     bool may_reach_private, is_closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
-};
-
-struct watch { /* one of curl's sockets */
-    uv_poll_t poll;
-    struct outbound *outbound;
-    curl_socket_t fd;
 };
 
 struct exchange {
@@ -55,7 +46,7 @@ static void exchange_free(struct exchange *x)
     hob_list_remove(&x->node);
     o->exchanges_n--;
     if (x->easy) {
-        (void)curl_multi_remove_handle(o->multi, x->easy);
+        curl_loop_remove(&o->curl, x->easy);
         curl_easy_cleanup(x->easy);
     }
     curl_slist_free_all(x->fields);
@@ -99,19 +90,11 @@ static void exchange_tell(struct exchange *x)
 }
 
 /* --- steps: curl --- */
-static void note_ends(struct outbound *o)
+static void on_ended(void *transfer, CURLcode result)
 {
-    int left;
-    const CURLMsg *m;
-    while ((m = curl_multi_info_read(o->multi, &left))) {
-        char *private = NULL;
-        if (m->msg != CURLMSG_DONE ||
-            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private) != CURLE_OK)
-            continue;
-        struct exchange *x = (struct exchange *)(void *)private;
-        x->is_ended = true;
-        x->result = m->data.result;
-    }
+    struct exchange *x = transfer;
+    x->is_ended = true;
+    x->result = result;
 }
 
 static struct exchange *next_ended(struct outbound *o)
@@ -126,31 +109,23 @@ static struct exchange *next_ended(struct outbound *o)
     return NULL;
 }
 
-static void settle(struct outbound *o)
+static void settle(void *ctx)
 {
+    struct outbound *o = ctx;
     struct exchange *x;
-    note_ends(o);
     while (!o->is_closing && (x = next_ended(o)))
         exchange_tell(x);
 }
 
-static void act(struct outbound *o, curl_socket_t fd, int events)
+static void part_closed(void *ctx)
 {
-    int running;
-    if (o->is_closing)
-        return;
-    (void)curl_multi_socket_action(o->multi, fd, events, &running);
-    settle(o);
-}
-
-static void handle_closed(struct outbound *o)
-{
-    if (--o->handles > 0)
+    struct outbound *o = ctx;
+    if (--o->open_parts > 0)
         return;
     void (*closed)(void *ctx) = o->closed;
-    void *ctx = o->closed_ctx;
+    void *closed_ctx = o->closed_ctx;
     free(o);
-    closed(ctx);
+    closed(closed_ctx);
 }
 
 /* --- callbacks: curl's --- */
@@ -163,100 +138,15 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
     return 0; /* ends the transfer */
 }
 
-bool outbound_is_internet(const struct sockaddr *a)
-{
-    uint8_t address[HOB_ADDRESS_BYTES] = {0};
-    if (a->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, a, sizeof in);
-        address[10] = address[11] = 0xff;
-        memcpy(address + 12, &in.sin_addr, 4);
-    } else if (a->sa_family == AF_INET6) {
-        struct sockaddr_in6 in;
-        memcpy(&in, a, sizeof in);
-        memcpy(address, &in.sin6_addr, sizeof address);
-    } else {
-        return false;
-    }
-    return hob_address_range(address) == NULL;
-}
-
 static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct exchange *x = ctx;
     (void)purpose;
-    if (!x->outbound->may_reach_private && !outbound_is_internet(&a->addr)) {
+    if (!x->outbound->may_reach_private && !hob_address_is_internet(&a->addr)) {
         x->is_refused = true;
         return CURL_SOCKET_BAD;
     }
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct watch *w = handle->data;
-    struct outbound *o = w->outbound;
-    free(w);
-    handle_closed(o);
-}
-
-static void on_socket_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
-    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
-    act(w->outbound, w->fd, flags);
-}
-
-static struct watch *watch_new(struct outbound *o, curl_socket_t fd)
-{
-    struct watch *w = hob_new(struct watch);
-    w->outbound = o;
-    w->fd = fd;
-    if (uv_poll_init_socket(o->loop, &w->poll, fd) < 0) {
-        free(w);
-        return NULL;
-    }
-    w->poll.data = w;
-    o->handles++;
-    (void)curl_multi_assign(o->multi, fd, w);
-    return w;
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
-{
-    struct outbound *o = ctx;
-    struct watch *w = socket_ctx;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w) {
-            (void)uv_poll_stop(&w->poll);
-            uv_close((uv_handle_t *)&w->poll, on_watch_closed);
-            (void)curl_multi_assign(o->multi, fd, NULL);
-        }
-        return 0;
-    }
-    if (!w && !(w = watch_new(o, fd)))
-        return -1;
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&w->poll, events, on_socket_ready) < 0 ? -1 : 0;
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *ctx)
-{
-    struct outbound *o = ctx;
-    (void)multi;
-    if (o->is_closing || timeout_ms < 0)
-        (void)uv_timer_stop(&o->timer);
-    else
-        (void)uv_timer_start(&o->timer, on_timer, (uint64_t)timeout_ms, 0);
-    return 0;
 }
 
 static void on_wake(uv_async_t *wake)
@@ -266,9 +156,9 @@ static void on_wake(uv_async_t *wake)
         settle(o);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_wake_closed(uv_handle_t *handle)
 {
-    handle_closed(handle->data);
+    part_closed(handle->data);
 }
 
 /* --- steps: starting one --- */
@@ -323,7 +213,7 @@ static void add_field(struct exchange *x, const char *field)
 
 static void exchange_start(struct exchange *x)
 {
-    if (x->err.code == HOB_OK && curl_multi_add_handle(x->outbound->multi, x->easy) == CURLM_OK)
+    if (x->err.code == HOB_OK && curl_loop_add(&x->outbound->curl, x->easy))
         return;
     if (x->err.code == HOB_OK)
         (void)hob_fail(&x->err, HOB_E_UNAVAILABLE, "the exchange cannot be started");
@@ -333,28 +223,16 @@ static void exchange_start(struct exchange *x)
 }
 
 /* --- door --- */
-/* Made with the first exchange: a daemon that asks nobody does without libcurl. */
-static void need_multi(struct outbound *o)
-{
-    if (o->multi)
-        return;
-    o->multi = curl_multi_init();
-    HOB_ASSERT(o->multi);
-    (void)curl_multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
-    (void)curl_multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
-    (void)curl_multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
-    (void)curl_multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-}
-
 struct outbound *outbound_new(uv_loop_t *loop, bool may_reach_private)
 {
     struct outbound *o = hob_new(struct outbound);
-    o->loop = loop;
     o->may_reach_private = may_reach_private;
-    HOB_ASSERT(uv_timer_init(loop, &o->timer) == 0 && uv_async_init(loop, &o->wake, on_wake) == 0);
-    o->timer.data = o->wake.data = o;
-    o->handles = 2;
+    curl_loop_init(&o->curl, loop,
+                   &(struct curl_loop_options){
+                       .connections_max = KEPT_CONNECTIONS, .ended = on_ended, .settle = settle, .ctx = o});
+    HOB_ASSERT(uv_async_init(loop, &o->wake, on_wake) == 0);
+    o->wake.data = o;
+    o->open_parts = 2;
     hob_list_init(&o->exchanges);
     return o;
 }
@@ -370,15 +248,12 @@ void outbound_close(struct outbound *o, void (*closed)(void *ctx), void *ctx)
         (void)hob_fail(&x->err, HOB_E_CANCELLED, "the server is stopping");
         exchange_tell(x);
     }
-    if (o->multi)
-        (void)curl_multi_cleanup(o->multi); /* takes its sockets off the loop */
-    uv_close((uv_handle_t *)&o->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&o->wake, on_handle_closed);
+    curl_loop_close(&o->curl, part_closed, o);
+    uv_close((uv_handle_t *)&o->wake, on_wake_closed);
 }
 
 void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound_cb done, void *ctx)
 {
-    need_multi(o);
     struct exchange *x = exchange_new(o, r->app, done, ctx);
     if (x->easy) {
         set_manners(x, r->url, o->may_reach_private ? "https,http" : "https");

@@ -30,8 +30,5 @@ struct outbound_request {
     const char *user, *secret; /* HTTP Basic, or NULL */
 };
 void outbound_ask(struct outbound *o, const struct outbound_request *r, outbound_cb done, void *ctx);
-
-/* Is it an address that anybody may be sent to? */
-bool outbound_is_internet(const struct sockaddr *address);
 /* Appends the text as application/x-www-form-urlencoded wants it. */
 HOB_MUST_USE enum hob_code outbound_escape(struct hob_buf *out, struct hob_str text);

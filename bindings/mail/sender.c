@@ -8,7 +8,7 @@
 #include "base/lazy/curl.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "bindings/login/outbound.h"
+#include "base/rules/egress.h"
 
 #include "base/banned.h"
 
@@ -54,7 +54,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
 {
     struct mail *m = ctx;
     (void)purpose;
-    if (m->sender->may_reach_private || outbound_is_internet(&a->addr))
+    if (m->sender->may_reach_private || hob_address_is_internet(&a->addr))
         return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
     m->is_refused = true;
     return CURL_SOCKET_BAD;

@@ -3,13 +3,13 @@
  * started and cancelled. */
 #include "runner/docker/api.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/lazy/curl_loop.h"
 #include "base/list.h"
 #include "base/mem.h"
 
@@ -18,23 +18,14 @@
 enum { CONNECT_MS = 5000, KEPT_CONNECTIONS = 8, UPLOAD_BYTES = 256 * 1024, SHOWN_BYTES = 160 };
 
 struct docker_api {
-    uv_loop_t *loop;
+    struct curl_loop curl;
     const struct docker_target *target;
-    CURLM *multi;
-    uv_timer_t timer;
-    unsigned handles;
     struct hob_list calls;
     unsigned calls_n;
     char version[16];
     bool is_closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
-};
-
-struct watch { /* one of curl's sockets */
-    uv_poll_t poll;
-    struct docker_api *api;
-    curl_socket_t fd;
 };
 
 struct docker_call {
@@ -60,7 +51,7 @@ static void call_free(struct docker_call *c)
 {
     hob_list_remove(&c->node);
     c->api->calls_n--;
-    (void)curl_multi_remove_handle(c->api->multi, c->easy);
+    curl_loop_remove(&c->api->curl, c->easy);
     curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->fields);
     hob_buf_done(&c->in);
@@ -188,19 +179,11 @@ static bool call_lines(struct docker_call *c)
 
 /* ---- steps: curl ---- */
 
-static void note_ends(struct docker_api *a)
+static void on_ended(void *transfer, CURLcode result)
 {
-    int left;
-    const CURLMsg *m;
-    while ((m = curl_multi_info_read(a->multi, &left))) {
-        char *private = NULL;
-        if (m->msg != CURLMSG_DONE ||
-            curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private) != CURLE_OK)
-            continue;
-        struct docker_call *c = (struct docker_call *)(void *)private;
-        c->is_ended = true;
-        c->result = m->data.result;
-    }
+    struct docker_call *c = transfer;
+    c->is_ended = true;
+    c->result = result;
 }
 
 static struct docker_call *next_to_tell(struct docker_api *a)
@@ -216,10 +199,10 @@ static struct docker_call *next_to_tell(struct docker_api *a)
 }
 
 /* Behind curl: what came is told, and whatever the listeners do may change the list. */
-static void api_settle(struct docker_api *a)
+static void api_settle(void *ctx)
 {
+    struct docker_api *a = ctx;
     struct docker_call *c;
-    note_ends(a);
     while (!a->is_closing && (c = next_to_tell(a))) {
         if (c->line && !call_lines(c))
             continue;
@@ -228,24 +211,14 @@ static void api_settle(struct docker_api *a)
     }
 }
 
-static void api_act(struct docker_api *a, curl_socket_t fd, int events)
+static void on_curl_closed(void *ctx)
 {
-    int running;
-    if (a->is_closing)
-        return;
-    (void)curl_multi_socket_action(a->multi, fd, events, &running);
-    api_settle(a);
-}
-
-static void handle_closed(struct docker_api *a)
-{
-    if (--a->handles > 0)
-        return;
+    struct docker_api *a = ctx;
     void (*closed)(void *ctx) = a->closed;
-    void *ctx = a->closed_ctx;
+    void *closed_ctx = a->closed_ctx;
     free(a);
     if (closed)
-        closed(ctx);
+        closed(closed_ctx);
 }
 
 /* ---- callbacks: curl's ---- */
@@ -292,97 +265,17 @@ static size_t on_upload(char *to, size_t size, size_t n, void *ctx)
     return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
 }
 
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct watch *w = handle->data;
-    struct docker_api *a = w->api;
-    free(w);
-    handle_closed(a);
-}
-
-static void on_socket_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
-    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
-    api_act(w->api, w->fd, flags);
-}
-
-static struct watch *watch_new(struct docker_api *a, curl_socket_t fd)
-{
-    struct watch *w = hob_new(struct watch);
-    w->api = a;
-    w->fd = fd;
-    if (uv_poll_init_socket(a->loop, &w->poll, fd) < 0) {
-        free(w);
-        return NULL;
-    }
-    w->poll.data = w;
-    a->handles++;
-    (void)curl_multi_assign(a->multi, fd, w);
-    return w;
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
-{
-    struct docker_api *a = ctx;
-    struct watch *w = socket_ctx;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w) {
-            (void)uv_poll_stop(&w->poll);
-            uv_close((uv_handle_t *)&w->poll, on_watch_closed);
-            (void)curl_multi_assign(a->multi, fd, NULL);
-        }
-        return 0;
-    }
-    if (!w && !(w = watch_new(a, fd)))
-        return -1;
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&w->poll, events, on_socket_ready) < 0 ? -1 : 0;
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    api_act(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int on_timeout_wanted(CURLM *multi, long timeout_ms, void *ctx)
-{
-    struct docker_api *a = ctx;
-    (void)multi;
-    if (a->is_closing || timeout_ms < 0)
-        (void)uv_timer_stop(&a->timer);
-    else
-        (void)uv_timer_start(&a->timer, on_timer, (uint64_t)timeout_ms, 0);
-    return 0;
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    handle_closed(handle->data);
-}
-
 /* ---- door ---- */
 
 struct docker_api *docker_api_new(uv_loop_t *loop, const struct docker_target *t)
 {
     struct docker_api *a = hob_new(struct docker_api);
-    HOB_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    a->loop = loop;
     a->target = t;
-    a->multi = curl_multi_init();
-    HOB_ASSERT(a->multi && uv_timer_init(loop, &a->timer) == 0);
-    a->timer.data = a;
-    a->handles = 1;
+    curl_loop_init(
+        &a->curl, loop,
+        &(struct curl_loop_options){
+            .connections_max = KEPT_CONNECTIONS, .ended = on_ended, .settle = api_settle, .ctx = a});
     hob_list_init(&a->calls);
-    (void)curl_multi_setopt(a->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl_multi_setopt(a->multi, CURLMOPT_SOCKETDATA, a);
-    (void)curl_multi_setopt(a->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
-    (void)curl_multi_setopt(a->multi, CURLMOPT_TIMERDATA, a);
-    (void)curl_multi_setopt(a->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-    (void)curl_multi_setopt(a->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     return a;
 }
 
@@ -484,8 +377,7 @@ struct docker_call *docker_call_start(struct docker_api *a, const struct docker_
     set_body(c, r);
     hob_list_push_back(&a->calls, &c->node);
     a->calls_n++;
-    CURLMcode rc = curl_multi_add_handle(a->multi, c->easy);
-    HOB_ASSERT(rc == CURLM_OK);
+    HOB_ASSERT(curl_loop_add(&a->curl, c->easy));
     return c;
 }
 
@@ -514,7 +406,5 @@ void docker_api_close(struct docker_api *a, void (*closed)(void *ctx), void *ctx
     HOB_LIST_EACH(&a->calls, node, tmp)
     call_free(HOB_CONTAINER_OF(node, struct docker_call, node));
     a->is_closing = true;
-    (void)curl_multi_cleanup(a->multi); /* takes its sockets off the loop */
-    uv_close((uv_handle_t *)&a->timer, on_timer_closed);
-    curl_global_cleanup();
+    curl_loop_close(&a->curl, on_curl_closed, a);
 }
