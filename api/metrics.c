@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "bindings/auth/auth.h"
 #include "store/appdb.h"
 
 /* Writes until the buffer's limit; the first failure stays. */
@@ -249,6 +250,31 @@ static void write_backend(struct writer *w, const struct parse_face *face)
     single(w, "hob_appdb_queued", "gauge", "Jobs of the apps' databases that wait or run.", (double)d.queued);
 }
 
+static void write_auth(struct writer *w, const struct auth *auth)
+{
+    struct auth_stats a;
+    auth_stats(auth, &a);
+    single(w, "hob_hash_jobs_total", "counter", "Passwords that were compared or set.", (double)a.hash_jobs);
+    single(w, "hob_hash_refused_total", "counter", "Log-ins refused because too many waited (429).",
+           (double)a.hash_jobs_refused);
+    single(w, "hob_hashes_total", "counter", "Password hashes that were computed.", (double)a.hashes);
+    single(w, "hob_hash_waiting", "gauge", "Passwords that wait for a thread that hashes.", a.hash_waiting);
+    single(w, "hob_hash_running", "gauge", "Passwords being hashed.", a.hash_running);
+    single(w, "hob_hash_threads", "gauge", "Threads that hash passwords.", a.hash_threads);
+    single(w, "hob_session_hits_total", "counter", "Session tokens judged from memory.",
+           (double)a.session_hits);
+    single(w, "hob_session_misses_total", "counter", "Session tokens judged by the database.",
+           (double)a.session_misses);
+    single(w, "hob_session_refused_total", "counter", "Session tokens that were unknown or had expired.",
+           (double)a.sessions_refused);
+    single(w, "hob_sessions_kept", "gauge", "Judged sessions in memory.", a.sessions_kept);
+    single(w, "hob_mails_sent_total", "counter", "Mails that a mail server took.", (double)a.mails_sent);
+    single(w, "hob_mails_failed_total", "counter", "Tries to send a mail that failed.",
+           (double)a.mails_failed);
+    single(w, "hob_mails_given_up_total", "counter",
+           "Mails given up: refused for good, or tried for two days.", (double)a.mails_given_up);
+}
+
 /* --- the process: names as every Prometheus client library gives them ---------------------------------------------- */
 
 static double open_descriptors(void)
@@ -304,8 +330,10 @@ enum hob_code metrics_write(const struct front_options *o, const struct http_ser
     write_instances(&w, o->dispatcher);
     write_queues(&w, o);
     write_parts(&w, o);
-    if (o->parse)
+    if (o->parse) {
         write_backend(&w, o->parse);
+        write_auth(&w, backend_auth(parse_face_backend(o->parse)));
+    }
     write_process(&w);
     return w.rc;
 }

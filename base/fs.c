@@ -54,6 +54,23 @@ enum hob_code hob_write_all(int fd, struct hob_str data, const char *what, struc
     return HOB_OK;
 }
 
+int hob_open_nameless(const char *dir, struct hob_err *err)
+{
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+    if (errno == EOPNOTSUPP || errno == EISDIR) { /* a file system that cannot: named for a moment */
+        hob_auto_free char *path = hob_asprintf("%s/nameless-XXXXXX", dir);
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0 && unlink(path) == 0)
+            return fd;
+    }
+    (void)hob_fail_errno(err, errno, "making a temporary file in %s", dir);
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
 enum hob_code hob_fsync_dir(const char *path, struct hob_err *err)
 {
     hob_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -14,5 +14,7 @@ HOB_MUST_USE enum hob_code hob_mkdirs(const char *path, unsigned mode, struct ho
 HOB_MUST_USE enum hob_code hob_fsync_dir(const char *path, struct hob_err *err);
 /* rm -r below a folder we own; never follows links. A missing path is fine. */
 HOB_MUST_USE enum hob_code hob_remove_tree(const char *path, struct hob_err *err);
+/* A file without a name in `dir`, to read and write: nothing of it is left behind, whatever happens. -1: failed. */
+HOB_MUST_USE int hob_open_nameless(const char *dir, struct hob_err *err);
 /* Writes all of it to a blocking descriptor. */
 HOB_MUST_USE enum hob_code hob_write_all(int fd, struct hob_str data, const char *what, struct hob_err *err);

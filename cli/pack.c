@@ -253,23 +253,6 @@ static enum hob_code write_entry(struct writer *w, const char *dir, const struct
     return code == HOB_OK ? write_content(w, e, fd, err) : code;
 }
 
-/* A file that has no name, so that nothing stays behind whatever happens. */
-static int open_nameless(struct hob_err *err)
-{
-    const char *tmp = hob_env("TMPDIR");
-    tmp = tmp ? tmp : "/tmp";
-    int fd = open(tmp, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        hob_auto_free char *path = hob_asprintf("%s/hob-XXXXXX", tmp);
-        fd = mkostemp(path, O_CLOEXEC);
-        if (fd >= 0)
-            (void)unlink(path);
-    }
-    if (fd < 0)
-        (void)hob_fail_errno(err, errno, "making a temporary file in %s", tmp);
-    return fd;
-}
-
 static enum hob_code write_all(struct pack *p, const char *dir, struct hob_str manifest, struct writer *w,
                                struct hob_err *err)
 {
@@ -297,7 +280,8 @@ static enum hob_code write_all(struct pack *p, const char *dir, struct hob_str m
 enum hob_code pack_write(struct pack *p, const char *dir, struct hob_str manifest, struct hob_err *err)
 {
     HOB_ASSERT(p->fd < 0);
-    p->fd = open_nameless(err);
+    const char *tmp = hob_env("TMPDIR");
+    p->fd = hob_open_nameless(tmp ? tmp : "/tmp", err);
     if (p->fd < 0)
         return err->code;
     struct writer w = {archive_write_new(), archive_entry_new()};

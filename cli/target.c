@@ -96,6 +96,17 @@ static size_t names_fetch(struct cli *c, char **names, size_t names_max)
     return n;
 }
 
+enum hob_code app_path(const char *app, const char *below, char **ret_path, struct hob_err *err)
+{
+    if (!hob_name_is_valid(hob_str(app)))
+        return hob_fail(err, HOB_E_INVALID,
+                        "app '%.70s': use a-z, 0-9 and '-', 1 to 64 characters, a letter first, no '-' last",
+                        app);
+    hob_auto_free char *base = url_path("/v1/apps/%s", app);
+    *ret_path = hob_asprintf("%s%s", base, below);
+    return HOB_OK;
+}
+
 void target_suggest(struct cli *c, const struct target *t, struct hob_err *err)
 {
     if (err->code != HOB_E_NOT_FOUND || strstr(err->msg, "did you mean"))

@@ -12,6 +12,8 @@ HOB_MUST_USE enum hob_code target_parse(const char *text, const char *app_option
                                         struct hob_err *err);
 /* Only the app, when a command is about one. */
 HOB_MUST_USE enum hob_code target_app(const char *app_option, char ret_app[65], struct hob_err *err);
+/* "/v1/apps/APP" and `below`, which is encoded already; *ret_path owned. */
+HOB_MUST_USE enum hob_code app_path(const char *app, const char *below, char **ret_path, struct hob_err *err);
 /* "did you mean" after the server said not found: asks it which functions there are. */
 void target_suggest(struct cli *c, const struct target *t, struct hob_err *err);
 /* client_call on /v1/apps/APP/functions/FUNCTION with `below` (already encoded, begins with '/' or is "") behind it; a

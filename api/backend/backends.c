@@ -15,8 +15,7 @@
 
 enum { KEY_BYTES_MADE = 24 };
 
-/* The backend that {app} names, or NULL: then the problem is answered. */
-static const struct backend_app *call_backend(struct call *c)
+const struct backend_app *call_backend(struct call *c)
 {
     struct hob_err err;
     const struct backend_app *app = backend_app_by_name(c->control->o.backends, c->params[0]);

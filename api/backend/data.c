@@ -47,19 +47,6 @@ static void job_free(struct job *j)
     call_release(c);
 }
 
-/* The backend that {app} names; the problem is answered when there is none. */
-static bool has_backend(struct call *c)
-{
-    struct hob_err err;
-    if (backend_app_by_name(c->control->o.backends, c->params[0]))
-        return true;
-    (void)hob_fail_reason(&err, HOB_E_NOT_FOUND, "unknown_backend",
-                          "app '%.*s' has no backend: `hob app create %.*s` makes one",
-                          HOB_STR_ARG(c->params[0]), HOB_STR_ARG(c->params[0]));
-    call_fail(c, &err);
-    return false;
-}
-
 static enum hob_code query_number(const struct call *c, const char *name, uint64_t fallback,
                                   uint64_t *ret_value, struct hob_err *err)
 {
@@ -111,7 +98,7 @@ static enum hob_code export_work(void *ctx, struct data_tx *tx, struct hob_err *
 
 void handle_data_export(struct call *c)
 {
-    if (!has_backend(c))
+    if (!call_backend(c))
         return;
     struct job *j = job_new(c);
     struct hob_str after = call_query(c, "after");
@@ -174,7 +161,7 @@ static const struct call_stream import_stream = {
 
 void handle_data_import(struct call *c)
 {
-    if (!has_backend(c))
+    if (!call_backend(c))
         return;
     call_stream_begin(c, &import_stream, job_new(c));
     http_body_read(c->x, HOB_MAX_IMPORT_BYTES);
@@ -215,7 +202,7 @@ void handle_data_changes(struct call *c)
         call_fail(c, &err);
         return;
     }
-    if (!has_backend(c))
+    if (!call_backend(c))
         return;
     struct job *j = job_new(c);
     j->sequence = (int64_t)after;
@@ -300,7 +287,7 @@ void handle_data_restore(struct call *c)
         call_fail(c, &err);
         return;
     }
-    if (!has_backend(c))
+    if (!call_backend(c))
         return;
     struct job *j = job_new(c);
     j->sequence = (int64_t)json_number_value(sequence);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/list.h"
 
+struct backend_app;
 struct call;
 
 enum call_body {
@@ -103,6 +104,8 @@ void call_stream_begin(struct call *c, const struct call_stream *stream, void *c
 void call_streamed(struct call *c);
 /* The function that {app} and {fn} name, or NULL: then the problem is answered. Borrowed. */
 struct function *call_function(struct call *c);
+/* The backend that {app} names, or NULL: then the problem is answered. Borrowed. */
+const struct backend_app *call_backend(struct call *c); /* api/backend/backends.c */
 /* "http://HOST/fn/APP/FUNCTION" as this client reaches it. Returns owned. */
 char *call_url(const struct call *c, const char *app, const char *function);
 
@@ -160,7 +163,7 @@ void handle_isolation(struct call *c); /* isolation.c */
 void handle_learn(struct call *c);
 void handle_learnt(struct call *c);
 void handle_learn_end(struct call *c);
-void handle_backends(struct call *c);  /* api/backend/backends.c */
+void handle_backends(struct call *c); /* api/backend/backends.c */
 void handle_backend(struct call *c);
 void handle_backend_create(struct call *c);
 void handle_backend_set(struct call *c);
@@ -172,7 +175,7 @@ void handle_data_import(struct call *c);
 void handle_data_changes(struct call *c);
 void handle_data_restore(struct call *c);
 void handle_data_backup(struct call *c); /* backup.c */
-void handle_versions(struct call *c);  /* versions.c */
+void handle_versions(struct call *c);    /* versions.c */
 void handle_rollback(struct call *c);
 void handle_aliases(struct call *c);
 void handle_alias_set(struct call *c);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "api/control/control_priv.h"
 #include "api/server/answer.h"
+#include "base/fs.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -38,23 +38,6 @@ struct upload {
     bool is_dry_run;
     bool takes_lines, is_streaming;
 };
-
-/* A file without a name: nothing is left behind, whatever happens. */
-static int open_nameless(const char *dir, struct hob_err *err)
-{
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        return fd;
-    if (errno != EOPNOTSUPP && errno != EISDIR) {
-        (void)hob_fail_errno(err, errno, "creating a file for the upload in %s", dir);
-        return -1;
-    }
-    hob_auto_free char *path = hob_asprintf("%s/upload-XXXXXX", dir);
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0 || unlink(path) < 0)
-        (void)hob_fail_errno(err, errno, "creating a file for the upload in %s", dir);
-    return fd;
-}
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
@@ -327,7 +310,7 @@ void handle_deploy(struct call *c)
     struct hob_err err = {0};
     bool is_dry = false;
     int fd = -1;
-    if (judge_upload(c, &is_dry, &err) != HOB_OK || (fd = open_nameless(c->control->tmp_dir, &err)) < 0) {
+    if (judge_upload(c, &is_dry, &err) != HOB_OK || (fd = hob_open_nameless(c->control->tmp_dir, &err)) < 0) {
         call_fail(c, &err);
         return;
     }

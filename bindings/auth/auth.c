@@ -53,3 +53,23 @@ void auth_close(struct auth *a, void (*closed)(void *ctx), void *ctx)
     mailer_close(a->mailer, on_part_closed, a);
     login_close(a->login, on_part_closed, a);
 }
+
+void auth_stats(const struct auth *a, struct auth_stats *ret_stats)
+{
+    struct hasher_stats h = hasher_stats(a->hasher);
+    struct session_stats s = session_stats(a);
+    struct mail_stats m = mailer_stats(a->mailer);
+    *ret_stats = (struct auth_stats){.hash_jobs = h.done,
+                                     .hash_jobs_refused = h.refused,
+                                     .hashes = h.hashed,
+                                     .hash_waiting = h.waiting,
+                                     .hash_running = h.running,
+                                     .hash_threads = h.threads,
+                                     .session_hits = s.hits,
+                                     .session_misses = s.misses,
+                                     .sessions_refused = s.refused,
+                                     .sessions_kept = s.kept,
+                                     .mails_sent = m.sent,
+                                     .mails_failed = m.failed,
+                                     .mails_given_up = m.given_up};
+}

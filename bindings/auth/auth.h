@@ -11,6 +11,15 @@ HOB_MUST_USE struct auth *auth_start(struct backend *b, const struct backend_opt
 /* Ends what is under way (mail stays queued in the apps' databases), then `closed` once; the pointer is dead then. */
 void auth_close(struct auth *a, void (*closed)(void *ctx), void *ctx);
 
+struct auth_stats {
+    uint64_t hash_jobs, hash_jobs_refused, hashes; /* jobs done; refused (429); hashes computed */
+    unsigned hash_waiting, hash_running, hash_threads;
+    uint64_t session_hits, session_misses, sessions_refused;
+    unsigned sessions_kept;
+    uint64_t mails_sent, mails_failed, mails_given_up;
+};
+void auth_stats(const struct auth *a, struct auth_stats *ret_stats);
+
 /* backend.c */
 struct auth *backend_auth(struct backend *b);
 const struct backend_options *backend_wiring(struct backend *b); /* copied at start; strings borrowed */

@@ -134,19 +134,10 @@ enum hob_code s3_put(const struct blob_place *p, const struct blob *b, const cha
     return rc;
 }
 
-static int open_nameless(const char *dir, struct hob_err *err)
-{
-    hob_auto_free char *path = hob_asprintf("%s/fetch-XXXXXX", dir);
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0 || unlink(path) < 0)
-        (void)hob_fail_errno(err, errno, "creating a file in %s", dir);
-    return fd;
-}
-
 enum hob_code s3_open(const struct blob_place *p, const struct blob *b, const char *tmp_dir, int *ret_fd,
                       struct hob_err *err)
 {
-    struct transfer t = {.fd = open_nameless(tmp_dir, err)};
+    struct transfer t = {.fd = hob_open_nameless(tmp_dir, err)};
     int to = t.fd;
     if (to < 0)
         return err->code;

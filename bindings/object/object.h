@@ -36,9 +36,6 @@ struct object_save {
      * `original_hidden` are set. */
     enum hob_code (*judge)(struct backend_call *c, struct data_tx *tx, struct object_save *s,
                            struct hob_err *err);
-    /* On the loop, behind beforeSave, before the write: e.g. hashing a password. May replace s->data (object_save_data)
-     * and s->hidden; ends with object_save_go, or ask_fail. */
-    void (*between)(struct backend_call *c, struct object_save *s);
     /* In the write job, just before the row is written: `object` is the whole object to be. May refuse (uniqueness), and
      * write other things of its own. May run twice: leaves nothing in *s but what it sets each time. */
     enum hob_code (*store)(struct backend_call *c, struct data_tx *tx, struct object_save *s,
@@ -59,14 +56,10 @@ struct object_save {
     bool needs_object; /* for triggers behind the write */
 };
 /* The whole story on the loop: permission, triggers, hooks, one write, the answer. `s` is copied into the call's arena
- * and freed with the call; c->state stays the caller's. One job when the class has no triggers and there is no hook
- * `between`. */
+ * and freed with the call; c->state stays the caller's. One job when the class has no triggers. */
 void object_save_start(struct backend_call *c, const struct object_save *s);
-void object_save_go(struct backend_call *c, struct object_save *s);
-/* Takes the reference of `data`. */
-void object_save_data(struct object_save *s, json_t *data);
 
-/* The same inside of a write job, without triggers: both hooks `judge` and `store` run, `between` and `done` do not. Fills
+/* The same inside of a write job, without triggers: both hooks `judge` and `store` run, `done` does not. Fills
  * s->id (create) and what is told; the references in *s are the caller's to drop (object_save_done). */
 HOB_MUST_USE enum hob_code object_save_now(struct backend_call *c, struct data_tx *tx, struct object_save *s,
                                            struct hob_err *err);
@@ -110,9 +103,6 @@ HOB_MUST_USE json_t *object_date(int64_t utc_ms);
 HOB_MUST_USE json_t *object_pointer(const char *class_name, struct hob_str id);
 /* UTC milliseconds of a Date value or of an ISO string; false when it is none. */
 HOB_MUST_USE bool object_date_read(const json_t *j, int64_t *ret_ms);
-/* The object as its reader sees it: protected fields of the class and server-side members taken out, in place. */
-void object_hide(struct backend_call *c, const struct data_class *class, const char *class_name,
-                 json_t *object);
 /* Appends the object as JSON text to c->out. */
 HOB_MUST_USE enum hob_code object_write_json(struct backend_call *c, const json_t *object,
                                              struct hob_err *err);

@@ -120,22 +120,6 @@ enum hob_code object_find(struct backend_call *c, struct data_tx *tx, const char
     return data_find(tx, &q, on_each, &r, err);
 }
 
-void object_hide(struct backend_call *c, const struct data_class *class, const char *class_name,
-                 json_t *object)
-{
-    struct protect p;
-    const json_t *id = json_object_get(object, "objectId");
-    struct hob_err err;
-    files_expand(c, object);
-    if (protect_start(c, class, class_name, 0, &p, &err) != HOB_OK || !p.is_on)
-        return;
-    const char **names;
-    size_t n;
-    protect_row(c, &p, hob_str_n(json_string_value(id), json_string_length(id)), HOB_STR("{}"), &names, &n);
-    for (size_t i = 0; i < n; i++)
-        (void)json_object_del(object, names[i]);
-}
-
 enum hob_code object_write_json(struct backend_call *c, const json_t *object, struct hob_err *err)
 {
     struct hob_jw w;

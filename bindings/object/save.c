@@ -1,7 +1,7 @@
 /* Saving:
  *
  *   without triggers:  one job: permission -> write -> answer
- *   with them:         job: permission, the object to be -> beforeSave -> between -> job: write -> afterSave -> answer
+ *   with them:         job: permission, the object to be -> beforeSave -> job: write -> afterSave -> answer
  *
  * The first failure ends it; afterSave's is only logged. */
 #include <stdlib.h>
@@ -33,13 +33,6 @@ void object_save_done(struct object_save *s)
 static void drop_save(void *p)
 {
     object_save_done(p);
-}
-
-void object_save_data(struct object_save *s, json_t *data)
-{
-    json_t *old = s->data;
-    s->data = data;
-    json_decref(old);
 }
 
 static json_t *with_class(const json_t *object, const char *class_name)
@@ -91,19 +84,9 @@ static void after_save(struct backend_call *c)
     trigger_run(c, &e, on_after_save);
 }
 
-void object_save_go(struct backend_call *c, struct object_save *s)
+static void save(struct backend_call *c)
 {
-    HOB_ASSERT(c->save == s);
     ask_write(c, store_work, after_save);
-}
-
-static void between(struct backend_call *c)
-{
-    struct object_save *s = c->save;
-    if (s->between)
-        s->between(c, s);
-    else
-        object_save_go(c, s);
 }
 
 static bool is_plumbing(const char *name)
@@ -150,7 +133,8 @@ static void take_object(struct object_save *s, const json_t *answer)
             !(op && json_object_get(answer, name) && !strstr(op, "Relation") && strcmp(op, "Batch") != 0))
             (void)json_object_set(data, name, value);
     }
-    object_save_data(s, data);
+    json_decref(s->data);
+    s->data = data;
     json_decref(s->told);
     s->told = told;
 }
@@ -166,7 +150,7 @@ static void on_before_save(struct backend_call *c, const struct hob_err *err, js
         json_t *object = json_object_get(answer, "object");
         take_object(c->save, json_is_object(object) && json_object_size(answer) == 1 ? object : answer);
     }
-    between(c);
+    save(c);
 }
 
 static void before_save(struct backend_call *c)
@@ -174,7 +158,7 @@ static void before_save(struct backend_call *c)
     struct object_save *s = c->save;
     s->has_looked = true;
     if (!has_trigger(c, TRIGGER_BEFORE_SAVE)) {
-        between(c);
+        save(c);
         return;
     }
     json_t *object hob_auto_json = with_class(s->object, s->class_name.at);
@@ -216,10 +200,10 @@ void object_save_start(struct backend_call *c, const struct object_save *given)
     }
     c->save = s;
     s->needs_object = has_trigger(c, TRIGGER_AFTER_SAVE);
-    if (s->between || has_trigger(c, TRIGGER_BEFORE_SAVE))
+    if (has_trigger(c, TRIGGER_BEFORE_SAVE))
         ask_read(c, look_work, before_save);
     else
-        ask_write(c, store_work, after_save);
+        save(c);
 }
 
 enum hob_code object_save_now(struct backend_call *c, struct data_tx *tx, struct object_save *s,

@@ -13,7 +13,7 @@ enum { PURGE_ROWS = 500 };
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
-static void write_field(struct hob_jw *w, const struct data_field *f)
+void field_write(struct hob_jw *w, const struct data_field *f)
 {
     hob_jw_key(w, f->name);
     hob_jw_object(w);
@@ -38,10 +38,10 @@ static void write_fields(struct hob_jw *w, const char *name, const struct data_c
     hob_jw_object(w);
     hob_jw_raw(w, HOB_STR(defaults));
     for (size_t i = 0; class && i < class->fields_n; i++)
-        write_field(w, &class->fields[i]);
+        field_write(w, &class->fields[i]);
     for (size_t i = 0; s && i < HOB_COUNT(s->fields) && s->fields[i].name; i++)
         if (!class || !data_field_find(class, s->fields[i].name))
-            write_field(w, &s->fields[i]);
+            field_write(w, &s->fields[i]);
     hob_jw_object_end(w);
 }
 

@@ -5,6 +5,8 @@
 
 /* schema.c */
 void class_write(struct hob_jw *w, const char *name, const struct data_class *class);
+/* "name":{"type":...}, a member of an object that is open. */
+void field_write(struct hob_jw *w, const struct data_field *f);
 /* schema_edit.c */
 HOB_MUST_USE enum hob_code schema_create_work(struct backend_call *c, struct data_tx *tx,
                                               struct hob_err *err);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "bindings/object/object_priv.h"
+#include "bindings/schema/schema_priv.h"
 #include "bindings/transfer/transfer.h"
 #include "store/kv.h"
 
@@ -28,35 +28,17 @@ static enum hob_code too_large(struct hob_err *err)
 
 /* --- the start: header, classes, configuration -------------------------------------------------------------------- */
 
-static void write_fields(struct hob_jw *w, const struct data_class *c)
-{
-    hob_jw_key(w, "fields");
-    hob_jw_object(w);
-    for (size_t i = 0; i < c->fields_n; i++) {
-        const struct data_field *f = &c->fields[i];
-        hob_jw_key(w, f->name);
-        hob_jw_object(w);
-        hob_jw_kcstr(w, "type", data_type_names[f->type]);
-        if (f->target)
-            hob_jw_kcstr(w, "targetClass", f->target);
-        if (f->is_required)
-            hob_jw_kbool(w, "required", true);
-        if (f->default_json) {
-            hob_jw_key(w, "defaultValue");
-            hob_jw_raw(w, hob_str(f->default_json));
-        }
-        hob_jw_object_end(w);
-    }
-    hob_jw_object_end(w);
-}
-
 static enum hob_code export_class(void *ctx, const struct data_class *c, struct hob_err *err)
 {
     struct hob_buf *out = ctx;
     struct hob_jw w;
     start_line(&w, out);
     hob_jw_kcstr(&w, "class", c->name);
-    write_fields(&w, c);
+    hob_jw_key(&w, "fields");
+    hob_jw_object(&w);
+    for (size_t i = 0; i < c->fields_n; i++)
+        field_write(&w, &c->fields[i]);
+    hob_jw_object_end(&w);
     if (c->permissions) {
         hob_jw_key(&w, "permissions");
         hob_jw_json(&w, c->permissions);

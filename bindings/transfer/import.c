@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "bindings/auth/user_index.h"
-#include "bindings/object/object_priv.h"
+#include "bindings/schema/schema_priv.h"
 #include "bindings/transfer/transfer.h"
 #include "store/kv.h"
 
@@ -34,17 +34,6 @@ static enum hob_code need_class(struct import *im, const char *name, struct hob_
 
 /* --- a class ----------------------------------------------------------------------------------------------------------- */
 
-static enum hob_code type_find(const char *name, enum data_type *ret_type, struct hob_err *err)
-{
-    for (unsigned i = 0; i < DATA_TYPES_; i++) {
-        if (strcmp(name, data_type_names[i]) == 0) {
-            *ret_type = (enum data_type)i;
-            return HOB_OK;
-        }
-    }
-    return hob_fail(err, HOB_E_INVALID, "there is no type '%.32s'", name);
-}
-
 static enum hob_code import_field(struct import *im, const char *class_name, const char *name,
                                   const json_t *j, struct hob_err *err)
 {
@@ -53,8 +42,10 @@ static enum hob_code import_field(struct import *im, const char *class_name, con
     hob_auto_free char *text = fallback ? json_dumps(fallback, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     f.target = json_string_value(json_object_get(j, "targetClass"));
     f.default_json = text;
-    if (type_find(text_of(j, "type"), &f.type, err) != HOB_OK)
-        return hob_err_wrap(err, "field '%.64s'", name);
+    f.type = type_find(text_of(j, "type"));
+    if (f.type == DATA_TYPES_)
+        return hob_fail(err, HOB_E_INVALID, "field '%.64s': there is no type '%.32s'", name,
+                        text_of(j, "type"));
     return data_field_add(im->tx, class_name, &f, err);
 }
 

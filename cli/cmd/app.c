@@ -10,17 +10,6 @@
 
 #include "base/banned.h"
 
-static enum hob_code app_path(const char *name, const char *below, char **ret_path, struct hob_err *err)
-{
-    if (!hob_name_is_valid(hob_str(name)))
-        return hob_fail(err, HOB_E_INVALID,
-                        "app '%.70s': use a-z, 0-9 and '-', 1 to 64 characters, a letter first, no '-' last",
-                        name);
-    hob_auto_free char *base = url_path("/v1/apps/%s", name);
-    *ret_path = hob_asprintf("%s%s", base, below);
-    return HOB_OK;
-}
-
 /* --- settings: NAME=VALUE, the value JSON, else a text ---------------------------------------------------------------- */
 
 static enum hob_code setting_add(json_t *settings, const char *text, struct hob_err *err)

@@ -13,21 +13,11 @@
 #include "cli/commands.h"
 #include "cli/lines.h"
 #include "cli/out.h"
+#include "cli/target.h"
 
 #include "base/banned.h"
 
 enum { CALL_MS = 10 * 60 * 1000, PIECE_BYTES = 4 << 20, PIECE_LINES = 2000, CURSOR_BYTES_MAX = 4096 };
-
-static enum hob_code data_path(const char *app, const char *below, char **ret_path, struct hob_err *err)
-{
-    if (!hob_name_is_valid(hob_str(app)))
-        return hob_fail(err, HOB_E_INVALID,
-                        "app '%.70s': use a-z, 0-9 and '-', 1 to 64 characters, a letter first, no '-' last",
-                        app);
-    hob_auto_free char *base = url_path("/v1/apps/%s/data", app);
-    *ret_path = hob_asprintf("%s%s", base, below);
-    return HOB_OK;
-}
 
 static void progress(struct cli *c, const char *what, uint64_t done, uint64_t total)
 {
@@ -86,7 +76,7 @@ static enum hob_code note_next(struct export *e, struct hob_err *err)
 static enum hob_code fetch_page(struct export *e, bool *ret_more, struct hob_err *err)
 {
     hob_auto_free char *path = NULL, *query = e->cursor ? url_path("?after=%s", e->cursor) : hob_strdup("");
-    if (data_path(e->app, "/export", &path, err) != HOB_OK)
+    if (app_path(e->app, "/data/export", &path, err) != HOB_OK)
         return err->code;
     hob_auto_free char *full = hob_asprintf("%s%s", path, query);
     struct request q = {.method = "GET", .path = full, .timeout_ms = CALL_MS, .on_data = on_page, .ctx = e};
@@ -248,7 +238,7 @@ static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_
     uint64_t from_line;
     hob_auto_free char *path = NULL;
     if (args_number(a, "from-line", 1, UINT64_MAX / 2, &from_line, err) != HOB_OK ||
-        data_path(args_at(a, 0), "/import", &path, err) != HOB_OK)
+        app_path(args_at(a, 0), "/data/import", &path, err) != HOB_OK)
         return err->code;
     struct lines *from = lines_open(args_at(a, 1), err);
     if (!from)
@@ -289,7 +279,7 @@ static enum hob_code run_changes(struct cli *c, const struct args *a, struct hob
     hob_auto_free char *path = NULL;
     if (args_number(a, "after", 0, INT64_MAX, &after, err) != HOB_OK ||
         args_number(a, "limit", 100, 1000, &limit, err) != HOB_OK ||
-        data_path(args_at(a, 0), "/changes", &path, err) != HOB_OK)
+        app_path(args_at(a, 0), "/data/changes", &path, err) != HOB_OK)
         return err->code;
     hob_auto_free char *full =
         hob_asprintf("%s?after=%llu&limit=%llu", path, (unsigned long long)after, (unsigned long long)limit);
@@ -307,7 +297,7 @@ static enum hob_code run_restore(struct cli *c, const struct args *a, struct hob
     uint64_t sequence;
     hob_auto_free char *path = NULL;
     hob_auto_json json_t *body = json_object();
-    if (data_path(args_at(a, 0), "/restore", &path, err) != HOB_OK)
+    if (app_path(args_at(a, 0), "/data/restore", &path, err) != HOB_OK)
         return err->code;
     if (hob_str_u64(hob_str(to), &sequence))
         (void)json_object_set_new(body, "sequence", json_integer((json_int_t)sequence));

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "runner/docker/docker_priv.h"
 
@@ -74,11 +75,9 @@ static enum hob_code add_all(struct archive *out, struct archive *disk, size_t s
 
 int context_write(const char *dir, const char *tmp_dir, struct hob_err *err)
 {
-    int fd = open(tmp_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        (void)hob_fail_errno(err, errno, "a temporary file in %s", tmp_dir);
+    int fd = hob_open_nameless(tmp_dir, err);
+    if (fd < 0)
         return -1;
-    }
     struct archive *out = archive_write_new(), *disk = archive_read_disk_new();
     HOB_ASSERT(out && disk);
     enum hob_code code = HOB_OK;

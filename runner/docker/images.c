@@ -2,12 +2,12 @@
  * up, never pulled here. Flow of one: ASKING -> READY | FAILED; a runtime's ASKING is
  * survey (worker) -> list by label -> write (worker) -> load -> inspect. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "runner/docker/docker_priv.h"
@@ -133,14 +133,6 @@ static void image_load(struct image *i)
 
 /* ---- steps on a worker ---- */
 
-static int open_unnamed(const char *dir, struct hob_err *err)
-{
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        (void)hob_fail_errno(err, errno, "a temporary file in %s", dir);
-    return fd;
-}
-
 static void on_work(uv_work_t *req)
 {
     struct image_work *w = req->data;
@@ -148,7 +140,7 @@ static void on_work(uv_work_t *req)
     if (!w->is_write) {
         code = image_survey(w->runtimes_dir, w->runtime, &w->tree, w->key, &w->err);
     } else {
-        w->fd = open_unnamed(w->tmp_dir, &w->err);
+        w->fd = hob_open_nameless(w->tmp_dir, &w->err);
         code = w->fd < 0 ? w->err.code : image_write(&w->tree, w->runtime, w->key, w->fd, w->id, &w->err);
     }
     HOB_ASSERT(code == w->err.code);

@@ -170,6 +170,22 @@ static void a_message_never_carries_control_characters_of_the_document(void **st
         assert_true((unsigned char)*c >= 0x20 && *c != 0x7f);
 }
 
+static void a_nameless_file_leaves_nothing_behind_and_a_missing_folder_is_told(void **state)
+{
+    (void)state;
+    struct hob_err err = {0};
+    char dir[] = "/tmp/hob-nameless-XXXXXX", byte = 0;
+    assert_non_null(mkdtemp(dir));
+    hob_auto_close int fd = hob_open_nameless(dir, &err);
+    assert_true(fd >= 0);
+    assert_ok(hob_write_all(fd, HOB_STR("x"), "it", &err));
+    assert_int_equal(pread(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+    assert_int_equal(rmdir(dir), 0); /* empty */
+    assert_int_equal(hob_open_nameless(dir, &err), -1);
+    assert_contains(err.msg, dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +198,7 @@ int main(void)
         cmocka_unit_test(every_limit_has_a_name_a_unit_a_reason_and_an_error),
         cmocka_unit_test(every_error_code_has_a_row),
         cmocka_unit_test(a_virtual_clock_moves_only_when_told),
+        cmocka_unit_test(a_nameless_file_leaves_nothing_behind_and_a_missing_folder_is_told),
     };
     (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
