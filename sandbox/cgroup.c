@@ -74,10 +74,10 @@ uint64_t cgroup_read(int base, const char *name, const char *file, const char *k
 struct name {
     char text[24];
 };
-static struct name set_name(const struct cgroup_tree *t, const struct cgroup_set *set)
+static struct name set_name(const struct cgroup_set *set)
 {
     struct name name;
-    (void)snprintf(name.text, sizeof name.text, "i%" PRIu64, t->is_lasting ? set->bay.number : set->number);
+    (void)snprintf(name.text, sizeof name.text, "i%" PRIu64, set->number);
     return name;
 }
 
@@ -159,9 +159,7 @@ static void tree_add(struct cgroups *cg, unsigned parts, const char *mount, int 
         (void)close(own);
         return;
     }
-    t->is_lasting = ops == &cgroup_v1 && !(t->parts & CGROUP_MEMORY);
     cg->parts |= t->parts;
-    cg->lasting |= t->is_lasting ? t->parts : 0;
     cg->n++;
 }
 
@@ -229,38 +227,44 @@ static bool tree_limit(const struct cgroup_tree *t, const char *name, const stru
            (!has_pids || cgroup_write_u64(t, name, "pids.max", now->pids_max) == 0);
 }
 
-static bool tree_make(const struct cgroup_tree *t, const struct cgroup_set *set, bool is_there, int *ret_door)
+static bool tree_make(const struct cgroup_tree *t, const struct cgroup_set *set)
 {
     static const struct cgroup_limits none;
-    struct name name = set_name(t, set);
-    if (!is_there && mkdirat(t->base, name.text, 0755) < 0)
-        return false;
-    if (!tree_limit(t, name.text, &set->limits, is_there ? &set->bay.limits : &none))
+    struct name name = set_name(set);
+    if (mkdirat(t->base, name.text, 0755) < 0 || !tree_limit(t, name.text, &set->limits, &none))
         return false;
     if (t->oom_eventfd >= 0)
         oom_watch(t, name.text);
-    *ret_door =
-        set_file(t->base, name.text, t->ops->door, t->ops->door[0] ? O_WRONLY : O_RDONLY | O_DIRECTORY);
-    return *ret_door >= 0;
+    return true;
+}
+
+bool cgroup_open_doors(const struct cgroups *cg, struct cgroup_set *set)
+{
+    struct name name = set_name(set);
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct cgroup_tree *t = &cg->trees[i];
+        if (set->doors[i] < 0)
+            set->doors[i] = set_file(t->base, name.text, t->ops->door,
+                                     t->ops->door[0] ? O_WRONLY : O_RDONLY | O_DIRECTORY);
+        if (set->doors[i] < 0)
+            return false;
+    }
+    return true;
 }
 
 bool cgroup_make(struct cgroups *cg, const struct cgroup_limits *limits, struct cgroup_set *ret_set)
 {
     struct cgroup_set set = {.number = cg->next++, .limits = *limits};
-    bool has_bay = cg->bays_n > 0;
-    set.bay = has_bay ? cg->bays[--cg->bays_n] : (struct cgroup_bay){.number = cg->next++};
+    bool is_made = true;
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
         set.doors[i] = -1;
-    for (size_t i = 0; i < cg->n; i++) {
-        const struct cgroup_tree *t = &cg->trees[i];
-        if (!tree_make(t, &set, has_bay && t->is_lasting, &set.doors[i])) {
-            int errnum = errno;
-            cgroup_close_doors(cg, &set);
-            if (!cgroup_remove(cg, &set))
-                errnum = EBUSY;
-            errno = errnum;
-            return false;
-        }
+    for (size_t i = 0; i < cg->n && is_made; i++)
+        is_made = tree_make(&cg->trees[i], &set);
+    if (!is_made || !cgroup_open_doors(cg, &set)) {
+        int errnum = errno;
+        cgroup_close_doors(cg, &set);
+        errno = cgroup_remove(cg, &set) ? errnum : EBUSY;
+        return false;
     }
     *ret_set = set;
     return true;
@@ -269,7 +273,7 @@ bool cgroup_make(struct cgroups *cg, const struct cgroup_limits *limits, struct 
 bool cgroup_limit(struct cgroups *cg, struct cgroup_set *set, const struct cgroup_limits *limits)
 {
     for (size_t i = 0; i < cg->n; i++) {
-        struct name name = set_name(&cg->trees[i], set);
+        struct name name = set_name(set);
         if (!tree_limit(&cg->trees[i], name.text, limits, &set->limits))
             return false;
     }
@@ -305,7 +309,7 @@ int cgroup_freeze(const struct cgroups *cg, const struct cgroup_set *set, bool i
 {
     for (size_t i = 0; i < cg->n; i++) {
         const struct cgroup_tree *t = &cg->trees[i];
-        struct name name = set_name(t, set);
+        struct name name = set_name(set);
         if (t->parts & CGROUP_FREEZER)
             return t->ops->freeze(t, name.text, is_frozen);
     }
@@ -317,7 +321,7 @@ void cgroup_reclaim(const struct cgroups *cg, const struct cgroup_set *set)
 {
     for (size_t i = 0; i < cg->n; i++) {
         const struct cgroup_tree *t = &cg->trees[i];
-        struct name name = set_name(t, set);
+        struct name name = set_name(set);
         if (t->parts & CGROUP_MEMORY)
             t->ops->reclaim(t, name.text, set->limits.memory_bytes);
     }
@@ -327,36 +331,55 @@ void cgroup_usage(const struct cgroups *cg, const struct cgroup_set *set, struct
 {
     *ret_usage = (struct hob_launch_usage){0};
     for (size_t i = 0; i < cg->n; i++) {
-        struct name name = set_name(&cg->trees[i], set);
+        struct name name = set_name(set);
         cg->trees[i].ops->usage(&cg->trees[i], name.text, ret_usage);
     }
-    ret_usage->cpu_us -= ret_usage->cpu_us < set->bay.cpu_us ? ret_usage->cpu_us : set->bay.cpu_us;
-    ret_usage->pids_denied -=
-        ret_usage->pids_denied < set->bay.pids_denied ? ret_usage->pids_denied : set->bay.pids_denied;
+    ret_usage->cpu_us -= ret_usage->cpu_us < set->cpu_us ? ret_usage->cpu_us : set->cpu_us;
 }
 
-void cgroup_recycle(struct cgroups *cg, struct cgroup_set *set, const struct hob_launch_usage *last)
+bool cgroup_reset(const struct cgroups *cg, struct cgroup_set *set, const struct hob_launch_usage *last)
 {
-    if (cg->bays_n == CGROUP_BAYS_MAX || !(cg->lasting & CGROUP_PIDS) || last->pids || !set->bay.number)
-        return;
-    set->bay.limits = set->limits;
-    set->bay.cpu_us += cg->lasting & CGROUP_CPUACCT ? last->cpu_us : 0;
-    set->bay.pids_denied += last->pids_denied;
-    cg->bays[cg->bays_n++] = set->bay;
-    set->bay.number = 0;
+    struct name name = set_name(set);
+    if (last->pids || last->pids_denied || last->oom_kills || last->memory_bytes > CGROUP_LEFT_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < cg->n; i++)
+        if (!cg->trees[i].ops->reset || cg->trees[i].ops->reset(&cg->trees[i], name.text) < 0)
+            return false;
+    set->cpu_us += cg->parts & CGROUP_CPUACCT ? last->cpu_us : 0;
+    return true;
 }
 
-bool cgroup_remove(const struct cgroups *cg, const struct cgroup_set *set)
+bool cgroup_remove(struct cgroups *cg, const struct cgroup_set *set)
 {
     bool is_gone = true;
+    struct name name = set_name(set);
     for (size_t i = 0; i < cg->n; i++) {
         const struct cgroup_tree *t = &cg->trees[i];
-        struct name name = set_name(t, set);
-        bool is_mine = !t->is_lasting || set->bay.number;
-        if (is_mine && unlinkat(t->base, name.text, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        if (unlinkat(t->base, name.text, AT_REMOVEDIR) == 0)
+            cg->oom_noise += t->oom_eventfd >= 0;
+        else if (errno != ENOENT)
             is_gone = false;
     }
     return is_gone;
+}
+
+bool cgroup_oom_take(struct cgroups *cg)
+{
+    uint64_t n = 0;
+    if (read(cgroup_oom_fd(cg), &n, sizeof n) != (ssize_t)sizeof n)
+        return false;
+    uint64_t noise = n < cg->oom_noise ? n : cg->oom_noise;
+    cg->oom_noise -= noise;
+    return n > noise;
+}
+
+bool cgroup_oom_was(const struct cgroups *cg, const struct cgroup_set *set)
+{
+    struct name name = set_name(set);
+    for (size_t i = 0; i < cg->n; i++)
+        if (cg->trees[i].oom_eventfd >= 0)
+            return cgroup_read(cg->trees[i].base, name.text, "memory.oom_control", "oom_kill") > 0;
+    return false;
 }
 
 int cgroup_oom_fd(const struct cgroups *cg)

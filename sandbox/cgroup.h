@@ -2,10 +2,10 @@
  *
  *   find        every hierarchy in mountinfo that serves a part we want; v1 first, v2 for what is left
  *   base        one folder hob-NAME in each hierarchy, below our own group: enclosing limits go on holding
- *   set         one folder per sandbox in each. What holds memory (v1's memory group, v2's one group) is used once,
- *               because it stays charged with what its processes left behind. v1's other groups keep nothing but
- *               counters and limits: once empty they serve again, under the limits of the next sandbox and with
- *               the counters' state as the base (a bay)
+ *   set         one folder per sandbox in each. A v1 group keeps nothing but counters and limits: once empty it serves
+ *               again, under the limits of the next sandbox. Not one whose record is not clean (a limit was met), nor
+ *               one still charged with memory: the next sandbox shall not pay for what the last one left
+ *               (CGROUP_LEFT_BYTES_MAX). v2's one group is used once
  *   enter       v1: the new process writes "0" to `tasks` itself; v2: it is cloned into the folder.
  *               Nobody writes another task's pid to cgroup.procs on the request path: that waits milliseconds
  *               for an RCU grace period on an idle machine
@@ -18,7 +18,12 @@
 #include "base/err.h"
 #include "base/launch.h"
 
-enum { CGROUP_TREES_MAX = 6, CGROUP_BAYS_MAX = 128, CGROUP_NAME_MAX = 32 };
+enum {
+    CGROUP_TREES_MAX = 6,
+    CGROUP_NAME_MAX = 32,
+    CGROUP_LEFT_BYTES_MAX =
+        256 * 1024, /* the kernel's own rests: it charges ahead, and frees some things late */
+};
 
 #define CGROUP_V2_LEAF "hob-main" /* where v2 makes the daemon's own processes live */
 
@@ -50,6 +55,8 @@ struct cgroup_ops {
     const char *door; /* the file by which a process enters; "" for the folder itself (CLONE_INTO_CGROUP) */
     int (*freeze)(const struct cgroup_tree *t, const char *name, bool is_frozen);
     void (*reclaim)(const struct cgroup_tree *t, const char *name, uint64_t limit_bytes); /* best effort */
+    int (*reset)(const struct cgroup_tree *t,
+                 const char *name); /* for the next sandbox; NULL: it is used once */
     void (*usage)(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u);
     void (*kill)(const struct cgroup_tree *t, const char *name); /* everything in it */
 };
@@ -60,34 +67,24 @@ struct cgroup_tree {
     unsigned parts;  /* enum cgroup_part that it serves for us */
     int own, base;   /* descriptors of the group we settled in and of hob-NAME below it */
     int oom_eventfd; /* v1 memory: signalled at an OOM in any set, and when a set is removed */
-    bool is_lasting; /* its folders serve again */
     char mount[256];
-};
-
-/* A set's folders in the lasting trees, while they wait for the next sandbox. */
-struct cgroup_bay {
-    uint64_t number;
-    struct cgroup_limits limits;
-    uint64_t cpu_us; /* counters, of all that were here before */
-    uint32_t pids_denied;
 };
 
 struct cgroups {
     struct cgroup_tree trees[CGROUP_TREES_MAX];
     size_t n;
-    unsigned parts, lasting; /* over all trees, and over the lasting ones */
-    uint64_t next;           /* number of the next set or bay */
-    struct cgroup_bay bays[CGROUP_BAYS_MAX];
-    size_t bays_n;
+    unsigned parts;     /* over all trees */
+    uint64_t next;      /* number of the next set */
+    uint64_t oom_noise; /* signals that removed groups will still give to oom_eventfd */
     char base_name[CGROUP_NAME_MAX + 8];
 };
 
 /* A folder in every tree, with the open doors; number 0 is "none". */
 struct cgroup_set {
     uint64_t number;
-    struct cgroup_bay bay;       /* number 0: none, or given back */
     struct cgroup_limits limits; /* in force */
-    int doors[CGROUP_TREES_MAX];
+    uint64_t cpu_us;             /* of all that were here before */
+    int doors[CGROUP_TREES_MAX]; /* -1: closed */
 };
 
 /* Finds the hierarchies ("auto", "v1", "v2" or "none") and makes the base folders. A part that the machine
@@ -120,12 +117,20 @@ HOB_MUST_USE int cgroup_freeze(const struct cgroups *cg, const struct cgroup_set
 void cgroup_reclaim(const struct cgroups *cg, const struct cgroup_set *set);
 /* All zero for what no tree counts. */
 void cgroup_usage(const struct cgroups *cg, const struct cgroup_set *set, struct hob_launch_usage *ret_usage);
-/* Gives the bay of an empty set, which is not frozen, to the next; `last` is its usage at the end. */
-void cgroup_recycle(struct cgroups *cg, struct cgroup_set *set, const struct hob_launch_usage *last);
-/* True when every folder but a recycled bay's is gone; false: still busy, try again later. */
-HOB_MUST_USE bool cgroup_remove(const struct cgroups *cg, const struct cgroup_set *set);
+/* Makes the set of a sandbox that has ended ready for the next one; `last` is its usage at the end. False: it cannot
+ * serve again. */
+HOB_MUST_USE bool cgroup_reset(const struct cgroups *cg, struct cgroup_set *set,
+                               const struct hob_launch_usage *last);
+/* Opens the doors that are closed. False with errno. */
+HOB_MUST_USE bool cgroup_open_doors(const struct cgroups *cg, struct cgroup_set *set);
+/* True when every folder is gone; false: still busy, try again later. */
+HOB_MUST_USE bool cgroup_remove(struct cgroups *cg, const struct cgroup_set *set);
 /* The descriptor that becomes readable at an OOM (see oom_eventfd), or -1. */
 int cgroup_oom_fd(const struct cgroups *cg);
+/* Whether it was readable for an OOM: what removed groups give is taken off. */
+bool cgroup_oom_take(struct cgroups *cg);
+/* Whether the kernel has killed a process of the set for want of memory, where oom_eventfd tells of it. */
+bool cgroup_oom_was(const struct cgroups *cg, const struct cgroup_set *set);
 
 /* For the back ends: one small file of a set. */
 int cgroup_write(int base, const char *name, const char *file, const char *value);

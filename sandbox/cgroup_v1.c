@@ -68,6 +68,12 @@ static void v1_reclaim(const struct cgroup_tree *t, const char *name, uint64_t l
     (void)cgroup_write(t->base, name, "memory.force_empty", "0");
 }
 
+/* What cannot be reset is counted on from where it stands (cpu), or bars the group from serving again. */
+static int v1_reset(const struct cgroup_tree *t, const char *name)
+{
+    return t->parts & CGROUP_MEMORY ? cgroup_write(t->base, name, "memory.max_usage_in_bytes", "0") : 0;
+}
+
 static void v1_usage(const struct cgroup_tree *t, const char *name, struct hob_launch_usage *u)
 {
     if (t->parts & CGROUP_MEMORY) {
@@ -100,6 +106,7 @@ const struct cgroup_ops cgroup_v1 = {
     .door = "tasks",
     .freeze = v1_freeze,
     .reclaim = v1_reclaim,
+    .reset = v1_reset,
     .usage = v1_usage,
     .kill = v1_kill,
 };

@@ -139,6 +139,7 @@ int64_t frozen_reclaim(const struct launcher *l, struct hob_list *all, bool is_q
     if (is_quiet) {
         hob_list_remove(first);
         cgroup_reclaim(&l->cgroups, f->set);
+        f->is_swapped = true;
     }
     return 1;
 }

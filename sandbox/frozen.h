@@ -19,7 +19,7 @@ struct frozen {
     struct hob_node in_all; /* until its memory was given back */
     uint64_t since_ms;
     const struct cgroup_set *set;
-    bool is_frozen;
+    bool is_frozen, is_swapped; /* now; once */
 };
 void frozen_note(struct hob_list *all, struct frozen *f, const struct cgroup_set *set, bool is_frozen);
 /* When idle: one that has been frozen for long gives its memory back, once, which takes some milliseconds. Returns in how

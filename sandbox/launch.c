@@ -377,7 +377,6 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
     }
     hob_close_p(&recipe.mnt);
     hob_close_p(&recipe.dns);
-    cgroup_close_doors(&l->cgroups, &recipe.set);
     ret->set = recipe.set;
     hob_close_p(&recipe.netns);
     hob_close_p(&recipe.code);

@@ -44,8 +44,9 @@ enum {
     OOM_SCANS = 4,    /* the kernel tells before it counts the kill: look again */
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
-    END_MS = 5000,       /* at most, from SIGTERM */
-    KILL_AGAIN_MS = 500, /* what is not gone so long after it was killed */
+    DOORS_LIVE_MAX = 1000, /* sandboxes that keep their groups' doors open for the next one */
+    END_MS = 5000,         /* at most, from SIGTERM */
+    KILL_AGAIN_MS = 500,   /* what is not gone so long after it was killed */
 };
 
 struct sandbox_key {
@@ -82,7 +83,6 @@ struct server {
     uint16_t free_slots[LAUNCHER_SANDBOXES_MAX];
     uint16_t generations[LAUNCHER_SANDBOXES_MAX];
     size_t free_n;
-    uint64_t oom_noise; /* signals that removed groups will still give */
     unsigned oom_scans;
     uint64_t oom_at_ms;
     bool is_ending;
@@ -104,9 +104,10 @@ static unsigned slot_uid(const struct server *s, uint16_t slot)
     return LAUNCHER_UID_BASE + slot + LAUNCHER_UID_STRIDE * (unsigned)s->generations[slot];
 }
 
-static void set_remove_later(struct server *s, const struct cgroup_set *set)
+static void set_remove_later(struct server *s, struct cgroup_set *set)
 {
     struct busy_set *b = hob_new(struct busy_set);
+    cgroup_close_doors(&s->l->cgroups, set);
     b->set = *set;
     hob_list_push_back(&s->busy, &b->in_busy);
     s->busy_n++;
@@ -124,7 +125,6 @@ static void remove_busy(struct server *s, unsigned most)
             hob_list_push_back(&s->busy, node);
             continue;
         }
-        s->oom_noise++;
         s->busy_n--;
         free(b);
     }
@@ -200,9 +200,9 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     s->generations[b->slot] = (uint16_t)((s->generations[b->slot] + 1U) % s->l->uid_generations);
     s->free_slots[s->free_n++] = b->slot;
     s->live--;
-    if (!b->frozen.is_frozen)
-        cgroup_recycle(&s->l->cgroups, &b->set, &reply.usage);
-    set_remove_later(s, &b->set);
+    if (b->frozen.is_frozen || b->frozen.is_swapped ||
+        !shelf_give_set(&s->l->shelf, &s->l->cgroups, &b->set, &reply.usage))
+        set_remove_later(s, &b->set);
     if (b->conn)
         conn_answer(b->conn, &reply);
     hob_close_p(&b->mnt);
@@ -229,21 +229,14 @@ static void oom_scan(struct server *s)
     struct sandbox *b, *next;
     HASH_ITER(by_key, s->by_key, b, next)
     {
-        struct hob_launch_usage usage;
-        cgroup_usage(&s->l->cgroups, &b->set, &usage);
-        if (usage.oom_kills)
+        if (cgroup_oom_was(&s->l->cgroups, &b->set))
             sandbox_kill(s, b);
     }
 }
 
 static void on_oom(struct server *s)
 {
-    uint64_t n = 0;
-    if (read(cgroup_oom_fd(&s->l->cgroups), &n, sizeof n) != (ssize_t)sizeof n)
-        return;
-    uint64_t noise = n < s->oom_noise ? n : s->oom_noise;
-    s->oom_noise -= noise;
-    if (n > noise)
+    if (cgroup_oom_take(&s->l->cgroups))
         s->oom_scans = OOM_SCANS;
 }
 
@@ -294,6 +287,8 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
         return;
     }
     struct sandbox *b = sandbox_add(s, c, id, &launched);
+    if (s->live > DOORS_LIVE_MAX)
+        cgroup_close_doors(&s->l->cgroups, &b->set);
     say_launched(s, c, b, &launched);
 }
 
@@ -488,7 +483,7 @@ static int64_t idle(struct server *s, bool is_quiet)
     if (is_quiet || s->busy_n > BUSY_MAX)
         remove_busy(s, REMOVE_BATCH);
     if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
-        s->oom_noise = 0; /* nobody is left whose signal it could hide */
+        s->l->cgroups.oom_noise = 0; /* nobody is left whose signal it could hide */
     if (!s->is_ending && s->conns_n &&
         (!is_quiet || shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net)))
         return is_quiet ? 0 : RESTOCK_MS;
@@ -509,7 +504,7 @@ static void dispatch(struct server *s, const struct epoll_event *e)
         on_listener(s);
     else if (e->data.ptr == &s->signals)
         on_signals(s);
-    else if (e->data.ptr == &s->oom_noise)
+    else if (e->data.ptr == &s->oom_scans)
         on_oom(s);
     else if (e->data.ptr == &s->calls)
         on_calls(s);
@@ -552,7 +547,7 @@ static void open_server(struct server *s, int listener)
     watch(s, listener, &s->listener);
     watch(s, s->signals, &s->signals);
     if (cgroup_oom_fd(&s->l->cgroups) >= 0)
-        watch(s, cgroup_oom_fd(&s->l->cgroups), &s->oom_noise);
+        watch(s, cgroup_oom_fd(&s->l->cgroups), &s->oom_scans);
     hob_list_init(&s->conns);
     hob_list_init(&s->stopping);
     hob_list_init(&s->busy);

@@ -31,7 +31,16 @@ bool shelf_take_set(struct shelf *s, struct cgroups *cg, const struct cgroup_lim
         return cgroup_make(cg, limits, ret_set);
     }
     *ret_set = s->sets[--s->sets_n];
-    return cgroup_limit(cg, ret_set, limits);
+    return cgroup_limit(cg, ret_set, limits) && cgroup_open_doors(cg, ret_set);
+}
+
+bool shelf_give_set(struct shelf *s, struct cgroups *cg, struct cgroup_set *set,
+                    const struct hob_launch_usage *last)
+{
+    if (s->sets_n == SHELF_MAX || !cgroup_reset(cg, set, last))
+        return false;
+    s->sets[s->sets_n++] = *set;
+    return true;
 }
 
 int shelf_take_netns(struct shelf *s, int own_net)

@@ -19,9 +19,12 @@ struct shelf {
     struct cgroup_limits limits; /* the last asked for: the next will likely ask the same */
 };
 
-/* False with errno. */
+/* With its doors open. False with errno; what is in *ret_set is to be removed. */
 HOB_MUST_USE bool shelf_take_set(struct shelf *s, struct cgroups *cg, const struct cgroup_limits *limits,
                                  struct cgroup_set *ret_set);
+/* Takes the set of a sandbox that has ended, whose usage was `last`. False: it cannot serve again and is to be removed. */
+HOB_MUST_USE bool shelf_give_set(struct shelf *s, struct cgroups *cg, struct cgroup_set *set,
+                                 const struct hob_launch_usage *last);
 /* A network namespace, owned, or -1 with errno. */
 HOB_MUST_USE int shelf_take_netns(struct shelf *s, int own_net);
 /* One thing more, or one too many less; false: nothing is to be done. Call when idle. */

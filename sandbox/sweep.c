@@ -90,5 +90,5 @@ void cgroups_close(struct cgroups *cg)
         hob_close_p(&cg->trees[i].own);
     }
     cg->n = 0;
-    cg->parts = cg->lasting = 0;
+    cg->parts = 0;
 }

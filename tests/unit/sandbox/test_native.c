@@ -169,10 +169,20 @@ static void groups_that_served_before_count_from_zero_and_have_the_next_limits(v
         (void)usleep(20000);
     assert_int_equal(ask(sock, HOB_LAUNCH_STOP, in.id, 0).answer, HOB_LAUNCH_DONE);
     (void)exit_code(&in);
-    for (int i = 0; i < 60; i++) { /* more than the shelf holds: those groups come round */
+    struct hob_launch_request bomb = plain_request(next_id++);
+    bomb.memory_mb = 16;
+    assert_true(run_probe(sock, bomb, WORDS("memory", "256"), cold, sizeof cold).usage.oom_kills > 0);
+    for (unsigned i = 0; i < 60; i++) { /* more than the shelf holds: those groups come round */
         struct hob_launch_request head = plain_request(next_id++);
-        head.pids_max = 20 + (unsigned)i % 3;
+        head.pids_max = 20 + i % 3;
+        head.memory_mb = 16 + i % 2 * 16;
+        reply = run_probe(sock, head, WORDS("memory", i % 2 ? "24" : "8"), cold, sizeof cold);
+        assert_string_equal(cold, i % 2 ? "took=24\n" : "took=8\n");
+        assert_true(reply.usage.memory_peak_bytes >= (i % 2 ? 24U : 8U) << 20);
+        head.id = next_id++;
         reply = run_probe(sock, head, WORDS("status"), cold, sizeof cold);
+        assert_true(reply.usage.memory_peak_bytes < 4 << 20);
+        assert_int_equal(reply.usage.oom_kills, 0);
         assert_int_equal(reply.usage.pids_denied, 0);
         assert_true(reply.usage.cpu_us > 0 && reply.usage.cpu_us < 200000);
         head.id = next_id++;
