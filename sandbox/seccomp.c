@@ -85,11 +85,10 @@ int seccomp_restrict(const struct seccomp_kind *k, const struct sock_fprog *prog
     unsigned how = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     if (ret_listener) {
         /* Once taken up, such a call is not broken off by signals: its answer may have replaced a descriptor already,
-         * and a program that gets many signals would never come to its end. */
-        *ret_listener = !is_needed ? -1
-                                   : (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                                                  how | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);
-        if (*ret_listener < 0) /* not needed, or before Linux 5.19 */
+         * a program that gets many signals would never come to its end, and what is denied is ENOSYS, never EINTR. */
+        *ret_listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                                     how | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);
+        if (*ret_listener < 0) /* before Linux 5.19 */
             *ret_listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, how, program);
         if (*ret_listener >= 0 || is_needed)
             return *ret_listener < 0 ? -1 : 0;

@@ -182,8 +182,9 @@ struct scaler_decision scaler_decide(const struct scaler *s, const struct scaler
     d.why = d.floor > live ? d.why : SCALER_NOTHING;
     if (k)
         d.why = SCALER_BY_BACKLOG;
-    /* a rate that fades only keeps what is there: to start for it would bring back what just went */
-    bool is_recent = since(v->now_us, s->last_arrival_us) <= SCALER_RECENT_US;
+    /* a rate that fades only keeps what is there: to start for it would bring back what just went; and who came to a
+     * version that is retired goes to another one now */
+    bool is_recent = !v->is_retired && since(v->now_us, s->last_arrival_us) <= SCALER_RECENT_US;
     if (is_recent && d.want > live && d.want - live > k) {
         k = d.want - live;
         d.why = SCALER_BY_RATE;

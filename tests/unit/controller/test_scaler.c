@@ -146,6 +146,22 @@ static void a_lone_request_to_a_slow_function_wants_one_instance(void **state)
     assert_int_equal(scaler_want(&s, &v), 2);
 }
 
+/* Seen to fail without is_retired in scaler_decide(): what a deploy let go was started anew for the rate that it had, too
+ * young to be let go by the same deploy. */
+static void a_retired_version_starts_for_those_who_wait_and_not_for_its_rate(void **state)
+{
+    (void)state;
+    struct scaler s = measured(100 * MS, 25 * MS);
+    struct scaler_view v = base();
+    for (unsigned i = 0; i < 100; i++)
+        scaler_note_arrival(&s, v.now_us += 10 * MS);
+    assert_true(starts(&s, &v) > 1);
+    v.is_retired = true;
+    assert_int_equal(starts(&s, &v), 0);
+    v.queued = 1;
+    assert_int_equal(starts(&s, &v), 1);
+}
+
 static void a_failing_start_is_probed_by_one(void **state)
 {
     (void)state;
@@ -565,6 +581,7 @@ int main(void)
         cmocka_unit_test(what_drains_while_a_new_one_boots_starts_nothing),
         cmocka_unit_test(the_rate_asks_for_what_littles_law_says),
         cmocka_unit_test(a_lone_request_to_a_slow_function_wants_one_instance),
+        cmocka_unit_test(a_retired_version_starts_for_those_who_wait_and_not_for_its_rate),
         cmocka_unit_test(a_failing_start_is_probed_by_one),
         cmocka_unit_test(three_failures_among_ten_starts_open_the_breaker),
         cmocka_unit_test(decisions_depend_on_nothing_but_their_arguments),

@@ -8,15 +8,21 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/compiler.h"
+#include "base/mem.h"
 #include "sandbox/seccomp.h"
 #include "sandbox/seccomp_policy.h"
 
@@ -317,6 +323,85 @@ static void the_kernel_refuses_what_the_table_refuses(void **state)
     assert_int_equal(status, 0);
 }
 
+enum { STATUS_BYTES = 4096, HELPER_FAILED = 100 };
+static _Atomic int listener_fd = -1, caller_tid;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+}
+
+/* Made by a thread of its own: a filter holds for the thread that loads it. Returns the errno of a call that is denied. */
+static void *make_a_denied_call(void *arg)
+{
+    int listener;
+    (void)arg;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        seccomp_restrict(&(struct seccomp_kind){0}, &ours, &listener) < 0 || listener < 0)
+        _exit(HELPER_FAILED);
+    caller_tid = (int)syscall(SYS_gettid);
+    listener_fd = listener;
+    long rc = syscall(SYS_acct, 0);
+    return (void *)(intptr_t)(rc < 0 ? errno : 0);
+}
+
+/* In state D only its end would wake it. */
+static bool sleeps_through_signals(int tid)
+{
+    char path[64], text[STATUS_BYTES];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
+    hob_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, "State:\tD") != NULL;
+}
+
+/* The signal is there before the answer is. 0 when the call was not broken off by it. */
+static int answer_behind_a_signal(pthread_t caller)
+{
+    struct seccomp_notif call = {0};
+    struct seccomp_notif_resp answer = {.error = -ENOSYS};
+    while (listener_fd < 0)
+        (void)usleep(1000);
+    if (ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
+        return 101;
+    answer.id = call.id;
+    if (pthread_kill(caller, SIGUSR1) != 0)
+        return 102;
+    while (!sleeps_through_signals(caller_tid))
+        if (ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) < 0)
+            return 103; /* delivered: the call is over */
+    return ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) < 0 ? 104 : 0;
+}
+
+/* Python's adapter has a timer without SA_RESTART. Seen to fail without WAIT_KILLABLE_RECV. */
+static void a_denied_call_is_ENOSYS_even_when_a_signal_comes_before_the_answer(void **state)
+{
+    (void)state;
+    int status;
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | (1u << 5), NULL) <
+            0 &&
+        errno == EINVAL) {
+        print_message("[  SKIPPED ] SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs Linux 5.19\n");
+        skip();
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t caller;
+        void *error;
+        struct sigaction action = {.sa_handler = on_signal};
+        if (sigaction(SIGUSR1, &action, NULL) < 0 ||
+            pthread_create(&caller, NULL, make_a_denied_call, NULL) != 0)
+            _exit(HELPER_FAILED);
+        int code = answer_behind_a_signal(caller);
+        if (code == 0 && (pthread_join(caller, &error) != 0 || (intptr_t)error != ENOSYS))
+            code = 105;
+        _exit(code);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     (void)alarm(600);
@@ -329,6 +414,7 @@ int main(void)
         cmocka_unit_test(foreign_architectures_and_x32_never_pass),
         cmocka_unit_test(refused_arguments_have_the_errno_of_the_table),
         cmocka_unit_test(the_kernel_refuses_what_the_table_refuses),
+        cmocka_unit_test(a_denied_call_is_ENOSYS_even_when_a_signal_comes_before_the_answer),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
