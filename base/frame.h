@@ -18,6 +18,7 @@
  *   hobd -> CANCEL (code)                    inst -> still owes DONE, within 1 s
  *   inst -> LOG at any time (code = level, arg = invocation stream or 0, payload = text)
  *   hobd -> DRAIN (arg = grace ms): no more INVOKE will come; inst finishes, sends BYE and exits 0
+ *   hobd -> RECONFIG (as HELLO; with no invocation open, to servers with a config hook): READY or INIT_ERROR once more
  *   PING (either way) is answered by PONG with the same arg.
  *
  * HELLO pairs: "protocol" = 1, "app", "function", "version", "instance", "runtime", "entry", "handler", "kind", "bindings" (when there are some),

@@ -103,7 +103,7 @@ static const struct key function_array[] = {
     {.name = "port", .type = KEY_INT, .min = 1024, .max = 65535, .fallback = HTTP_PORT_DEFAULT, FIELD(function_config, port),
      .help = "Where a server of kind `http` listens, on the loopback of its instance; it is told by the variable PORT."},
     {.name = "config_hook", .type = KEY_STRING, .min = 1, .max = 256, .check = check_hook, FIELD(function_config, config_hook),
-     .example = "\"/_hob/config\"", .help = "Of a server: a path that gets its configuration as JSON (POST) when it has begun to listen, before anything else."},
+     .example = "\"/_hob/config\"", .help = "Of a server: a path that gets its configuration as JSON (POST) when it has begun to listen, before anything else, and when only that has changed."},
     {.name = "start_hook", .type = KEY_STRING, .min = 1, .max = 256, .check = check_hook, FIELD(function_config, start_hook),
      .example = "\"/_hob/start\"", .help = "Of a server: a path that is asked (POST) before the first request; anything but 2xx fails the start."},
     {.name = "stop_hook", .type = KEY_STRING, .min = 1, .max = 256, .check = check_hook, FIELD(function_config, stop_hook),

@@ -358,6 +358,13 @@ void channel_hello(struct channel *c, struct hob_str pairs)
     channel_write(c, (struct hob_frame){.type = HOB_FRAME_HELLO}, pairs);
 }
 
+void channel_reconfig(struct channel *c, struct hob_str pairs)
+{
+    HOB_ASSERT(c->has_ready && c->streams_n == 0);
+    c->has_ready = false;
+    channel_write(c, (struct hob_frame){.type = HOB_FRAME_RECONFIG}, pairs);
+}
+
 /* Header, u32 meta_n, meta, data: written in place, because this is every request's path. */
 static enum hob_code add_invoke(struct hob_buf *out, struct hob_frame f, const struct hob_invoke_meta *m,
                                 struct hob_str data)

@@ -73,6 +73,8 @@ void channel_close(struct channel *c); /* frees itself after the loop let go of 
 void channel_set_streams(struct channel *c, unsigned n);
 
 void channel_hello(struct channel *c, struct hob_str pairs);
+/* HELLO's pairs anew: READY or INIT_ERROR comes once more. With no stream open. */
+void channel_reconfig(struct channel *c, struct hob_str pairs);
 /* Opens `s` and writes INVOKE with `data` (at most CHANNEL_FREE_BODY) and strings of at most CHANNEL_INVOKE_BYTES. There
  * must be a free stream. */
 void channel_invoke(struct channel *c, struct channel_stream *s, const struct hob_invoke_meta *meta,

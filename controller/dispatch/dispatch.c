@@ -193,6 +193,8 @@ static void on_named(struct dispatcher *d, struct version *v)
     p->retired_us = 0;
     if (before)
         pool_inherit(p, before);
+    if (before && reconfig_has_hook(p))
+        reconfig_take_over(p);
     if (before && p->ready_n + p->starting_n == 0)
         pool_start_one(p);
     pool_mark(p);

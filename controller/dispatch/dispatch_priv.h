@@ -144,7 +144,8 @@ enum instance_event {
     INSTANCE_DRAIN_LATE,
     INSTANCE_STOP, /* at once */
     INSTANCE_EXITED,
-    INSTANCE_FREEZE, /* it was idle long enough */
+    INSTANCE_FREEZE,   /* it was idle long enough */
+    INSTANCE_RECONFIG, /* what it was told at its start has changed, and its hook takes that */
     INSTANCE_EVENTS_
 };
 
@@ -158,11 +159,14 @@ struct instance {
     unsigned upgraded_n; /* of those in flight */
     unsigned overdue;    /* invocations past their deadline that still owe DONE: no new work meanwhile */
     uint64_t asked_us, started_us, launch_us, ready_us, idle_us, drain_by_us, ping_us;
+    uint64_t init_us; /* HELLO, or RECONFIG, went out */
     unsigned pings_missed;
     uint64_t invocations;
-    bool is_pooled;        /* its process came out of a pool */
-    bool was_killed;       /* it ended by SIGKILL, and not for want of memory */
-    bool is_learning;      /* each system call that it makes is noted */
+    bool is_pooled;   /* its process came out of a pool */
+    bool was_killed;  /* it ended by SIGKILL, and not for want of memory */
+    bool is_learning; /* each system call that it makes is noted */
+    bool is_stale;    /* its configuration changed; it is told when it is idle, and gets nothing new before */
+    bool is_reconfiguring; /* INITIALISING again */
     bool is_worn;          /* used up: it gets nothing new and goes when it is idle */
     bool was_thawed;       /* for the invocation that comes next; whoever dispatches that takes it back */
     bool is_exit_expected; /* we asked for it */
@@ -281,7 +285,8 @@ void learn_free(struct pool *p);
 void pool_start_failed(struct pool *p, const struct hob_err *why, bool is_deterministic);
 void pool_instance_changed(struct pool *p); /* counts or slots changed */
 void pool_retire(struct pool *p, bool is_gone);
-void pool_replace(struct pool *p); /* its configuration changed: every configured instance drains */
+/* Its configuration changed: every configured instance drains, or its hook is told. */
+void pool_replace(struct pool *p);
 void pool_platform_log(struct pool *p, uint8_t level, const struct instance *inst, struct hob_str request_id,
                        struct hob_str text);
 /* Room for one more request? Else *err and *ret_retry_s say why not. */
@@ -307,6 +312,16 @@ void calls_take(struct instance *i, struct invocation *parent, uint32_t call, st
 void calls_end(struct instance *i, const struct invocation *parent); /* answers what it has open */
 void calls_drop(struct instance *i);                                 /* the channel is gone */
 HOB_MUST_USE struct caller *caller_new(const struct invocation_caller *c);
+
+/* reconfig.c */
+bool reconfig_has_hook(const struct pool *p);
+void reconfig_begin(struct instance *i);  /* INITIALISING: RECONFIG goes out */
+void reconfig_later(struct instance *i);  /* as soon as it is idle */
+void reconfig_done(struct instance *i);   /* READY came */
+void reconfig_failed(struct instance *i); /* anything else did */
+bool reconfig_hand_over(
+    struct instance *i); /* idle, of a version that is not live: true: the live one has it now */
+void reconfig_take_over(struct pool *p); /* of the live version: takes all that it may */
 
 /* hello.c */
 /* isolation.c: two events of the node, what an end says about limits, and the counters' end */

@@ -1,7 +1,8 @@
 /* One instance's life, driven from outside: a full table of state and event.
  *
  *   STARTING -> INITIALISING -> READY <-> BUSY -> DRAINING -> STOPPING -> GONE
- *                                 `-> FROZEN -> BUSY or DRAINING
+ *                       ^         `-> FROZEN -> BUSY or DRAINING
+ *                       `- READY or FROZEN, when its configuration changed (reconfig.c)
  *
  * Everything may jump to STOPPING (violation, time-outs) or, when the process ends by itself, to GONE. Its invocations
  * are told once: at once when we kill it, and with the process's own end when it leaves by itself, because only then
@@ -40,7 +41,8 @@ static bool is_coming(enum instance_state s)
 
 bool instance_has_slot(const struct instance *i)
 {
-    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving && !i->is_worn && i->overdue == 0;
+    return is_up(i->state) && i->in_flight < i->slots && !i->is_leaving && !i->is_worn && !i->is_stale &&
+           i->overdue == 0;
 }
 
 bool instance_is_idle(const struct instance *i)
@@ -55,6 +57,8 @@ static void set_state(struct instance *i, enum instance_state to)
     p->starting_n = p->starting_n - is_coming(i->state) + is_coming(to);
     if (is_coming(i->state) && !is_coming(to))
         pool_start_over(p);
+    else if (!is_coming(i->state) && is_coming(to))
+        starts_began(&p->d->starts, &p->entry);
     if (i->is_worn && is_up(i->state) && !is_up(to))
         p->worn_n--;
     i->state = to;
@@ -152,28 +156,45 @@ static void kill_gently(struct instance *i)
 
 static void configure(struct instance *i)
 {
-    wake_by_us(i, i->started_us + (uint64_t)i->pool->config->init_timeout_ms * 1000u);
+    i->init_us = i->started_us;
+    wake_by_us(i, instance_wake_us(i));
 }
 
 static void become_ready(struct instance *i)
 {
-    i->pool->has_lost_pooled = false;
-    i->ready_us = i->idle_us = dispatcher_now(i->pool->d);
-    pool_started(i->pool, i);
+    i->idle_us = dispatcher_now(i->pool->d);
+    if (i->is_reconfiguring) {
+        reconfig_done(i);
+    } else {
+        i->pool->has_lost_pooled = false;
+        i->ready_us = i->idle_us;
+        pool_started(i->pool, i);
+    }
     wake_by_us(i, instance_wake_us(i));
+    if (i->is_stale)
+        instance_event(i, INSTANCE_RECONFIG);
+}
+
+/* A start that fails counts against the function; a configuration that was not taken costs this instance alone. */
+static void init_over(struct instance *i, bool is_deterministic)
+{
+    if (i->is_reconfiguring)
+        reconfig_failed(i);
+    else
+        pool_start_failed(i->pool, &i->why, is_deterministic);
 }
 
 static void init_failed(struct instance *i)
 {
     close_channel(i);
     stop_node(i, leave_ms(i));
-    pool_start_failed(i->pool, &i->why, true);
+    init_over(i, true);
 }
 
 static void init_violated(struct instance *i)
 {
     kill_now(i);
-    pool_start_failed(i->pool, &i->why, true);
+    init_over(i, true);
 }
 
 /* One that breaks the protocol before it served anyone would be started again and again: that counts as failing. */
@@ -199,7 +220,7 @@ static void init_too_long(struct instance *i)
     (void)hob_fail_reason(&i->why, HOB_E_FUNCTION, "init_timeout",
                           "the function was not ready within init_timeout_ms (%u ms)", f->init_timeout_ms);
     kill_now(i);
-    pool_start_failed(i->pool, &i->why, true);
+    init_over(i, true);
 }
 
 /* What was started ahead may have been killed before it was ours, without anybody having heard of it yet: that is not
@@ -215,10 +236,10 @@ static bool forgive(struct instance *i)
 static void init_exited(struct instance *i)
 {
     close_channel(i);
-    if (forgive(i))
+    if (!i->is_reconfiguring && forgive(i))
         return;
     /* killed from outside: that says nothing of the next one */
-    pool_start_failed(i->pool, &i->why, i->why.code == HOB_E_FUNCTION && !i->was_killed);
+    init_over(i, i->why.code == HOB_E_FUNCTION && !i->was_killed);
 }
 
 /* Trying again at once cannot help when the node itself says what is not there: an image, a limit. An engine comes back
@@ -240,6 +261,8 @@ static void become_idle(struct instance *i)
 {
     i->idle_us = dispatcher_now(i->pool->d);
     wake_by_us(i, instance_wake_us(i));
+    if (i->is_stale)
+        instance_event(i, INSTANCE_RECONFIG);
 }
 
 static void drain(struct instance *i)
@@ -268,7 +291,7 @@ static void said_bye(struct instance *i)
 /* A process that ends soon after it became ready, without having served anyone, fails to start in truth. */
 static void exited(struct instance *i)
 {
-    bool is_crash = !i->is_exit_expected && i->invocations == 0;
+    bool is_crash = !i->is_exit_expected && i->invocations == 0 && !i->is_reconfiguring;
     struct hob_err why = i->why;
     fail_invocations(i);
     close_channel(i);
@@ -293,6 +316,18 @@ static void freeze(struct instance *i)
 static void thaw(struct instance *i)
 {
     node_thaw(i->pool->d->o.nodes, i->id);
+}
+
+static void tell_later(struct instance *i)
+{
+    reconfig_later(i);
+    relist(i);
+}
+
+static void thaw_tell(struct instance *i)
+{
+    thaw(i); /* leaves before RECONFIG does */
+    reconfig_begin(i);
 }
 
 static void thaw_busy(struct instance *i)
@@ -348,6 +383,7 @@ static const struct cell table[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
 [INSTANCE_STOP]       = {{X, stop},         {X, kill_gently},   {X, kill_gently}, {X, kill_gently}, {X, kill_gently}, {X, kill_gently}, {X, ignore},      {G, bug}},
 [INSTANCE_EXITED]     = {{G, init_exited},  {G, init_exited},   {G, exited},      {G, exited},      {G, exited},      {G, exited},      {G, exited},      {G, bug}},
 [INSTANCE_FREEZE]     = {{S, bug},          {N, bug},           {F, freeze},      {B, bug},         {F, bug},         {D, bug},         {X, bug},         {G, bug}},
+[INSTANCE_RECONFIG]   = {{S, ignore},       {N, tell_later},    {N, reconfig_begin},{B, tell_later},  {N, thaw_tell},   {D, ignore},      {X, ignore},      {G, bug}},
 };
 /* clang-format on */
 #undef S
@@ -445,7 +481,7 @@ uint64_t instance_wake_us(const struct instance *i)
     case INSTANCE_STARTING:
         return i->asked_us + START_MS * 1000u;
     case INSTANCE_INITIALISING:
-        return i->started_us + init_us;
+        return i->init_us + init_us;
     case INSTANCE_READY:
         /* one kept by scale_min is past its expiry for good: only its pings count */
         if (freeze_at_us(i) < ping)
@@ -456,6 +492,7 @@ uint64_t instance_wake_us(const struct instance *i)
     case INSTANCE_DRAINING:
         return i->drain_by_us;
     case INSTANCE_BUSY:
+        return i->is_stale ? i->drain_by_us : UINT64_MAX;
     case INSTANCE_STOPPING:
     case INSTANCE_GONE:
     case INSTANCE_STATES_:
@@ -502,6 +539,9 @@ void instance_tick(struct instance *i, uint64_t now_us)
             instance_event(i, INSTANCE_DRAIN_LATE);
         break;
     case INSTANCE_BUSY:
+        if (i->is_stale && now_us >= i->drain_by_us)
+            instance_event(i, INSTANCE_DRAIN);
+        break;
     case INSTANCE_FROZEN:
     case INSTANCE_STOPPING:
     case INSTANCE_GONE:

@@ -27,9 +27,11 @@ static void on_ready(void *ctx, const struct hob_pairs *pairs)
         instance_event(i, INSTANCE_VIOLATION);
         return;
     }
-    i->slots = (unsigned)(can < want ? can : want);
+    if (i->slots == 0) { /* else it was reconfigured, and takes what it took before */
+        i->slots = (unsigned)(can < want ? can : want);
+        channel_set_streams(i->channel, i->slots);
+    }
     i->pool->slots_seen = i->slots;
-    channel_set_streams(i->channel, i->slots);
     instance_event(i, INSTANCE_INIT_DONE);
 }
 
@@ -66,7 +68,8 @@ static void on_init_error(void *ctx, const struct hob_pairs *pairs)
 {
     struct instance *i = ctx;
     log_failure(i, pairs, HOB_STR(""));
-    keep_failure(i->pool, hob_pairs_get(pairs, "errorType"), hob_pairs_get(pairs, "errorMessage"));
+    if (!i->is_reconfiguring)
+        keep_failure(i->pool, hob_pairs_get(pairs, "errorType"), hob_pairs_get(pairs, "errorMessage"));
     (void)hob_fail_reason(&i->why, HOB_E_FUNCTION, "init_failed",
                           "the function failed while it was being loaded; its logs say why");
     instance_event(i, INSTANCE_INIT_ERROR);

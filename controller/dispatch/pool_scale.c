@@ -245,7 +245,8 @@ static void let_worn_go(struct pool *p, uint64_t now_us)
         struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
         if (is_too_old(p, i, now_us))
             instance_wear(i);
-        if ((instance_is_idle(i) || has_only_upgraded(i)) && (i->is_worn || is_outlived(p, i)))
+        bool is_over = (instance_is_idle(i) || has_only_upgraded(i)) && (i->is_worn || is_outlived(p, i));
+        if (is_over && !reconfig_hand_over(i))
             instance_event(i, INSTANCE_DRAIN);
     }
 }

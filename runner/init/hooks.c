@@ -1,6 +1,7 @@
 /* Hooks of a server: paths that hob.json names and hob-init asks, one at a time, on connections of their own.
  *
  *   config -> start -> health (again until it is well) -> READY;  health at each PING;  stop -> SIGTERM
+ *   RECONFIG: config -> health (likewise) -> READY
  *
  * What a hook answers beside its status is nobody's. */
 #include <errno.h>
@@ -144,8 +145,8 @@ static void answered(struct proxy *p, unsigned status)
         proxy_terminate(p);
     else if (kind == HOOK_HEALTH)
         judge_health(p, is_good, text);
-    else if (is_good)
-        go_on(p, kind + 1);
+    else if (is_good) /* it has started once */
+        go_on(p, p->has_served ? HOOK_HEALTH : kind + 1);
     else
         proxy_fail_start(p, "Runtime.HookFailed", text);
 }
@@ -251,6 +252,17 @@ void hooks_read(struct proxy *p, const struct hob_pairs *hello)
 void hooks_begin(struct proxy *p)
 {
     go_on(p, HOOK_CONFIG);
+}
+
+void hooks_reconfig(struct proxy *p, const struct hob_pairs *config)
+{
+    p->ping = (struct hob_frame){0}; /* hobd waits for READY now */
+    hob_buf_clear(&p->config);
+    if (p->hooks[HOOK_CONFIG] && write_config(p, config) == HOB_OK)
+        ask(p, HOOK_CONFIG);
+    else
+        proxy_fail_start(p, "Runtime.HookFailed",
+                         "there is no config hook that could take the configuration");
 }
 
 void hooks_health(struct proxy *p, const struct hob_frame *ping)

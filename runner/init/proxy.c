@@ -130,7 +130,10 @@ void proxy_fail_start(struct proxy *p, const char *type, const char *message)
     const char *const pairs[][2] = {{"errorType", type}, {"errorMessage", message}};
     send_pairs(p, HOB_FRAME_INIT_ERROR, pairs, HOB_COUNT(pairs));
     p->exit_code = EXIT_CANNOT_START;
-    p->has_exited = true;
+    if (p->has_served)
+        end_program(p); /* it has connections and files of its own to finish */
+    else
+        p->has_exited = true;
 }
 
 static void take_hello(struct proxy *p, struct hob_str payload)
@@ -163,6 +166,7 @@ void proxy_ready(struct proxy *p)
     const char *const pairs[][2] = {{"protocol", "1"}, {"kind", "http"}, {"concurrency", slots}};
     send_pairs(p, HOB_FRAME_READY, pairs, HOB_COUNT(pairs));
     p->state = PROXY_READY;
+    p->has_served = true;
 }
 
 static void try_port(struct proxy *p)
@@ -194,11 +198,27 @@ static void drain(struct proxy *p)
     }
 }
 
+/* Of a server that serves: only its hook hears of it, and no request comes meanwhile. */
+static void take_reconfig(struct proxy *p, struct hob_str payload)
+{
+    struct hob_pairs config;
+    if (p->state != PROXY_READY)
+        return; /* it leaves already */
+    p->state = PROXY_HOOKS;
+    if (hob_pairs_open(payload, UINT32_MAX, &config))
+        hooks_reconfig(p, &config);
+    else
+        proxy_fail_start(p, "Runtime.BadHello", "RECONFIG is malformed");
+}
+
 static void take_frame(struct proxy *p, const struct hob_frame *f, struct hob_str payload)
 {
     switch ((enum hob_frame_type)f->type) {
     case HOB_FRAME_HELLO:
         take_hello(p, payload);
+        break;
+    case HOB_FRAME_RECONFIG:
+        take_reconfig(p, payload);
         break;
     case HOB_FRAME_INVOKE:
         exchange_invoke(p, f, payload);

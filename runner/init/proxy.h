@@ -2,7 +2,7 @@
  * 3 and HTTP/1.1 with the program on a loopback port. One epoll loop, one thread, everything bounded.
  *
  *   WAITING (for HELLO) -> STARTING (the program runs; a connection is tried every 2 ms) -> HOOKS (what hob.json wants
- *   asked first) -> READY -> DRAINING -> ENDING
+ *   asked first) -> READY -> DRAINING -> ENDING;  READY -> HOOKS -> READY when its configuration changes
  *
  * The program's end ends every state. The program is a stranger: whatever it answers costs at most the one invocation
  * that it answers. */

@@ -77,6 +77,7 @@ struct proxy {
     struct hob_buf config; /* what the config hook gets, JSON */
     uint64_t health_ms;    /* when to ask again while it starts; 0: not */
     struct hob_frame ping; /* to be answered when the health hook is; type 0: none */
+    bool has_served;       /* READY was said: a change of configuration is told to the config hook alone */
     bool is_asked_to_end;  /* SIGTERM waits for the stop hook, or was sent */
     char **argv;
     pid_t program;
@@ -107,6 +108,8 @@ void proxy_terminate(struct proxy *p); /* SIGTERM to the program, at last */
 void hooks_init(struct proxy *p);
 void hooks_read(struct proxy *p, const struct hob_pairs *hello);
 void hooks_begin(struct proxy *p); /* the program listens: what must be asked before READY, then READY */
+/* What HELLO said has changed: the config hook is told, then READY again. */
+void hooks_reconfig(struct proxy *p, const struct hob_pairs *config);
 void hooks_health(struct proxy *p, const struct hob_frame *ping);
 /* Asks the stop hook, then SIGTERM. */
 void hooks_stop(struct proxy *p);

@@ -7,9 +7,10 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { quickly } from '../e2e/harness.mjs';
-import { codeDir, Host, ROOT } from '../runtimes/host.mjs';
+import { codeDir, frame, Host, pairs, ROOT } from '../runtimes/host.mjs';
 
 const INIT = path.resolve(ROOT, process.env.HOB_BIN ?? path.join(process.env.B ?? 'build', 'bin'), 'hob-init');
+const RECONFIG = 21;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const dirs = [];
 let host;
@@ -490,4 +491,42 @@ test('PING is answered while the health hook says 2xx, and not else', { timeout:
   assert.ok(!host.pongs.includes(2));
   ping(3);
   await host.until((h) => h.pongs.includes(3));
+});
+
+/** RECONFIG, as HELLO; resolves with READY or what INIT_ERROR said. */
+const reconfigure = (more) => {
+  const answer = new Promise((resolve) => { host.onReady = () => resolve('ready'); host.onInitError = (p) => resolve(p.errorMessage); });
+  host.send(frame(RECONFIG, { payload: pairs([['app', 'test'], ['function', 'fn'], ['version', 8], ...more]) }));
+  return answer;
+};
+
+test('a change of configuration is told to the config hook, and then to the health hook, of a program that goes on', async () => {
+  await start(hooked({ '/well': [204, 503, 204] }), { hello: [['hook.config', '/cfg'], ['hook.start', '/go'], ['hook.health', '/well'], ['env.A', '1']] });
+  await host.ready;
+  await host.call({ target: '/hello' });
+  assert.equal(await reconfigure([['env.A', '2'], ['secret.S', 'x']]), 'ready');
+  const asked = (await host.call({ target: '/asked' })).json;
+  assert.deepEqual(asked.map((a) => a[1]), ['/cfg', '/go', '/well', '/hello', '/cfg', '/well', '/well']);
+  assert.deepEqual(JSON.parse(asked[4][2]), { app: 'test', function: 'fn', version: 8, vars: { A: '2' }, secrets: { S: 'x' } });
+  assert.equal((await host.drain()).code, 0);
+});
+
+test('a configuration that the hook refuses, or that nobody takes, ends the program with its grace', { timeout: 120000 }, async () => {
+  await start(hooked({ '/cfg': [200, 200, 500] }), { hello: [['hook.config', '/cfg'], ['hook.stop', '/bye']] });
+  await host.ready;
+  assert.equal(await reconfigure([['env.A', '2']]), 'ready');
+  assert.equal(await reconfigure([['env.A', '3']]), 'the config hook /cfg answered 500');
+  await host.exited;
+  assert.match(host.stdout, /SIGTERM after \/cfg,\/cfg,\/cfg,\/bye/);
+  await start(hooked({}));
+  await host.ready;
+  assert.match(await reconfigure([]), /no config hook/);
+  await host.exited;
+});
+
+test('a config hook that does not answer a change in time has failed', { timeout: 120000 }, async () => {
+  await start(hooked({}).replace("asked.push([", "if (asked.length && q.url === '/cfg') return; asked.push(["), { hello: [['hook.config', '/cfg']] });
+  await host.ready;
+  assert.equal(await reconfigure([]), 'the config hook /cfg did not answer');
+  await host.exited;
 });

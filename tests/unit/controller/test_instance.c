@@ -12,7 +12,7 @@ enum { BUG = 99 /* the programmer's error is caught */ };
 static const char *const event_names[INSTANCE_EVENTS_] = {
     "started",    "start failed", "init done", "init error", "init timeout", "slot taken",
     "slots free", "drain",        "bye",       "hangup",     "violation",    "cancel late",
-    "ping lost",  "drain late",   "stop",      "exited",     "freeze",
+    "ping lost",  "drain late",   "stop",      "exited",     "freeze",     "reconfig",
 };
 
 #define S INSTANCE_STARTING
@@ -44,6 +44,7 @@ static const int expected[INSTANCE_EVENTS_][INSTANCE_STATES_] = {
     [INSTANCE_STOP]         = {X, X, X, X, X, X, X, _},
     [INSTANCE_EXITED]       = {G, G, G, G, G, G, G, _},
     [INSTANCE_FREEZE]       = {_, _, F, _, _, _, _, _},
+    [INSTANCE_RECONFIG]     = {S, N, N, B, N, D, X, _},
 };
 /* clang-format on */
 #undef S
