@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "bindings/auth/auth.h"
+#include "bindings/upkeep/upkeep.h"
 #include "store/appdb.h"
 
 /* Writes until the buffer's limit; the first failure stays. */
@@ -275,6 +276,17 @@ static void write_auth(struct writer *w, const struct auth *auth)
            "Mails given up: refused for good, or tried for two days.", (double)a.mails_given_up);
 }
 
+static void write_upkeep(struct writer *w, const struct upkeep *upkeep)
+{
+    struct upkeep_stats u = upkeep_stats(upkeep);
+    single(w, "hob_changes_trimmed_total", "counter", "Changes that logs of apps no longer keep.",
+           (double)u.changes_trimmed);
+    single(w, "hob_auto_indexes_total", "counter", "Indexes that the setting autoIndex made.",
+           (double)u.indexes_made);
+    single(w, "hob_upkeep_failed_total", "counter", "Steps of looking after apps' databases that failed.",
+           (double)u.failed);
+}
+
 /* --- the process: names as every Prometheus client library gives them ---------------------------------------------- */
 
 static double open_descriptors(void)
@@ -333,6 +345,7 @@ enum hob_code metrics_write(const struct front_options *o, const struct http_ser
     if (o->parse) {
         write_backend(&w, o->parse);
         write_auth(&w, backend_auth(parse_face_backend(o->parse)));
+        write_upkeep(&w, backend_upkeep(parse_face_backend(o->parse)));
     }
     write_process(&w);
     return w.rc;

@@ -83,6 +83,7 @@ enum backend_setting {
     SETTING_RATE_LIMIT,    /* array of {requestPath, requestMethods, requestTimeWindow, requestCount, zone} */
     SETTING_AUTO_INDEX,    /* bool, false: apply what the advisor proposes */
     SETTING_QUERY_TIME_MS, /* int, 5000 */
+    SETTING_SLOW_QUERY_MS, /* int, 100: from then on the advisor hears of it */
     SETTING_TRIGGER_TIME_MS, /* int, 10000 */
     SETTING_CHANGE_LOG_DAYS, /* int, 7 */
     SETTINGS_

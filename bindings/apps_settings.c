@@ -61,6 +61,7 @@ static const struct setting table[SETTINGS_] = {
     [SETTING_RATE_LIMIT] = {"rateLimit", SHAPE_ARRAY, "[]", NULL, 0, 0},
     [SETTING_AUTO_INDEX] = {"autoIndex", SHAPE_BOOL, "false", NULL, 0, 0},
     [SETTING_QUERY_TIME_MS] = {"queryTimeMs", SHAPE_INT, "5000", NULL, 10, 60000},
+    [SETTING_SLOW_QUERY_MS] = {"slowQueryMs", SHAPE_INT, "100", NULL, 1, 60000},
     [SETTING_TRIGGER_TIME_MS] = {"triggerTimeMs", SHAPE_INT, "10000", NULL, 10, 900000},
     [SETTING_CHANGE_LOG_DAYS] = {"changeLogDays", SHAPE_INT, "7", NULL, 1, 3650},
 };

@@ -9,6 +9,7 @@
 #include "bindings/auth/session.h"
 #include "bindings/backend_priv.h"
 #include "bindings/files/files.h"
+#include "bindings/upkeep/upkeep.h"
 
 #include "base/banned.h"
 
@@ -29,6 +30,11 @@ struct cloud *backend_cloud(struct backend *b)
 struct files *backend_files(struct backend *b)
 {
     return b->files;
+}
+
+struct upkeep *backend_upkeep(struct backend *b)
+{
+    return b->upkeep;
 }
 
 const struct backend_options *backend_wiring(struct backend *b)
@@ -243,12 +249,18 @@ static void on_cloud_closed(void *ctx)
     auth_close(b->auth, on_auth_closed, b);
 }
 
+static void on_upkeep_closed(void *ctx)
+{
+    struct backend *b = ctx;
+    cloud_close(b->cloud, on_cloud_closed, b);
+}
+
 static void maybe_close(struct backend *b)
 {
     if (!b->is_closing || b->is_closed || !hob_list_is_empty(&b->calls))
         return;
     b->is_closed = true;
-    cloud_close(b->cloud, on_cloud_closed, b);
+    upkeep_close(b->upkeep, on_upkeep_closed, b);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -299,5 +311,6 @@ struct backend *backend_start(const struct backend_options *o, struct hob_err *e
     if (!(b->cloud = cloud_new(&b->o, b, err)) || !(b->auth = auth_start(b, &b->o, err)) ||
         !(b->files = files_open(o->loop, o->files_dir, err)))
         return NULL; /* the daemon ends with the message */
+    b->upkeep = upkeep_start(b, o->loop, o->upkeep_ms);
     return b;
 }

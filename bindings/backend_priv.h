@@ -14,6 +14,7 @@ struct backend {
     struct auth *auth;
     struct cloud *cloud;
     struct files *files;
+    struct upkeep *upkeep;
     struct router *router;
     struct ask_settings *settings; /* by app, in a hash */
     struct hob_list calls;         /* living */

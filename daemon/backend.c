@@ -58,6 +58,7 @@ enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_p
             .files_dir = p->files_dir,
             .key_path = p->key_path,
             .may_reach_private = o->may_reach_private,
+            .upkeep_ms = o->upkeep_ms,
             .wires = {.run = cloud_run_function, .stop = cloud_run_stop, .secret = read_secret, .ctx = p}},
         err);
     if (!p->backend)

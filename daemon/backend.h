@@ -36,6 +36,7 @@ struct backend_parts_options {
     struct dispatcher *dispatcher;
     struct vault *vault;
     bool may_reach_private; /* bindings/backend.h */
+    uint32_t upkeep_ms;     /* likewise */
 };
 /* Blocking. */
 HOB_MUST_USE enum hob_code backend_parts_open(struct backend_parts *p, const struct backend_parts_options *o,

@@ -25,7 +25,13 @@
 #include "daemon/home.h"
 #include "daemon/privileges.h"
 
-enum { FILES_WANTED = 100000, FREEZE_MS = 100, MEMORY_MB_MAX = 64 * 1024 * 1024, FREEZE_MS_MAX = 3600000 };
+enum {
+    FILES_WANTED = 100000,
+    FREEZE_MS = 100,
+    MEMORY_MB_MAX = 64 * 1024 * 1024,
+    FREEZE_MS_MAX = 3600000,
+    UPKEEP_MS_MAX = 3600000
+};
 enum {
     DRAIN_MS = 10000,
     RUNNER_WAIT_MS = 10000,
@@ -277,16 +283,17 @@ static void wire(struct daemon *d)
 
 static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
 {
-    enum hob_code rc =
-        backend_parts_open(&d->backend,
-                           &(struct backend_parts_options){.loop = &d->loop,
-                                                           .home = &d->home,
-                                                           .store = d->store,
-                                                           .catalog = d->catalog,
-                                                           .dispatcher = d->dispatcher,
-                                                           .vault = d->vault,
-                                                           .may_reach_private = d->o->may_reach_private},
-                           err);
+    enum hob_code rc = backend_parts_open(
+        &d->backend,
+        &(struct backend_parts_options){.loop = &d->loop,
+                                        .home = &d->home,
+                                        .store = d->store,
+                                        .catalog = d->catalog,
+                                        .dispatcher = d->dispatcher,
+                                        .vault = d->vault,
+                                        .may_reach_private = d->o->may_reach_private,
+                                        .upkeep_ms = env_number("HOB_UPKEEP_MS", 0, UPKEEP_MS_MAX)},
+        err);
     if (rc != HOB_OK)
         return rc;
     d->control = control_new(&(struct control_options){.loop = &d->loop,

@@ -264,6 +264,16 @@ void appdbs_watch(struct appdbs *a, void (*changed)(void *ctx, const char *app, 
     a->watch_ctx = ctx;
 }
 
+bool appdb_is_open(struct appdbs *a, const char *name)
+{
+    struct app *app = NULL;
+    uv_mutex_lock(&a->lock);
+    HASH_FIND_STR(a->apps, name, app);
+    bool is_open = app && app->opened > 0;
+    uv_mutex_unlock(&a->lock);
+    return is_open;
+}
+
 struct appdbs_stats appdbs_stats(struct appdbs *a)
 {
     uv_mutex_lock(&a->lock);

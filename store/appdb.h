@@ -42,6 +42,9 @@ void appdb_remove(struct appdbs *a, const char *app, data_done_cb done, void *ct
 /* A consistent snapshot into a new file at `path` (0600), fsynced, while everything goes on. */
 void appdb_backup(struct appdbs *a, const char *app, const char *path, data_done_cb done, void *ctx);
 
+/* Is a connection to it open? Then looking after it costs no descriptor. */
+bool appdb_is_open(struct appdbs *a, const char *app);
+
 /* Called on the loop after every commit that changed objects of an app, with the newest sequence number of its change
  * log: live queries and caches wait for it. One listener. */
 void appdbs_watch(struct appdbs *a, void (*changed)(void *ctx, const char *app, int64_t sequence), void *ctx);

@@ -136,6 +136,7 @@ struct data_query {
     int64_t limit, skip; /* limit < 0: none */
     const char *hint;    /* name of an index, or NULL */
     uint32_t time_ms;    /* budget; 0: data.query_ms of base/limits.h. Beyond: HOB_E_TIMEOUT, parse 124 */
+    uint32_t slow_ms;    /* from then on it is told to the advisor; 0: data.slow_ms */
     /* Asked for each class that a sub-query ($inQuery, $select, $relatedTo, ...) reads: fills the access of the same
      * caller, or refuses. NULL: everything may be read. */
     enum hob_code (*admit)(void *ctx, const char *class_name, struct data_access *ret_access,
@@ -177,10 +178,28 @@ typedef enum hob_code (*data_change_cb)(void *ctx, const struct data_change *c, 
 HOB_MUST_USE enum hob_code data_changes(struct data_tx *tx, int64_t after_sequence, uint64_t limit,
                                         data_change_cb cb, void *ctx, struct hob_err *err);
 HOB_MUST_USE enum hob_code data_change_last(struct data_tx *tx, int64_t *ret_sequence, struct hob_err *err);
-/* Forgets changes older than that; their room is used again. */
-HOB_MUST_USE enum hob_code data_changes_trim(struct data_tx *tx, int64_t before_ms, struct hob_err *err);
+/* Forgets changes older than that, their room is used again: a bounded step, so that other writes of the app get their
+ * turn. The youngest of the old ones stays: it says what the log's first state was, so that a restore to any time from
+ * `before_ms` on finds where to go. */
+struct data_trim {
+    uint64_t removed;
+    int64_t young_ms; /* time of the oldest change that is not older; 0: there is none */
+    bool has_more;    /* another step is needed */
+};
+HOB_MUST_USE enum hob_code data_changes_trim(struct data_tx *tx, int64_t before_ms,
+                                             struct data_trim *ret_trim, struct hob_err *err);
 /* Takes the objects back to where they were after `sequence` (itself logged as changes). */
 HOB_MUST_USE enum hob_code data_restore(struct data_tx *tx, int64_t sequence, struct hob_err *err);
+
+/* The indexes of all classes, by class and name. */
+struct data_index_found {
+    const char *class_name, *name, *keys_json;
+    bool is_unique;
+    int64_t bytes; /* on disk; -1: this SQLite does not tell */
+};
+typedef enum hob_code (*data_index_cb)(void *ctx, const struct data_index_found *i, struct hob_err *err);
+HOB_MUST_USE enum hob_code data_index_each(struct data_tx *tx, data_index_cb cb, void *ctx,
+                                           struct hob_err *err);
 
 /* --- slow queries and the index advisor --- */
 struct data_advice {
@@ -188,4 +207,10 @@ struct data_advice {
     uint64_t queries, total_ms, worst_ms;
 };
 typedef enum hob_code (*data_advice_cb)(void *ctx, const struct data_advice *a, struct hob_err *err);
+/* What cost most first; an index that serves it, once it is there, ends it. */
 HOB_MUST_USE enum hob_code data_advise(struct data_tx *tx, data_advice_cb cb, void *ctx, struct hob_err *err);
+/* "auto_total_1_at_-1" for {"total":1,"at":-1}: how an index is called that nobody named. False: the keys are no JSON
+ * object. */
+enum { DATA_INDEX_NAME_BYTES = 201 };
+#define DATA_INDEX_NAME_BY_US "auto_"
+bool data_index_name(const char *keys_json, char ret_name[DATA_INDEX_NAME_BYTES]);

@@ -174,6 +174,10 @@ void handle_data_export(struct call *c); /* api/backend/data.c */
 void handle_data_import(struct call *c);
 void handle_data_changes(struct call *c);
 void handle_data_restore(struct call *c);
+void handle_data_advice(struct call *c); /* api/backend/indexes.c */
+void handle_data_indexes(struct call *c);
+void handle_data_index_make(struct call *c);
+void handle_data_index_drop(struct call *c);
 void handle_data_backup(struct call *c); /* backup.c */
 void handle_versions(struct call *c);    /* versions.c */
 void handle_rollback(struct call *c);

@@ -36,6 +36,8 @@ static const struct control_query change_queries[] = {
     {"after", "only behind this sequence number"},
     {"limit", "at most so many, up to 1000; 100 when absent"},
     {NULL, NULL}};
+static const struct control_query index_queries[] = {
+    {"class", "of the index to be dropped"}, {"name", "its name"}, {NULL, NULL}};
 static const struct control_query instance_queries[] = {
     {"app", "only of this app"}, {"function", "only of this function; needs app"}, {NULL, NULL}};
 
@@ -87,6 +89,14 @@ const struct control_route control_routes[] = {
      "restoreData", "Take the objects back to where they were; itself logged as changes"},
     {"POST", APP "/data/backup", handle_data_backup, CALL_BODY_NONE, false, 200, NULL, "application/vnd.sqlite3", NULL,
      "backupData", "A consistent snapshot of an app's database"},
+    {"GET", APP "/data/advice", handle_data_advice, CALL_BODY_NONE, false, 200, NULL, "Advised", NULL,
+     "adviseIndexes", "The indexes that would have helped slow queries, what cost most first"},
+    {"GET", APP "/data/indexes", handle_data_indexes, CALL_BODY_NONE, false, 200, NULL, "Indexes", NULL,
+     "listIndexes", "The indexes of all classes, with their size"},
+    {"POST", APP "/data/indexes", handle_data_index_make, CALL_BODY_JSON, false, 201, "IndexBody", "IndexMade", NULL,
+     "makeIndex", "Make an index; the app's writes wait until it is there (about a second a million objects)"},
+    {"DELETE", APP "/data/indexes", handle_data_index_drop, CALL_BODY_NONE, false, 200, NULL, "Nothing", index_queries,
+     "dropIndex", "Drop an index"},
     {"POST", APP "/deploy", handle_deploy, CALL_BODY_RAW, false, 201, "application/octet-stream", "Deployment", deploy_queries,
      "deploy", "Make new versions from a tar, tar.gz or zip with hob.json at its root, and make them live"},
     {"GET", "/v1/functions", handle_functions, CALL_BODY_NONE, false, 200, NULL, "Functions", NULL,

@@ -267,6 +267,7 @@ struct data_query find_query(struct find *f)
                                .skip = f->skip,
                                .hint = f->hint,
                                .time_ms = (uint32_t)ask_int(f->view.c, SETTING_QUERY_TIME_MS),
+                               .slow_ms = (uint32_t)ask_int(f->view.c, SETTING_SLOW_QUERY_MS),
                                .admit = admit_class,
                                .admit_ctx = &f->admit};
 }

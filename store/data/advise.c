@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/id.h"
 #include "store/data/data_priv.h"
+
+enum { SLOW_KEPT = 500 }; /* kinds of slow queries */
 
 struct wish {
     struct hob_str paths[INDEX_KEYS_MAX];
@@ -98,13 +101,29 @@ static bool write_wish(const struct wish *w, char *out, size_t n)
     return is_fit;
 }
 
+/* An index serves what begins as it does. */
+static bool begins_with(const json_t *index, const json_t *wish)
+{
+    void *at = json_object_iter((json_t *)(uintptr_t)index);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)wish, name, value)
+    {
+        if (!at || strcmp(json_object_iter_key(at), name) != 0 ||
+            !json_equal(json_object_iter_value(at), value))
+            return false;
+        at = json_object_iter_next((json_t *)(uintptr_t)index, at);
+    }
+    return true;
+}
+
 static bool has_index(const struct data_class *c, const char *keys_json)
 {
     struct hob_err ignored;
     hob_auto_json json_t *keys = hob_json_parse(hob_str(keys_json), "keys", &ignored);
     for (size_t i = 0; i < c->indexes_n; i++) {
         hob_auto_json json_t *is = hob_json_parse(hob_str(c->indexes[i].keys_json), "keys", &ignored);
-        if (is && keys && json_equal(is, keys))
+        if (is && keys && begins_with(is, keys))
             return true;
     }
     return false;
@@ -146,6 +165,36 @@ void slow_note(struct data_tx *tx, const struct data_class *c, const struct data
         merge(tx->conn, c->name, keys, took_ms);
 }
 
+/* Kinds of queries are a client's to choose: those that cost least go. */
+static enum hob_code bound(struct data_tx *tx, struct hob_err *err)
+{
+    struct run r;
+    bool has_row = false;
+    if (run_start(&r, tx, HOB_STR("SELECT count(*) FROM slow_queries"), err) != HOB_OK)
+        return err->code;
+    enum hob_code rc = run_step(&r, &has_row, err);
+    int64_t n = rc == HOB_OK && has_row ? run_col_int(&r, 0) : 0;
+    run_end(&r);
+    if (rc != HOB_OK || n <= SLOW_KEPT)
+        return rc;
+    return conn_execf(tx, err,
+                      "DELETE FROM slow_queries WHERE (class, keys_json) NOT IN"
+                      " (SELECT class, keys_json FROM slow_queries ORDER BY total_ms DESC LIMIT %d)",
+                      SLOW_KEPT / 2);
+}
+
+enum hob_code advice_forget(struct data_tx *tx, const char *class_name, const char *keys_json,
+                            struct hob_err *err)
+{
+    struct run r;
+    if (run_start(&r, tx, HOB_STR("DELETE FROM slow_queries WHERE class = $1 AND keys_json = $2"), err) !=
+        HOB_OK)
+        return err->code;
+    run_text(&r, hob_str(class_name));
+    run_text(&r, hob_str(keys_json));
+    return run_all(&r, err);
+}
+
 enum hob_code slow_store(struct data_tx *tx, const struct slow_query *list, size_t n, struct hob_err *err)
 {
     for (size_t i = 0; i < n; i++) {
@@ -165,7 +214,7 @@ enum hob_code slow_store(struct data_tx *tx, const struct slow_query *list, size
         if (run_all(&r, err) != HOB_OK)
             return err->code;
     }
-    return HOB_OK;
+    return bound(tx, err);
 }
 
 enum hob_code data_advise(struct data_tx *tx, data_advice_cb cb, void *ctx, struct hob_err *err)
@@ -192,4 +241,37 @@ enum hob_code data_advise(struct data_tx *tx, data_advice_cb cb, void *ctx, stru
     }
     run_end(&r);
     return rc;
+}
+
+static void name_long(struct hob_str text, char ret_name[DATA_INDEX_NAME_BYTES])
+{
+    char digest[HOB_DIGEST_CHARS + 1];
+    hob_sha256_hex(text.at, text.n, digest);
+    (void)snprintf(ret_name, DATA_INDEX_NAME_BYTES, "%.160s_%.16s", text.at, digest);
+}
+
+bool data_index_name(const char *keys_json, char ret_name[DATA_INDEX_NAME_BYTES])
+{
+    struct hob_err ignored;
+    hob_auto_json json_t *keys = hob_json_parse(hob_str(keys_json), "keys", &ignored);
+    hob_auto_buf struct hob_buf text;
+    const char *name, *between = DATA_INDEX_NAME_BY_US;
+    json_t *value;
+    if (json_object_size(keys) == 0)
+        return false;
+    hob_buf_init(&text, 8192);
+    json_object_foreach(keys, name, value)
+    {
+        if (json_is_integer(value))
+            (void)!hob_buf_addf(&text, "%s%s_%d", between, name, (int)json_integer_value(value));
+        else
+            (void)!hob_buf_addf(&text, "%s%s_%s", between, name,
+                                json_is_string(value) ? json_string_value(value) : "");
+        between = "_";
+    }
+    if (text.n < DATA_INDEX_NAME_BYTES)
+        (void)snprintf(ret_name, DATA_INDEX_NAME_BYTES, "%.*s", HOB_STR_ARG(hob_buf_str(&text)));
+    else /* cut, and told apart by a digest of the whole */
+        name_long(hob_buf_str(&text), ret_name);
+    return true;
 }

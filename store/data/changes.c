@@ -6,6 +6,11 @@
 #include "base/fault.h"
 #include "store/data/data_priv.h"
 
+enum {
+    TRIM_SLICE = 100,    /* rows of one statement: some are large */
+    TRIM_US = 10 * 1000, /* of one job */
+};
+
 static void write_row(struct hob_buf *out, const struct data_row *row)
 {
     struct hob_jw w;
@@ -135,17 +140,65 @@ enum hob_code data_change_last(struct data_tx *tx, int64_t *ret_sequence, struct
     return read_number(tx, "SELECT coalesce(max(seq), 0) FROM changes", ret_sequence, err);
 }
 
+/* --- forgetting --- */
+
+/* Of the oldest: how many are older, and which numbers the first TRIM_SLICE of them have but for the youngest. */
+struct old {
+    int64_t to; /* all up to here may go; 0: none */
+    int64_t young_ms;
+    uint64_t n; /* that may go */
+    bool has_more;
+};
+
 /* By time, but a prefix: the first that is young enough ends it. */
-enum hob_code data_changes_trim(struct data_tx *tx, int64_t before_ms, struct hob_err *err)
+static enum hob_code find_old(struct data_tx *tx, int64_t before_ms, struct old *o, struct hob_err *err)
 {
     struct run r;
+    bool has_row = false;
+    int64_t last = 0;
+    *o = (struct old){.to = 0};
+    enum hob_code rc =
+        run_startf(&r, tx, err, "SELECT seq, at FROM changes ORDER BY seq LIMIT %d", TRIM_SLICE + 1);
+    if (rc != HOB_OK)
+        return rc;
+    while ((rc = run_step(&r, &has_row, err)) == HOB_OK && has_row) {
+        if (run_col_int(&r, 1) >= before_ms) {
+            o->young_ms = run_col_int(&r, 1);
+            break;
+        }
+        o->n += last != 0;
+        o->to = last;
+        last = run_col_int(&r, 0);
+    }
+    run_end(&r);
+    o->has_more = o->n == TRIM_SLICE;
+    return rc;
+}
+
+enum hob_code data_changes_trim(struct data_tx *tx, int64_t before_ms, struct data_trim *ret_trim,
+                                struct hob_err *err)
+{
+    uint64_t from_us = hob_now_us();
+    struct data_trim t = {.removed = 0};
     HOB_ASSERT(tx->s.is_write);
-    if (run_startf(&r, tx, err,
-                   "DELETE FROM changes WHERE seq < (SELECT coalesce((SELECT seq FROM changes WHERE at >= $1"
-                   " ORDER BY seq LIMIT 1), (SELECT max(seq) FROM changes)))") != HOB_OK)
-        return err->code;
-    run_int(&r, before_ms);
-    return run_all(&r, err);
+    do {
+        struct old o;
+        struct run r;
+        if (find_old(tx, before_ms, &o, err) != HOB_OK)
+            return err->code;
+        t.young_ms = o.young_ms;
+        t.has_more = o.has_more;
+        t.removed += o.n;
+        if (!o.n)
+            break;
+        if (run_start(&r, tx, HOB_STR("DELETE FROM changes WHERE seq <= $1"), err) != HOB_OK)
+            return err->code;
+        run_int(&r, o.to);
+        if (run_all(&r, err) != HOB_OK)
+            return err->code;
+    } while (t.has_more && hob_now_us() - from_us < TRIM_US);
+    *ret_trim = t;
+    return HOB_OK;
 }
 
 /* --- back to an earlier state: the first change of each object behind `sequence` knows what it was --- */

@@ -380,5 +380,8 @@ HOB_MUST_USE enum hob_code texts_changed(struct data_tx *tx, const struct data_c
 /* advise.c: a query took long; which index would have served? */
 void slow_note(struct data_tx *tx, const struct data_class *c, const struct data_query *q,
                const struct where *w, uint64_t took_ms);
+/* An index with these keys was made: what it was wished for is over. */
+HOB_MUST_USE enum hob_code advice_forget(struct data_tx *tx, const char *class_name, const char *keys_json,
+                                         struct hob_err *err);
 HOB_MUST_USE enum hob_code slow_store(struct data_tx *tx, const struct slow_query *list, size_t n,
                                       struct hob_err *err);

@@ -286,7 +286,7 @@ static enum hob_code build_find(struct asked *a, const struct data_query *q, con
 static void note_if_slow(struct asked *a, struct data_tx *tx, const struct data_query *q)
 {
     uint64_t took_ms = (hob_now_us() - a->from_us) / 1000;
-    if (took_ms >= HOB_MAX_DATA_SLOW_MS)
+    if (took_ms >= (q->slow_ms ? q->slow_ms : HOB_MAX_DATA_SLOW_MS))
         slow_note(tx, a->c, q, &a->where, took_ms);
 }
 

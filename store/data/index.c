@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "store/data/data_priv.h"
 
-enum { INDEX_NAME_MAX = 200 };
+enum { INDEX_NAME_MAX = DATA_INDEX_NAME_BYTES - 1 };
 
 struct index_key {
     struct hob_str path;
@@ -201,6 +201,8 @@ static enum hob_code add_index(struct data_tx *tx, const struct data_class *c, c
         return err->code;
     enum hob_code rc =
         is_text ? make_text(tx, c, id, k->list[0].path, err) : make_btree(tx, c, id, k, is_unique, err);
+    if (rc == HOB_OK)
+        rc = advice_forget(tx, c->name, i->keys_json, err);
     return rc == HOB_OK ? catalogue_changed(tx, c->name, err) : rc;
 }
 
@@ -244,17 +246,76 @@ enum hob_code data_index_drop(struct data_tx *tx, const char *class_name, const 
         return hob_fail_parse(err, HOB_E_NOT_FOUND, 102, "Index %.100s does not exist, cannot delete.", name);
     struct index_info info = class_entry(c)->infos[i - c->indexes];
     long long x = (long long)info.id;
-    enum hob_code rc =
-        info.is_text
-            ? conn_execf(
-                  tx, err,
-                  "DROP TRIGGER ft%lld_i; DROP TRIGGER ft%lld_d; DROP TRIGGER ft%lld_u; DROP TABLE ft%lld", x,
-                  x, x, x)
-            : conn_execf(tx, err, "DROP INDEX x%lld_%lld", (long long)c->id, x);
+    enum hob_code rc = info.is_text ? conn_execf(tx, err, "DROP TABLE ft%lld", x)
+                                    : conn_execf(tx, err, "DROP INDEX x%lld_%lld", (long long)c->id, x);
     if (rc != HOB_OK || run_startf(&r, tx, err, "DELETE FROM indexes WHERE id = $1") != HOB_OK)
         return err->code;
     run_int(&r, info.id);
     if (run_all(&r, err) != HOB_OK)
         return err->code;
     return catalogue_changed(tx, class_name, err);
+}
+
+/* --- telling --- */
+
+/* Pages are counted by walking that index alone. */
+static enum hob_code measure(struct data_tx *tx, const char *table, int64_t *ret_bytes)
+{
+    struct run r;
+    struct hob_err ignored;
+    bool has_row = false;
+    *ret_bytes = -1;
+    if (run_start(&r, tx, HOB_STR("SELECT sum(pgsize) FROM dbstat WHERE name = $1"), &ignored) != HOB_OK)
+        return HOB_OK; /* compiled without it */
+    run_text(&r, hob_str(table));
+    if (run_step(&r, &has_row, &ignored) == HOB_OK && has_row)
+        *ret_bytes = run_col_int(&r, 0);
+    run_end(&r);
+    return HOB_OK;
+}
+
+static enum hob_code index_bytes(struct data_tx *tx, const struct data_class *c, const struct index_info *i,
+                                 int64_t *ret_bytes)
+{
+    static const char *const parts[] = {"data", "idx", "docsize", "config"};
+    char table[80];
+    if (!i->is_text) {
+        (void)snprintf(table, sizeof table, "x%lld_%lld", (long long)c->id, (long long)i->id);
+        return measure(tx, table, ret_bytes);
+    }
+    int64_t all = 0, one = 0;
+    for (size_t k = 0; k < HOB_COUNT(parts) && one >= 0; k++) {
+        (void)snprintf(table, sizeof table, "ft%lld_%s", (long long)i->id, parts[k]);
+        if (measure(tx, table, &one) == HOB_OK)
+            all += one;
+    }
+    *ret_bytes = one < 0 ? -1 : all;
+    return HOB_OK;
+}
+
+struct telling {
+    struct data_tx *tx;
+    data_index_cb cb;
+    void *ctx;
+};
+
+static enum hob_code tell_class(void *ctx, const struct data_class *c, struct hob_err *err)
+{
+    struct telling *t = ctx;
+    for (size_t i = 0; i < c->indexes_n; i++) {
+        const struct index_info *info = &class_entry(c)->infos[i];
+        struct data_index_found found = {.class_name = c->name,
+                                         .name = c->indexes[i].name,
+                                         .keys_json = c->indexes[i].keys_json,
+                                         .is_unique = info->is_unique};
+        if (index_bytes(t->tx, c, info, &found.bytes) != HOB_OK || t->cb(t->ctx, &found, err) != HOB_OK)
+            return err->code;
+    }
+    return HOB_OK;
+}
+
+enum hob_code data_index_each(struct data_tx *tx, data_index_cb cb, void *ctx, struct hob_err *err)
+{
+    struct telling t = {tx, cb, ctx};
+    return data_class_each(tx, tell_class, &t, err);
 }

@@ -1,5 +1,6 @@
 #include "base/limits.h"
 #include "data_home.h"
+#include "store/data/data_priv.h"
 
 /* --- the catalogue --- */
 
@@ -304,9 +305,12 @@ static enum hob_code work_trim(void *ctx, struct data_tx *tx, struct hob_err *er
     struct logged l = {.last = 0};
     (void)ctx;
     want(data_change_last(tx, &last, err) == HOB_OK && last == 5);
-    want(data_changes_trim(tx, 1000, err) == HOB_OK); /* nothing is that old */
+    struct data_trim t;
+    want(data_changes_trim(tx, 1000, &t, err) == HOB_OK); /* nothing is that old */
+    want(t.removed == 0 && t.young_ms > 1000 && !t.has_more);
     want(data_changes(tx, 0, 1000, on_change, &l, err) == HOB_OK && l.last == 5 && strstr(l.text, "c G g"));
-    want(data_changes_trim(tx, INT64_MAX, err) == HOB_OK);
+    want(data_changes_trim(tx, INT64_MAX, &t, err) == HOB_OK);
+    want(t.removed == 4 && t.young_ms == 0 && !t.has_more);
     l = (struct logged){.last = 0};
     want(data_changes(tx, 0, 1000, on_change, &l, err) == HOB_OK && l.last == 5 && !strstr(l.text, "c G g"));
     struct put p = {.class_name = "G", .id = "g", .doc = "{}"};
@@ -323,6 +327,68 @@ static void a_trimmed_log_keeps_its_numbers(void **state)
     struct pool *p = *state;
     assert_job(p, pool_write(p, work_changes, NULL));
     assert_job(p, pool_write(p, work_trim, NULL));
+}
+
+/* A change a second from 1,000 ms on. */
+static enum hob_code work_age(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct put p = {.class_name = "G", .doc = "{}"};
+    char id[16];
+    want(data_class_add(tx, "G", err) == HOB_OK);
+    for (int i = 1; i <= *(int *)ctx; i++) {
+        (void)snprintf(id, sizeof id, "g%d", i);
+        p.id = id;
+        struct data_row row = row_of_put(&p);
+        want(data_insert(tx, "G", &row, err) == HOB_OK);
+    }
+    return conn_execf(tx, err, "UPDATE changes SET at = 1000 * seq");
+}
+
+static enum hob_code work_window(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct data_trim t;
+    struct data_query q = {.class_name = "G", .limit = -1};
+    uint64_t n = 0;
+    (void)ctx;
+    want(data_changes_trim(tx, 5001, &t, err) == HOB_OK); /* 1 to 5 are older: 5 says where 6 began */
+    want(t.removed == 4 && t.young_ms == 6000 && !t.has_more);
+    want(data_changes_trim(tx, 5001, &t, err) == HOB_OK && t.removed == 0);
+    want(data_restore(tx, 3, err) == HOB_E_INVALID);
+    want(data_restore(tx, 5, err) == HOB_OK && data_count(tx, &q, &n, err) == HOB_OK && n == 5);
+    want(data_restore(tx, 8, err) == HOB_OK && data_count(tx, &q, &n, err) == HOB_OK && n == 8);
+    return HOB_OK;
+}
+
+static void what_is_young_stays_in_the_log_and_a_restore_into_it_still_works(void **state)
+{
+    struct pool *p = *state;
+    int n = 10;
+    assert_job(p, pool_write(p, work_age, &n));
+    assert_job(p, pool_write(p, work_window, NULL));
+}
+
+static enum hob_code work_steps(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct data_trim t = {.has_more = true};
+    struct logged l = {.last = 0};
+    uint64_t removed = 0;
+    (void)ctx;
+    while (t.has_more) {
+        want(data_changes_trim(tx, INT64_MAX, &t, err) == HOB_OK && t.removed > 0);
+        removed += t.removed;
+    }
+    want(removed == 450);
+    want(data_changes(tx, 0, 1000, on_change, &l, err) == HOB_OK && l.last == 451 &&
+         strstr(l.text, "c G g451"));
+    return HOB_OK;
+}
+
+static void a_long_log_is_trimmed_in_steps_to_its_newest_change(void **state)
+{
+    struct pool *p = *state;
+    int n = 451;
+    assert_job(p, pool_write(p, work_age, &n));
+    assert_job(p, pool_write(p, work_steps, NULL));
 }
 
 /* --- dropping a field --- */
@@ -482,6 +548,8 @@ int main(void)
         T(indexes_are_judged_and_bounded),
         T(every_change_is_in_the_log_once_with_before_and_after),
         T(a_trimmed_log_keeps_its_numbers),
+        T(what_is_young_stays_in_the_log_and_a_restore_into_it_still_works),
+        T(a_long_log_is_trimmed_in_steps_to_its_newest_change),
         T(a_dropped_field_leaves_every_object),
         T(any_earlier_state_comes_back),
     };

@@ -531,6 +531,70 @@ static void slow_queries_are_remembered_and_an_index_is_proposed(void **state)
     assert_int_equal(a.n, 0); /* heeded */
 }
 
+/* --- what indexes there are --- */
+
+struct listed {
+    char text[600];
+};
+
+static enum hob_code on_index(void *ctx, const struct data_index_found *i, struct hob_err *err)
+{
+    struct listed *l = ctx;
+    size_t n = strlen(l->text);
+    (void)err;
+    (void)snprintf(l->text + n, sizeof l->text - n, "%s.%s %s%s%s;", i->class_name, i->name, i->keys_json,
+                   i->is_unique ? " unique" : "", i->bytes > 0 ? " sized" : "");
+    return HOB_OK;
+}
+
+static enum hob_code work_list(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    *(struct listed *)ctx = (struct listed){.text = ""};
+    return data_index_each(tx, on_index, ctx, err);
+}
+
+static enum hob_code work_drop(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    return data_index_drop(tx, "Many", ctx, err);
+}
+
+static void indexes_are_listed_with_their_size_and_go_one_by_one(void **state)
+{
+    struct pool *p = *state;
+    struct listed l;
+    int n = 50;
+    assert_job(p, pool_write(p, work_many, &n));
+    add_field(p, "Many", "s", DATA_STRING, NULL);
+    assert_job(p, pool_write(p, work_index, &(struct index_add){"Many", "by_n", "{\"n\":1}", true}));
+    assert_job(p, pool_write(p, work_index, &(struct index_add){"Many", "words", "{\"s\":\"text\"}", false}));
+    assert_job(p, pool_read(p, work_list, &l));
+    assert_string_equal(l.text, "Many.by_n {\"n\":1} unique sized;Many.words {\"s\":\"text\"} sized;");
+    assert_job(p, pool_write(p, work_drop, (void *)(uintptr_t) "words"));
+    assert_job(p, pool_write(p, work_drop, (void *)(uintptr_t) "by_n"));
+    assert_job(p, pool_read(p, work_list, &l));
+    assert_string_equal(l.text, "");
+    assert_int_equal(pool_write(p, work_drop, (void *)(uintptr_t) "by_n"), HOB_E_NOT_FOUND);
+}
+
+static void an_index_without_a_name_is_named_by_its_keys(void **state)
+{
+    char name[DATA_INDEX_NAME_BYTES], other[DATA_INDEX_NAME_BYTES];
+    (void)state;
+    assert_true(data_index_name("{\"total\":1,\"at.x\":-1}", name));
+    assert_string_equal(name, "auto_total_1_at.x_-1");
+    assert_true(data_index_name("{\"g\":\"2dsphere\"}", name));
+    assert_string_equal(name, "auto_g_2dsphere");
+    assert_false(data_index_name("{}", name));
+    assert_false(data_index_name("[1]", name));
+    assert_false(data_index_name("{", name));
+    hob_auto_free char *path = hob_calloc(1, 301);
+    memset(path, 'a', 300);
+    hob_auto_free char *one = hob_asprintf("{\"%s\":1}", path), *two = hob_asprintf("{\"%s\":-1}", path);
+    assert_true(data_index_name(one, name) && data_index_name(two, other));
+    assert_string_not_equal(name, other);
+    assert_true(strlen(name) < DATA_INDEX_NAME_BYTES);
+}
+
 /* --- one document judged as SQL judges it: random documents and queries --- */
 
 struct dice {
@@ -779,6 +843,8 @@ int main(void)
         T(a_query_beyond_its_time_is_cancelled_and_the_next_one_works),
         T(a_hint_names_an_index_or_is_refused),
         T(slow_queries_are_remembered_and_an_index_is_proposed),
+        T(indexes_are_listed_with_their_size_and_go_one_by_one),
+        T(an_index_without_a_name_is_named_by_its_keys),
         T(documents_match_exactly_when_sql_finds_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
