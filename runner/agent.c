@@ -12,6 +12,7 @@
 #include "runner/asks.h"
 #include "runner/docker/docker.h"
 #include "runner/engine.h"
+#include "runner/files.h"
 #include "runner/instance.h"
 #include "runner/stems.h"
 #include "runner/uplink.h"
@@ -20,9 +21,6 @@ enum {
     WARM_MS = 3000, /* hobd shall not hear of this node before it can start something, within reason */
     DIAL_MS = 30000,
     GRACE_MS_MAX = 600000,
-    FILES_OWN = 64,     /* link, launcher, loop, and some to spare */
-    FILES_STARTING = 6, /* of an instance while it starts */
-    FILES_RUNNING = 2,  /* and later: its output */
     STEMS_MAX = 64,
 };
 
@@ -46,8 +44,7 @@ struct agent {
     struct asks *asks; /* with the uplink */
     struct entry *instances;
     uint64_t started_n;
-    unsigned starting_n; /* of them have not been told as started */
-    rlim_t files_max;
+    struct files files;
     int exit_code;
 };
 
@@ -93,14 +90,10 @@ static struct entry *entry_find(struct agent *a, uint64_t id)
     return e;
 }
 
-/* A message whose descriptors find no room breaks the whole link, so starts are refused before. */
-static bool is_full(const struct agent *a)
+static bool is_full(struct agent *a)
 {
-    unsigned instances = HASH_COUNT(a->instances), stems = stems_count(a->stems);
-    return FILES_OWN + FILES_RUNNING * (rlim_t)instances +
-               (FILES_STARTING - FILES_RUNNING) * (rlim_t)a->starting_n + FILES_STARTING * (rlim_t)stems +
-               FILES_STARTING >
-           a->files_max;
+    a->files.stems_n = stems_count(a->stems);
+    return !files_can_start(&a->files);
 }
 
 static struct engine *engine_find(const struct agent *a, struct hob_str name)
@@ -125,7 +118,7 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
                                  .uplink = a->uplink,
                                  .engine = engine,
                                  .stems = engine == a->engine ? a->stems : NULL,
-                                 .starting_n = &a->starting_n,
+                                 .files = &a->files,
                                  .ended = on_ended,
                                  .ctx = a};
     struct instance *i = NULL;
@@ -150,6 +143,7 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
     e->id = id;
     e->instance = i;
     HASH_ADD(hh, a->instances, id, sizeof e->id, e);
+    a->files.instances_n = HASH_COUNT(a->instances);
     a->started_n++;
 }
 
@@ -309,6 +303,7 @@ static void on_ended(void *ctx, struct instance *i)
     struct entry *e = entry_find(a, instance_id(i));
     HOB_ASSERT(e && e->instance == i);
     HASH_DEL(a->instances, e);
+    a->files.instances_n = HASH_COUNT(a->instances);
     free(e);
 }
 
@@ -360,7 +355,7 @@ struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
     a->loop = loop;
     a->o = *o;
     struct rlimit files;
-    a->files_max = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
+    a->files.max = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 0;
     (void)uv_timer_init(loop, &a->warm);
     a->warm.data = a;
     (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);

@@ -85,7 +85,7 @@ static void forget_spec(struct instance *i)
 {
     if (i->spec) {
         instance_spec_done(i->spec);
-        --*i->o.starting_n;
+        i->o.files->starting_n--;
     }
     free(i->spec);
     i->spec = NULL;
@@ -122,9 +122,16 @@ static void finish(struct instance *i)
     instance_free(i);
 }
 
+static void wake_logs(struct instance *i)
+{
+    if (i->logs)
+        log_pump_wake(i->logs);
+}
+
 static void ask_stop(struct instance *i, const struct happening *h)
 {
     i->state = STOPPING;
+    wake_logs(i);
     if (i->may_be_frozen) /* a frozen process takes no signal */
         i->o.engine->ops->thaw(i->run);
     i->may_be_frozen = false;
@@ -221,6 +228,8 @@ static void became_frozen(struct instance *i, const struct happening *h)
 {
     (void)h;
     i->state = FROZEN;
+    if (i->logs)
+        log_pump_rest(i->logs, i->o.files);
     say_state(i, true);
 }
 
@@ -228,6 +237,7 @@ static void became_running(struct instance *i, const struct happening *h)
 {
     (void)h;
     i->state = RUNNING;
+    wake_logs(i); /* an answer to a freeze that crossed with the thaw may have let them rest again */
     say_state(i, false);
 }
 
@@ -273,6 +283,7 @@ static void ask_freeze(struct instance *i, const struct happening *h)
 static void ask_thaw(struct instance *i, const struct happening *h)
 {
     (void)h;
+    wake_logs(i);
     i->o.engine->ops->thaw(i->run);
 }
 
@@ -479,7 +490,7 @@ struct instance *instance_start(const struct instance_options *o, const struct h
     i->id = hob_pairs_u64(start, "instance", 0);
     i->channel_fd = -1;
     i->spec = spec;
-    ++*i->o.starting_n;
+    i->o.files->starting_n++;
     bool can_be_stem = stdin_own < 0 && !spec->engine.has_egress && !spec->engine.is_learning;
     if (can_be_stem && start_from_stem(i))
         return i;

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "runner/engine.h"
+#include "runner/files.h"
 #include "runner/stems.h"
 #include "runner/uplink.h"
 
@@ -16,7 +17,7 @@ struct instance_options {
     struct uplink *uplink; /* borrows */
     struct engine *engine; /* borrows */
     struct stems *stems;   /* borrows; NULL: the engine keeps its own */
-    unsigned *starting_n;  /* borrows; counts those that are being started */
+    struct files *files;   /* borrows; counts in it those that start, and what they hold */
     void (*ended)(void *ctx, struct instance *i);
     void *ctx;
 };
