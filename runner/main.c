@@ -11,10 +11,11 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "runner/agent.h"
 #include "runner/unpack/unpack.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, FILES_MIN = 128 };
 
 static const char usage[] =
     "usage: hob-runner --link PATH --launcher PATH [--node NAME]\n"
@@ -69,13 +70,20 @@ static int run(const struct agent_options *o)
     return code;
 }
 
-/* Every instance takes some descriptors: as many as the hard limit gives. */
+/* Every instance takes some descriptors: as many as the hard limit gives, or HOB_RUNNER_FILES allows. */
 static void raise_files(void)
 {
     struct rlimit files;
+    const char *text = hob_env("HOB_RUNNER_FILES");
+    uint64_t most = UINT64_MAX;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return;
-    files.rlim_cur = files.rlim_max;
+    if (text && (!hob_str_u64(hob_str(text), &most) || most < FILES_MIN)) {
+        hob_log(HOB_LOG_WARN, "runner.files", "HOB_RUNNER_FILES='%.40s': a number, %d at least", text,
+                FILES_MIN);
+        most = UINT64_MAX;
+    }
+    files.rlim_cur = files.rlim_max < most ? files.rlim_max : (rlim_t)most;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         hob_log(HOB_LOG_WARN, "runner.files", "the limit of open files cannot be raised to its hard limit");
 }

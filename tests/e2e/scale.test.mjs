@@ -5,7 +5,7 @@ import http from "node:http";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { after, before, test } from "node:test";
-import { Daemon, HELLO, Load, ROOT, sleep, until } from "./harness.mjs";
+import { Daemon, HELLO, isRoot, Load, ROOT, sleep, until } from "./harness.mjs";
 
 const TIMED = { headers: { "x-hob-timing": "1" } };
 const sleeper = (ms) => `export default { fetch: async () => { await new Promise((d) => setTimeout(d, ${ms})); return new Response(String(process.pid)); } };`;
@@ -224,6 +224,39 @@ test("on a full node the lowest priority is refused first, at once and with its 
     assert.deepEqual((await Promise.all(work)).map((a) => a.text), ["hello", "hello"]);
   } finally {
     await small.close();
+  }
+});
+
+const frozen = () => fs.existsSync("/sys/fs/cgroup/freezer") && fs.readdirSync("/sys/fs/cgroup/freezer", { withFileTypes: true }).length > 0;
+const SPEAKER = `import sys
+def handler(event, context):
+    print("out " + event["rawPath"], flush=True)
+    print("err " + event["rawPath"], file=sys.stderr, flush=True)
+    return {"statusCode": 200, "body": "ok"}
+`;
+
+/* Descriptors for 31 instances that run, and 33 of them are frozen; what each says keeps its stream and its function. */
+test("short of descriptors, frozen instances take fewer and their lines come as ever", { skip: !isRoot || !frozen() }, async () => {
+  const tight = await Daemon.start({ env: { HOB_RUNNER_FILES: "132", HOB_POOL: "0" } });
+  try {
+    const names = Array.from({ length: 36 }, (_, i) => `f${i}`);
+    await tight.deploy("tight", Object.fromEntries(names.map((name) => [name, { entry: "main.py", runtime: "python", scale: { max: 1, keep_s: 600 } }])), { "main.py": SPEAKER });
+    const states = async () => (await tight.api("GET", "/v1/instances")).json.instances.map((i) => i.state);
+    for (const [i, name] of names.entries()) {
+      assert.equal((await tight.call(`/fn/tight/${name}/first`)).status, 200, name);
+      if (i % 6 === 5) await until(async () => (await states()).filter((s) => s === "frozen").length === i + 1, `${i + 1} frozen instances`);
+    }
+    for (const name of names) assert.equal((await tight.call(`/fn/tight/${name}/again`)).status, 200, name);
+    for (const name of names) {
+      const spoken = await until(async () => {
+        const lines = (await tight.logs("tight", name)).filter((l) => l.stream !== "platform").map((l) => `${l.stream}: ${l.text}`);
+        return lines.length >= 4 && lines;
+      }, `four lines of ${name}`);
+      assert.deepEqual(spoken.sort(), ["again", "first"].flatMap((when) => [`stderr: err /${when}`, `stdout: out /${when}`]).sort());
+    }
+    assert.equal((await states()).length, names.length);
+  } finally {
+    await tight.close();
   }
 });
 
