@@ -1,40 +1,15 @@
 // First answers of never-run functions in fresh sandboxes, through the gateway; thawed ones; bursts; what idle functions
-// cost. BENCH_DENSITY=1 also counts how many instances fit into a GiB (5 minutes more).
-import { createHash } from 'node:crypto';
+// cost. BENCH_DENSITY=1 also counts how many instances fit into a GiB (bench/density.mjs; 5 minutes more).
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { benchBin, buildC, load, median, rounds, rssKiB, root, startHob, stopAll, table, cpu, pidsWith, start, bin, sleep } from './lib.mjs';
+import { execFileSync, spawn } from 'node:child_process';
+import { benchBin, load, median, rounds, rssKiB, root, startHob, stopAll, table, cpu, pidsWith, start, bin, sleep } from './lib.mjs';
+import { deploy, group, read } from './apps.mjs';
+import { peers } from './peers.mjs';
 
 const cores = os.cpus().length;
-const CODE = {
-  node: { entry: 'index.mjs', text: 'export default { fetch: () => new Response("hello") };\n' },
-  python: { entry: 'main.py', text: 'def handler(event, context):\n    return {"statusCode": 200, "body": "hello"}\n' },
-};
-/** Deploys an app of `count` functions f0, f1, ... of that runtime. */
-function deploy(hob, runtime, name, count, config = {}) {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-app-'));
-  const code = CODE[runtime];
-  if (code) {
-    fs.writeFileSync(path.join(dir, code.entry), code.text);
-  } else {
-    fs.copyFileSync(path.join(root, 'bench/apps/c/main.c'), path.join(dir, 'main.c'));
-    buildC(dir, 'musl-gcc');
-  }
-  const one = { runtime, entry: code?.entry ?? 'main', ...(code ? {} : { memory_mb: 16 }), ...config };
-  fs.writeFileSync(path.join(dir, 'hob.json'), JSON.stringify({ app: name, functions: Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, one])) }));
-  hob.hob('deploy', dir);
-  fs.rmSync(dir, { recursive: true, force: true });
-}
 const platform = (hob) => [hob.p.pid, ...pidsWith(hob.home).filter((p) => p !== hob.p.pid)];
-/** The folder of all its sandboxes' groups below a controller (v1), or null. */
-function group(hob, controller) {
-  const id = createHash('sha256').update(fs.realpathSync(hob.home)).digest('hex').slice(0, 12);
-  const found = spawnSync('find', ['-H', `/sys/fs/cgroup/${controller}`, '-maxdepth', '6', '-name', 'i[0-9]*', '-prune', '-o', '-name', `hob-*${id}`, '-print'], { encoding: 'utf8' });
-  return found.stdout.split('\n')[0] || null;
-}
-const read = (dir, file) => (dir ? Number(fs.readFileSync(path.join(dir, file), 'latin1')) : NaN);
 const all = (list, key) => median(list.map((x) => x[key]));
 const errors = (lists) => lists.flat().reduce((n, x) => n + x.errors, 0);
 
@@ -151,36 +126,7 @@ table(`Many never-run C functions in the same instant (${cores} cores)`, [
 await pooled.done();
 await bare.done();
 
-// --- density ---
-/** Starts `count` instances, waits until they are frozen, and divides the memory that their groups are charged. */
-async function density(runtime, count) {
-  const hob = await startHob({ HOB_POOL: '0' });
-  const memory = group(hob, 'memory');
-  const rss = rssKiB(hob.p.pid);
-  const before = read(memory, 'memory.usage_in_bytes');
-  let failed = 0;
-  for (let i = 0; i < count; i += 200) {
-    deploy(hob, runtime, `many${i}`, Math.min(200, count - i));
-    failed += load('each', hob.address, `/fn/many${i}/f%d`, Math.min(200, count - i), 0).errors;
-  }
-  await sleep(1000);
-  const metrics = await (await fetch(`${hob.url}/metrics`, { headers: { authorization: `Bearer ${hob.token}` } })).text();
-  const frozen = Number(/^hob_instances\{state="frozen"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
-  const each = (read(memory, 'memory.usage_in_bytes') - before) / count;
-  const own = ((rssKiB(hob.p.pid) - rss) * 1024) / count;
-  await hob.done();
-  return { failed, frozen, each, own, perGiB: Math.floor(2 ** 30 / each) };
-}
-if (process.env.BENCH_DENSITY) {
-  const wanted = Number(process.env.BENCH_DENSITY_C ?? 10000);
-  const [c, python, node] = [await density('c', wanted), await density('python', 200), await density('node', 100)];
-  table('Density: frozen instances, everything in force', [
-    [`C: ${wanted} at once`, `${c.frozen} frozen, ${c.failed} failed`, `${wanted}, 0`, c.failed === 0 && c.frozen === wanted],
-    ['C per GiB charged', `${c.perGiB} (${us(c.each / 1024).replace('µs', 'KiB')} each, and ${(c.own / 1024).toFixed(1)} KiB in hobd)`, '≥ 2000', c.perGiB >= 2000],
-    ['Python per GiB charged', `${python.perGiB}`, '≥ 280', python.perGiB >= 280 && python.failed === 0],
-    ['Node per GiB charged', `${node.perGiB}`, '≥ 120', node.perGiB >= 120 && node.failed === 0],
-  ]);
-}
+if (process.env.BENCH_DENSITY) await import('./density.mjs');
 
 // Idle cost: an empty daemon, then one with 10,000 functions, then its restart.
 const apps = Number(process.env.BENCH_APPS ?? 50);
