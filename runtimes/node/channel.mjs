@@ -1,10 +1,9 @@
 // The channel: frames over the stream socket on descriptor 3 (the wire format is base/frame.h of the platform).
 // Reading: one fixed buffer, frames are handed out as offsets into it. Writing: frames gather in one buffer and
 // leave with one write(2) when the work of this turn is done.
-// The socket is libuv's pipe handle itself: node:net and the streams below it take 2 ms of a start to load, and most
-// functions never need them.
 
 import { writeSync } from 'node:fs';
+import { openPipe } from './pipe.mjs';
 
 export const T = {
   HELLO: 1, CREDIT: 2, PING: 3, PONG: 4, BYE: 5,
@@ -20,12 +19,11 @@ const PAYLOAD_MAX = 65536;
 const BIG_MAX = 1 << 20;
 const BIG = new Set([T.HELLO, T.INVOKE, T.REPLY, T.RECONFIG]);
 const OUT_BYTES = 512 * 1024; // flushed before it is full: every frame written here fits by half
-const wrap = process.binding('stream_wrap');
 const SHORT = 24; // strings up to here are copied byte by byte, faster than a call into C++
 
 const out = Buffer.allocUnsafeSlow(OUT_BYTES);
 let at = 0;
-let handle = null;
+let writeLater = null; // (bytes, onWritten(status)): libuv keeps the order, and writes when the peer reads again
 let waiting = 0; // asynchronous writes that have not ended
 let onWaited = null; // called when none is left
 let isFlushQueued = false;
@@ -50,22 +48,17 @@ export function flush() {
       if (error.code !== 'EAGAIN') process.exit(0); // nobody reads any more
     }
   }
-  if (done < at) writeLater(Buffer.from(out.subarray(done, at)));
+  if (done < at) {
+    waiting++;
+    writeLater(Buffer.from(out.subarray(done, at)), onWritten);
+  }
   at = 0;
 }
 
-/** libuv keeps the order, and writes when the peer reads again. */
-function writeLater(bytes) {
-  const request = new wrap.WriteWrap();
-  request.bytes = bytes; // kept alive until then
-  request.oncomplete = (status) => {
-    if (status < 0) process.exit(0);
-    waiting--;
-    if (waiting === 0 && onWaited !== null) onWaited();
-  };
-  waiting++;
-  if (handle.writeBuffer(request, bytes) !== 0) process.exit(0);
-  if (!wrap.streamBaseState[wrap.kLastWriteWasAsync]) request.oncomplete(0);
+function onWritten(status) {
+  if (status < 0) process.exit(0);
+  waiting--;
+  if (waiting === 0 && onWaited !== null) onWaited();
 }
 
 /** Calls back once everything that was sent has left. */
@@ -88,7 +81,7 @@ export async function rehearse(play) {
 
 /** For the end of the process: everything out, waiting for a slow reader at most 500 ms. */
 export function flushNow() {
-  if (handle === null || waiting > 0) return;
+  if (writeLater === null || waiting > 0) return;
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   for (let done = 0, tries = 0; done < at && tries < 250; ) {
     try {
@@ -320,14 +313,5 @@ export function open(onFrame, onClose) {
     if (at > 0) flush();
   }
 
-  const { Pipe, constants } = process.binding('pipe_wrap');
-  handle = new Pipe(constants.SOCKET);
-  handle.open(3);
-  handle.onread = () => {
-    const n = wrap.streamBaseState[wrap.kReadBytesOrError];
-    if (n > 0) onBytes(n);
-    else if (n < 0) onClose(); // the end, or an error
-  };
-  handle.useUserBuffer(fixed);
-  handle.readStart();
+  writeLater = openPipe(3, fixed, onBytes, onClose);
 }

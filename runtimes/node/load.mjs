@@ -3,8 +3,10 @@
 import fs from 'node:fs';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import * as modules from 'node:module'; // lazy
+import * as net from 'node:net'; // lazy
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inner } from './pipe.mjs';
 
 export class InitError extends Error {
   constructor(type, message) {
@@ -195,11 +197,16 @@ function detect(module, entry) {
 function watchListen() {
   if (isWatching) return;
   isWatching = true;
-  const { prototype } = process.binding('tcp_wrap').TCP;
-  for (const name of ['bind', 'bind6', 'listen']) {
+  const tcp = inner('tcp_wrap', 'TCP');
+  if (tcp === null) return watch(net.Server.prototype, ['listen'], (to) => typeof to !== 'string' && !to?.path);
+  watch(tcp.TCP.prototype, ['bind', 'bind6', 'listen'], () => true);
+}
+
+function watch(prototype, names, isTcp) {
+  for (const name of names) {
     const original = prototype[name];
     prototype[name] = function (...args) {
-      hasListened = true;
+      hasListened ||= isTcp(args[0]);
       return original.apply(this, args);
     };
   }

@@ -186,6 +186,7 @@ export class Host {
         .replace('${memory_mb}', '256'),
     );
     if (argv[0] === '/usr/bin/node' && process.env.HOB_TEST_NODE) argv[0] = process.env.HOB_TEST_NODE; // another version
+    if (argv[0].endsWith('node') && process.env.HOB_TEST_NO_BINDING) argv.splice(1, 0, '--require', path.join(ROOT, 'tests/runtimes/no_binding.cjs'));
     this.startedAt = process.hrtime.bigint();
     this.child = spawn(argv[0], argv.slice(1), {
       cwd: options.dir,
