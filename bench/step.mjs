@@ -14,7 +14,7 @@ const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hob-bench-step-'));
 fs.cpSync(path.join(root, 'bench/apps/step'), dir, { recursive: true });
 buildC(dir, 'musl-gcc');
 fs.writeFileSync(path.join(dir, 'hob.json'), JSON.stringify({ app: 'step', functions: {
-  c: { runtime: 'c', entry: 'main', scale: { max: 300 } }, node: { runtime: 'node', entry: 'wait.mjs', scale: { max: 300 } } } }));
+  c: { runtime: 'c', entry: 'main', scale: { max: 300 } }, node: { runtime: 'node', entry: 'wait.mjs', scale: { max: 300 } }, c0: { runtime: 'c', entry: 'main' }, node0: { runtime: 'node', entry: 'wait.mjs' } } }));
 hob.hob('deploy', dir);
 
 const run = (cmd, args) => new Promise((done, fail) => {
@@ -29,7 +29,7 @@ const live = (row) => Object.entries(row?.instances ?? {}).reduce((n, [state, k]
 /* Adds up instances over time until the last one is gone. */
 async function meter(fn, isOver) {
   let seconds = 0, peak = 0, at = performance.now();
-  for (let n = 0; !isOver() || n > 0; await sleep(50)) {
+  for (let n = 0; !isOver() || (n > 0 && !process.env.STEP_QUICK); await sleep(50)) {
     const now = performance.now();
     seconds += (n * (now - at)) / 1000;
     at = now;
@@ -54,6 +54,7 @@ async function step(fn) {
   const recorded = run(path.join(bin, 'hob'), ['scale', 'record', '--seconds', SECONDS + 8, file]);
   const metered = meter(fn, () => isOver);
   await sleep(1000);
+  if (process.env.STEP_WARM) { await run(path.join(benchBin, 'load'), ['each', hob.address, `/fn/step/${fn}%d`, 1, 0]); await sleep(Number(process.env.STEP_WARM)); }
   const load = JSON.parse(await run(path.join(benchBin, 'load'), ['rate', hob.address, `/fn/step/${fn}`, RATE, SECONDS, CONNECTIONS]));
   await recorded;
   isOver = true;
@@ -69,7 +70,7 @@ async function step(fn) {
   ]);
 }
 
-for (const fn of ['c', 'node']) await step(fn);
+for (const fn of (process.env.STEP_FN ?? 'c,node').split(',')) await step(fn);
 await stopAll();
 fs.rmSync(hob.home, { recursive: true, force: true });
 fs.rmSync(dir, { recursive: true, force: true });

@@ -33,6 +33,8 @@ enum {
     RETRY_MAX_MS = 60 * 1000,
     PRESSURE_MS = 10 * 1000, /* none is made for so long after memory was short */
     AVAILABLE_MIN_PERCENT = 10,
+    AVAILABLE_PLENTY_PERCENT = 50,
+    PLENTY_KB = 512 * 1024, /* of the machine's memory for each one that is made without a miss */
     PING_ARG = 0x686f62,
 };
 
@@ -69,6 +71,7 @@ struct stems {
     size_t shelves_n;
     uv_timer_t refill, keep;
     uint64_t short_until_ms; /* of memory */
+    unsigned plenty;         /* so many are no burden on this machine */
     uint64_t hits, misses, made, died;
     bool is_closing;
 };
@@ -265,7 +268,11 @@ static void stem_start(struct stems *s, struct shelf *h)
     t->run = s->engine->ops->start(s->engine, &h->spec, &listener, t);
 }
 
-static bool is_short_of_memory(void)
+struct memory {
+    uint64_t total_kb, available_kb; /* 0: the kernel does not say */
+};
+
+static struct memory memory_read(void)
 {
     const char *path =
         getenv("HOB_POOL_MEMINFO"); /* NOLINT(concurrency-mt-unsafe): tests name another file */
@@ -273,12 +280,17 @@ static bool is_short_of_memory(void)
     hob_buf_init(&text, 16384);
     if (hob_read_file(path ? path : "/proc/meminfo", &text, NULL) != HOB_OK ||
         hob_buf_add(&text, "", 1) != HOB_OK)
-        return false;
+        return (struct memory){0};
     const char *total = strstr(hob_buf_data(&text), "MemTotal:"),
                *available = strstr(hob_buf_data(&text), "MemAvailable:");
     if (!total || !available)
-        return false;
-    return strtoull(available + 13, NULL, 10) * 100 < strtoull(total + 9, NULL, 10) * AVAILABLE_MIN_PERCENT;
+        return (struct memory){0};
+    return (struct memory){strtoull(total + 9, NULL, 10), strtoull(available + 13, NULL, 10)};
+}
+
+static bool is_below(const struct memory *m, unsigned percent)
+{
+    return m->available_kb * 100 < m->total_kb * percent;
 }
 
 static struct stem *shelf_oldest(const struct shelf *h, bool is_ready)
@@ -322,7 +334,8 @@ static void stems_refill(struct stems *s)
         return; /* a stem that gets ready, ends or is taken, or the keeper, comes back here */
     if (!s->engine->ops->is_up(s->engine))
         return;
-    if (is_short_of_memory()) {
+    struct memory memory = memory_read();
+    if (is_below(&memory, AVAILABLE_MIN_PERCENT)) {
         s->short_until_ms = now_ms + PRESSURE_MS;
         return;
     }
@@ -346,6 +359,33 @@ static void shelf_free(struct stems *s, struct shelf *h)
     free(h);
 }
 
+static unsigned stems_wanted(const struct stems *s)
+{
+    unsigned n = 0;
+    HOB_LIST_EACH(&s->shelves, node, next)
+    n += HOB_CONTAINER_OF(node, const struct shelf, node)->want;
+    return n;
+}
+
+/* A miss is somebody who waits: where memory is plenty and nothing is under way, one more is made ahead at each look, of
+ * the kind that was asked for last. */
+static void stems_grow(struct stems *s, const struct memory *m)
+{
+    struct shelf *last = NULL;
+    uint64_t plenty = is_below(m, AVAILABLE_PLENTY_PERCENT) ? 0 : m->total_kb / PLENTY_KB;
+    s->plenty = plenty < s->stems_max ? (unsigned)plenty : s->stems_max;
+    if (s->booting_n || stems_wanted(s) >= s->plenty)
+        return;
+    HOB_LIST_EACH(&s->shelves, node, next)
+    {
+        struct shelf *h = HOB_CONTAINER_OF(node, struct shelf, node);
+        if (h->want < h->max && h->ready_n == h->want && (!last || h->asked_ms > last->asked_ms))
+            last = h;
+    }
+    if (last)
+        last->want++;
+}
+
 static void shelf_keep(struct stems *s, struct shelf *h, uint64_t now_ms)
 {
     HOB_LIST_EACH(&h->stems, node, next)
@@ -360,7 +400,7 @@ static void shelf_keep(struct stems *s, struct shelf *h, uint64_t now_ms)
         shelf_free(s, h);
         return;
     }
-    if (h->want > 1 && now_ms - h->missed_ms > SHRINK_MS) {
+    if (h->want > 1 && now_ms - h->missed_ms > SHRINK_MS && stems_wanted(s) > s->plenty) {
         h->want--;
         h->missed_ms = now_ms;
     }
@@ -370,7 +410,8 @@ static void shelf_keep(struct stems *s, struct shelf *h, uint64_t now_ms)
 static void stems_keep(struct stems *s)
 {
     uint64_t now_ms = hob_now_ms();
-    if (s->stems_n && is_short_of_memory()) {
+    struct memory memory = memory_read();
+    if (s->stems_n && is_below(&memory, AVAILABLE_MIN_PERCENT)) {
         if (now_ms >= s->short_until_ms)
             hob_log(HOB_LOG_WARN, "stems.memory", "stems=%u: given back, the machine is short of memory",
                     s->stems_n);
@@ -378,6 +419,7 @@ static void stems_keep(struct stems *s)
     }
     HOB_LIST_EACH(&s->shelves, node, next)
     shelf_keep(s, HOB_CONTAINER_OF(node, struct shelf, node), now_ms);
+    stems_grow(s, &memory);
     refill_soon(s, PAUSE_MS);
     if (s->shelves_n == 0)
         (void)uv_timer_stop(&s->keep);

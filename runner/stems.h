@@ -4,9 +4,11 @@
  *   shelf     stems of one kind: runtime, argv, environment and the limits that stay. Kinds are learned from START
  *   stem      LAUNCHING -> WARMING (a PING is out: the adapter loads what every tenant needs, then answers)
  *             -> READY -> taken, once; or DYING from anywhere
- *   how many  a shelf begins with 2, doubles on a miss up to the runtime's pool_max, gives one back for each minute
- *             without a miss, and is gone after ten minutes without a START. Two boot at a time, with little CPU
- *             weight, after a random pause. When the machine is short of memory all go, and none is made for a while
+ *   how many  a shelf begins with 2, doubles on a miss up to the runtime's pool_max, and gains one a second while nothing
+ *             boots, half of the memory is available and all shelves together want less than one for each 512 MiB of
+ *             the machine. Above that it gives one back for each minute without a miss. It is gone after ten
+ *             minutes without a START. Two boot at a time, with little CPU weight, after a random pause. When the
+ *             machine is short of memory all go, and none is made for a while
  *
  * Lives on the loop's thread, owned by the agent; borrows the engine. */
 #pragma once

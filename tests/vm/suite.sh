@@ -30,8 +30,17 @@ home=/tmp/home
 fn=/tmp/fn
 mkdir -p "$fn"
 cat >"$fn/hob.json" <<'JSON'
-{"app": "vm", "functions": {"hello": {"entry": "hello.py", "memory_mb": 64, "timeout_ms": 60000, "queue_timeout_ms": 60000}}}
+{"app": "vm", "functions": {
+  "hello": {"entry": "hello.py", "memory_mb": 64, "timeout_ms": 60000, "queue_timeout_ms": 60000},
+  "ballast": {"entry": "ballast.py", "memory_mb": 64, "timeout_ms": 60000, "queue_timeout_ms": 60000, "scale": {"keep_s": 3600}}}}
 JSON
+cat >"$fn/ballast.py" <<'PYTHON'
+import random, zlib
+ballast = random.Random(1).randbytes(8 << 20)
+first = zlib.crc32(ballast)
+def handler(event, context):
+    return "whole\n" if zlib.crc32(ballast) == first else "torn\n"
+PYTHON
 printf 'def handler(event, context):\n    if event.get("eat"):\n        b = bytearray(256 << 20)\n    return "hello\\n"\n' >"$fn/hello.py"
 "$B/bin/hobd" --home "$home" --listen 127.0.0.1:7070 --runtimes "$PWD/runtimes" >/tmp/hobd.out 2>/tmp/hobd.err &
 daemon=$!
@@ -45,6 +54,37 @@ try "answers" 300 sh -c "$PWD/$B/bin/hob invoke hello --app vm -d '{}' | grep -q
 try "has its memory limit in memory.max" 20 sh -c "find /sys/fs/cgroup -path '*hob-*' -name memory.max | xargs grep -lx 67108864 | grep -q ."
 try "is ended by the kernel when it wants more, and says so" 300 sh -c "curl -sS -m 100 -X POST -H 'authorization: Bearer $HOB_TOKEN' -d '{\"eat\":1}' $HOB_URL/v1/apps/vm/functions/hello/invoke | tee /dev/stderr | grep -qi 'out of memory\|out_of_memory'"
 try "answers again" 300 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
+
+# Frozen memory goes to swap (zram), and comes back with the next request.
+swapped() { # the group of an instance that has more than N bytes in swap
+    find /sys/fs/cgroup -path '*hob-*' -name memory.swap.current | while read -r file; do [ "$(cat "$file")" -le "$1" ] || dirname "$file"; done
+}
+swap() {
+    modprobe -d "$PWD/$B/vm/kernel" zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0
+}
+ask_ballast() { curl -sS -m 100 -D /tmp/head -H 'x-hob-timing: 1' "$HOB_URL/fn/vm/ballast/" >/tmp/body; cat /tmp/head /tmp/body; }
+reclaimed() { # ten seconds after it froze; its group is charged next to nothing then
+    i=0
+    until group=$(swapped 8000000) && [ -n "$group" ] || [ $i -gt 150 ]; do i=$((i + 1)); sleep 1; done
+    echo "$group" >/tmp/group
+    head -n 9 "$group/memory.current" "$group/memory.swap.current" "$group/memory.swap.max" "$group/cgroup.freeze"
+    [ "$(cat "$group/memory.current")" -lt 4000000 ] && [ "$(cat "$group/memory.swap.max")" = 0 ] && [ "$(cat "$group/cgroup.freeze")" = 1 ]
+}
+back() {
+    before=$(cat "$(cat /tmp/group)/memory.swap.current")
+    ask_ballast && grep -qi '^x-hob-start: thawed' /tmp/head && grep -qx whole /tmp/body &&
+        [ "$(cat "$(cat /tmp/group)/memory.current")" -gt 8000000 ] && echo "swap was $before"
+}
+try_here() { # what function: one that sees this shell's variables
+    "$2" >/tmp/out 2>&1
+    report $? "$1" /tmp/out
+    sed 's/^/# /' /tmp/out | head -n 20
+}
+try_here "has swap" swap
+try_here "a function with eight megabytes that it holds answers" ask_ballast
+try_here "frozen for ten seconds, its memory is in swap and no longer charged" reclaimed
+try_here "thawed, it answers with every byte where it was" back
+try "the doctor says that frozen instances go to swap" 100 sh -c "$PWD/$B/bin/hob doctor | grep 'reclaim' | grep -q swap"
 kill -TERM "$daemon"
 timeout 180 tail --pid="$daemon" -f /dev/null
 try "leaves no cgroup behind" 120 sh -c "while find /sys/fs/cgroup -name 'hob-*' -type d | grep -v hob-main | grep -vxFf /tmp/groups | grep .; do sleep 1; done"

@@ -304,6 +304,40 @@ static void short_of_memory_none_is_made_and_all_are_given_back(void **state)
     assert_int_equal(runs_n, n);
 }
 
+static void say_memory(unsigned total_mb, unsigned available_mb)
+{
+    hob_auto_free char *text =
+        hob_asprintf("MemTotal: %u kB\nMemAvailable: %u kB\n", total_mb * 1024, available_mb * 1024);
+    assert_ok(hob_write_file(meminfo, hob_str(text), 0600, NULL));
+}
+
+/* So many come up, and in the next look no further one. */
+static void settle_at(unsigned from, unsigned n)
+{
+    for (; from < n; from++) {
+        until_runs(from + 1);
+        make_ready(&runs[from]);
+    }
+    turn(1300);
+    assert_int_equal(runs_n, n);
+}
+
+static void where_memory_is_plenty_it_grows_without_a_miss(void **state)
+{
+    (void)state;
+    struct engine_run *r = NULL;
+    struct instance_spec s = SPEC();
+    say_memory(3 * 512, 800); /* room for three */
+    (void)take(&s, &r);
+    settle_at(0, 3);
+    say_memory(64 * 512, 16000); /* room for sixty-four, but less than half is there */
+    settle_at(3, 3);
+    say_memory(64 * 512, 16500);
+    settle_at(3, 4); /* the kind's most */
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(take(&s, &r), STEMS_HIT);
+}
+
 static void nothing_is_started_while_the_engine_is_down(void **state)
 {
     (void)state;
@@ -375,6 +409,7 @@ int main(void)
         T(a_dead_one_is_replaced),
         T(a_failed_launch_is_not_repeated_at_once),
         T(short_of_memory_none_is_made_and_all_are_given_back),
+        T(where_memory_is_plenty_it_grows_without_a_miss),
         T(nothing_is_started_while_the_engine_is_down),
         T(it_tells_what_it_has),
     };
