@@ -60,7 +60,7 @@ enum hob_code file_name_check(struct hob_str name, struct hob_err *err)
         return HOB_OK;
     return parse_fail(
         err, PARSE_INVALID_FILE_NAME,
-        "%s: use a-z, A-Z, 0-9, '@', '.', ' ', '~', '_' and '-', a letter, digit or '_' first, at most %d",
+        "%s Use a-z, A-Z, 0-9, '@', '.', ' ', '~', '_' and '-', a letter, digit or '_' first, at most %d.",
         name.n > NAME_BYTES_MAX ? "Filename too long." : "Filename contains invalid characters.",
         NAME_BYTES_MAX);
 }
