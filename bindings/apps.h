@@ -57,6 +57,8 @@ enum backend_setting {
     SETTING_VERIFY_USER_EMAILS,                  /* bool, false */
     SETTING_PREVENT_LOGIN_WITH_UNVERIFIED_EMAIL, /* bool, false */
     SETTING_EMAIL_VERIFY_TOKEN_VALIDITY_S,       /* int, 86400 */
+    SETTING_EMAIL_VERIFY_TOKEN_REUSE,            /* bool, false: another mail has the same link */
+    SETTING_EMAIL_VERIFY_SUCCESS_ON_INVALID,     /* bool, true: strangers hear nothing else */
     SETTING_PUBLIC_SERVER_URL,                   /* string, "" */
     SETTING_APP_DISPLAY_NAME,                    /* string, "" (the app's name) */
     SETTING_PASSWORD_POLICY, /* object: validatorPattern, doNotAllowUsername, maxPasswordAge, maxPasswordHistory,

@@ -93,6 +93,16 @@ int64_t policy_reset_token_s(const struct backend_call *c)
     return s > 0 ? s : DAY_S;
 }
 
+bool policy_reuses_reset_token(const struct backend_call *c)
+{
+    return json_is_true(option(c, "resetTokenReuseIfValid"));
+}
+
+bool policy_tells_strangers(const struct backend_call *c)
+{
+    return json_is_false(option(c, "resetPasswordSuccessOnInvalidEmail"));
+}
+
 /* --- lockout --- */
 struct lock {
     int64_t failures, until_ms;

@@ -16,6 +16,9 @@ size_t policy_history(const struct backend_call *c);
 bool policy_is_expired(const struct backend_call *c, int64_t set_ms);
 /* Seconds that a reset token lives; 0: for ever is not offered: a day. */
 int64_t policy_reset_token_s(const struct backend_call *c);
+bool policy_reuses_reset_token(const struct backend_call *c);
+/* May who asks for a reset hear that nobody has the address? */
+bool policy_tells_strangers(const struct backend_call *c);
 
 /* What is guessed at: the password (the app's accountLockout, off by default) or the second factor (the same, else 10
  * failures in 15 minutes, always: a code has 6 digits). */

@@ -10,7 +10,7 @@
 
 #include "base/banned.h"
 
-enum { TOKEN_BYTES = 32, RATE_MAX = 5, RATE_MS = 15 * 60000 };
+enum { TOKEN_BYTES = 32, RATE_MAX = 5, RATE_MS = 15 * 60000, LINK_BYTES_MAX = 512 };
 
 static const char *const kinds[] = {[MAIL_TOKEN_VERIFY] = "verify", [MAIL_TOKEN_RESET] = "reset"};
 
@@ -27,18 +27,22 @@ static char *token_key(enum mail_token which, struct hob_str token)
     return hob_asprintf("%s/%s", kinds[which], digest);
 }
 
+static int64_t life_s(const struct backend_call *c, enum mail_token which)
+{
+    return which == MAIL_TOKEN_VERIFY ? ask_int(c, SETTING_EMAIL_VERIFY_TOKEN_VALIDITY_S)
+                                      : policy_reset_token_s(c);
+}
+
 static enum hob_code put_token(struct backend_call *c, struct data_tx *tx, enum mail_token which,
                                struct hob_str token, const json_t *user, struct hob_err *err)
 {
-    int64_t life_s = which == MAIL_TOKEN_VERIFY ? ask_int(c, SETTING_EMAIL_VERIFY_TOKEN_VALIDITY_S)
-                                                : policy_reset_token_s(c);
     hob_auto_free char *key = token_key(which, token);
     json_t *value hob_auto_json = json_pack("{s:O,s:O}", "user", json_object_get(user, "objectId"), "email",
                                             json_object_get(user, "email"));
     hob_auto_free char *text = json_dumps(value, JSON_COMPACT);
     HOB_ASSERT(text);
     struct kv_row row = {
-        .key = hob_str(key), .value = hob_str(text), .expires_ms = c->now_ms + life_s * 1000};
+        .key = hob_str(key), .value = hob_str(text), .expires_ms = c->now_ms + life_s(c, which) * 1000};
     return kv_put(tx, "mail_token", &row, err);
 }
 
@@ -69,6 +73,96 @@ enum hob_code mail_token_drop(struct data_tx *tx, enum mail_token which, struct 
 {
     hob_auto_free char *key = token_key(which, token);
     return kv_drop(tx, "mail_token", hob_str(key), NULL, err);
+}
+
+/* --- links that come again (settings ...ReuseIfValid): the token of the last one, sealed, as long as it lives --- */
+static bool reuses(const struct backend_call *c, enum mail_token which)
+{
+    return which == MAIL_TOKEN_VERIFY ? ask_bool(c, SETTING_EMAIL_VERIFY_TOKEN_REUSE)
+                                      : policy_reuses_reset_token(c);
+}
+
+static char *link_key(enum mail_token which, const json_t *user)
+{
+    return hob_asprintf("%s/%.*s", kinds[which], HOB_STR_ARG(member_str(user, "objectId")));
+}
+
+static char *link_label(const struct backend_call *c, const char *key)
+{
+    return hob_asprintf("link/%s/%s", c->request.app, key);
+}
+
+static enum hob_code keep_link(struct backend_call *c, struct data_tx *tx, enum mail_token which,
+                               const char *token, const json_t *user, struct hob_err *err)
+{
+    hob_auto_buf struct hob_buf sealed;
+    hob_auto_free char *key = link_key(which, user), *label = link_label(c, key);
+    hob_buf_init(&sealed, LINK_BYTES_MAX);
+    HOB_ASSERT(hob_seal_shut(backend_auth(c->backend)->seal, label, hob_str(token), &sealed) == HOB_OK);
+    struct kv_row row = {.key = hob_str(key),
+                         .value = hob_buf_str(&sealed),
+                         .expires_ms = c->now_ms + life_s(c, which) * 1000};
+    return kv_put(tx, "mail_link", &row, err);
+}
+
+static enum hob_code take_link(void *ctx, const struct kv_row *row, struct hob_err *err)
+{
+    (void)err;
+    return hob_buf_add_str(ctx, row->value);
+}
+
+/* Is it still good for this user: not used, not voided by a new password, and for the same address? */
+static enum hob_code judge_link(struct backend_call *c, struct data_tx *tx, enum mail_token which,
+                                const json_t *user, char *token, struct hob_err *err)
+{
+    struct mail_token_row row = {0};
+    char digest[HOB_DIGEST_CHARS + 1];
+    json_t *now hob_auto_json = NULL, *hidden hob_auto_json = NULL;
+    hob_auto_free char *key = token_key(which, hob_str(token));
+    enum hob_code rc = kv_maybe(tx, "mail_token", hob_str(key), c->now_ms, take_token, &row, err);
+    if (rc == HOB_OK)
+        rc = object_get(c, tx, "_User", member_str(user, "objectId"), OBJECT_AS_MASTER, &now, &hidden, err);
+    token_digest(hob_str(token), digest);
+    bool is_newest = which != MAIL_TOKEN_RESET || hob_str_is(member_str(hidden, "reset"), digest);
+    if (rc == HOB_OK && (!is_newest || !row.user_id[0] || !hob_str_is(member_str(user, "email"), row.email)))
+        token[0] = '\0';
+    return rc;
+}
+
+/* The last link's token when it may come again; else "". */
+static enum hob_code find_link(struct backend_call *c, struct data_tx *tx, enum mail_token which,
+                               const json_t *user, char token[2 * TOKEN_BYTES + 1], struct hob_err *err)
+{
+    hob_auto_buf struct hob_buf sealed, plain;
+    hob_auto_free char *key = link_key(which, user), *label = link_label(c, key);
+    struct hob_err unused;
+    hob_buf_init(&sealed, LINK_BYTES_MAX);
+    hob_buf_init(&plain, LINK_BYTES_MAX);
+    token[0] = '\0';
+    enum hob_code rc = kv_maybe(tx, "mail_link", hob_str(key), c->now_ms, take_link, &sealed, err);
+    bool is_open =
+        rc == HOB_OK && sealed.n &&
+        hob_seal_open(backend_auth(c->backend)->seal, label, hob_buf_str(&sealed), &plain, &unused) == HOB_OK;
+    if (!is_open || plain.n != 2 * (size_t)TOKEN_BYTES) /* one that does not open is none */
+        return rc;
+    memcpy(token, hob_buf_data(&plain), plain.n);
+    token[plain.n] = '\0';
+    return judge_link(c, tx, which, user, token, err);
+}
+
+/* A link that is new. */
+static enum hob_code make_link(struct backend_call *c, struct data_tx *tx, enum mail_token which,
+                               const json_t *user, char token[2 * TOKEN_BYTES + 1], struct hob_err *err)
+{
+    hob_random_hex(token, TOKEN_BYTES);
+    enum hob_code rc = put_token(c, tx, which, hob_str(token), user, err);
+    if (rc == HOB_OK && which == MAIL_TOKEN_RESET) { /* only the newest link is good */
+        char digest[HOB_DIGEST_CHARS + 1];
+        token_digest(hob_str(token), digest);
+        rc = user_write(c, tx, member_str(user, "objectId"), json_object(),
+                        json_pack("{s:s}", "reset", digest), err);
+    }
+    return rc == HOB_OK && reuses(c, which) ? keep_link(c, tx, which, token, user, err) : rc;
 }
 
 /* --- the queue --- */
@@ -113,21 +207,17 @@ static enum hob_code put_mail(struct backend_call *c, struct data_tx *tx, json_t
 static enum hob_code ask_mail(struct backend_call *c, struct data_tx *tx, enum mail_token which,
                               const json_t *user, struct hob_err *err)
 {
-    char token[2 * TOKEN_BYTES + 1];
+    char token[2 * TOKEN_BYTES + 1] = "";
     bool may = false;
     if (!mail_is_on(c) || !member_str(user, "email").n)
         return HOB_OK;
     enum hob_code rc = count_mail(c, tx, member_str(user, "objectId"), &may, err);
     if (rc != HOB_OK || !may) /* somebody's letter box is not to be flooded */
         return rc;
-    hob_random_hex(token, TOKEN_BYTES);
-    rc = put_token(c, tx, which, hob_str(token), user, err);
-    if (rc == HOB_OK && which == MAIL_TOKEN_RESET) { /* only the newest link is good */
-        char digest[HOB_DIGEST_CHARS + 1];
-        token_digest(hob_str(token), digest);
-        rc = user_write(c, tx, member_str(user, "objectId"), json_object(),
-                        json_pack("{s:s}", "reset", digest), err);
-    }
+    if (reuses(c, which))
+        rc = find_link(c, tx, which, user, token, err);
+    if (rc == HOB_OK && !token[0])
+        rc = make_link(c, tx, which, user, token, err);
     json_t *mail hob_auto_json =
         json_pack("{s:s,s:O,s:s,s:O?}", "kind", kinds[which], "to", json_object_get(user, "email"), "token",
                   token, "username", json_object_get(user, "username"));

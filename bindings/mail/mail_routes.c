@@ -56,9 +56,31 @@ static void on_before_reset(struct backend_call *c, const struct hob_err *err, j
     ask_fail(c);
 }
 
+/* Whether an address is known is told only where the app says so. */
+static bool is_refused(struct backend_call *c, const struct user_flow *f)
+{
+    bool is_verified = json_is_true(json_object_get(f->user, "emailVerified"));
+    bool tells =
+        f->is_verify_only ? !ask_bool(c, SETTING_EMAIL_VERIFY_SUCCESS_ON_INVALID) : policy_tells_strangers(c);
+    if (!tells || (f->user && !(f->is_verify_only && is_verified)))
+        return false;
+    if (f->user)
+        (void)parse_fail(&c->err, PARSE_OTHER_CAUSE, "Email %.*s is already verified.",
+                         HOB_STR_ARG(f->email));
+    else if (f->is_verify_only)
+        (void)parse_fail(&c->err, PARSE_EMAIL_NOT_FOUND, "No user found with email %.*s",
+                         HOB_STR_ARG(f->email));
+    else
+        (void)parse_fail(&c->err, PARSE_OBJECT_NOT_FOUND, "A user with that email does not exist.");
+    ask_fail(c);
+    return true;
+}
+
 static void address_found(struct backend_call *c)
 {
     struct user_flow *f = c->state;
+    if (is_refused(c, f))
+        return;
     if (f->is_verify_only && json_is_true(json_object_get(f->user, "emailVerified")))
         ask_finish(c);
     else if (f->is_verify_only || !f->user ||

@@ -276,6 +276,7 @@ static void send_mail(struct courier *k, const struct backend_app *app)
                                 .user = json_string_value(json_object_get(options, "user")),
                                 .password = l.password.n ? hob_buf_data(&l.password) : NULL,
                                 .ca_file = json_string_value(json_object_get(options, "caFile")),
+                                .needs_tls = json_is_true(json_object_get(options, "requireTLS")),
                                 .from = l.from,
                                 .to = l.to,
                                 .text = hob_buf_str(&l.text)};

@@ -20,7 +20,9 @@ struct mail {
     char *server, *user, *password, *ca_file, *from, *to, *text;
     size_t text_n, text_at;
     uv_thread_t thread;
+    bool needs_tls;
     bool is_refused; /* the address; by the thread */
+    char why[CURL_ERROR_SIZE];
     struct hob_err err;
     sender_cb done;
     void *ctx;
@@ -90,15 +92,24 @@ static void set_manners(struct mail *m, CURL *e)
     (void)curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
     (void)curl_easy_setopt(e, CURLOPT_MAIL_FROM, m->from);
     /* A password goes through TLS or not at all; without one, TLS where it is offered. */
-    (void)curl_easy_setopt(e, CURLOPT_USE_SSL,
-                           m->password && !m->sender->may_reach_private ? (long)CURLUSESSL_ALL
-                                                                        : (long)CURLUSESSL_TRY);
+    bool needs_tls = m->needs_tls || (m->password && !m->sender->may_reach_private);
+    (void)curl_easy_setopt(e, CURLOPT_USE_SSL, needs_tls ? (long)CURLUSESSL_ALL : (long)CURLUSESSL_TRY);
+    (void)curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    (void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, m->why);
     if (m->user) {
         (void)curl_easy_setopt(e, CURLOPT_USERNAME, m->user);
         (void)curl_easy_setopt(e, CURLOPT_PASSWORD, m->password ? m->password : "");
     }
-    if (m->ca_file)
+    if (m->ca_file) { /* this one, and none of the system's */
         (void)curl_easy_setopt(e, CURLOPT_CAINFO, m->ca_file);
+        (void)curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    }
+}
+
+static bool is_about_tls(CURLcode rc)
+{
+    return rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ||
+           rc == CURLE_SSL_ISSUER_ERROR || rc == CURLE_SSL_CONNECT_ERROR;
 }
 
 static void judge(struct mail *m, CURL *e, CURLcode rc)
@@ -114,6 +125,12 @@ static void judge(struct mail *m, CURL *e, CURLcode rc)
     else if (rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_URL_MALFORMAT)
         (void)hob_fail(&m->err, HOB_E_FORBIDDEN,
                        "mail.server: smtp://HOST:PORT or smtps://HOST:PORT is needed");
+    else if (rc == CURLE_USE_SSL_FAILED)
+        (void)hob_fail(&m->err, HOB_E_UNAVAILABLE,
+                       "the mail server offers no TLS (STARTTLS), and without it nothing is sent");
+    else if (is_about_tls(rc))
+        (void)hob_fail(&m->err, HOB_E_UNAVAILABLE, "TLS with the mail server failed: %.180s",
+                       m->why[0] ? m->why : curl_easy_strerror(rc));
     else if (rc != CURLE_OK && rc != CURLE_LOGIN_DENIED && said >= REFUSED_FOR_GOOD)
         (void)hob_fail(&m->err, HOB_E_INVALID, "the mail server refuses it: %ld", said);
     else if (rc != CURLE_OK)
@@ -254,6 +271,7 @@ void sender_start(struct sender *s, const struct sender_mail *given, sender_cb d
     m->user = copy(given->user);
     m->password = copy(given->password);
     m->ca_file = copy(given->ca_file);
+    m->needs_tls = given->needs_tls;
     m->from = hob_strdup(given->from);
     m->to = hob_strdup(given->to);
     m->text = hob_strndup(given->text.at, given->text.n);

@@ -15,6 +15,7 @@ void sender_close(struct sender *s, void (*closed)(void *ctx), void *ctx);
 struct sender_mail {                       /* everything is copied */
     const char *server;                    /* smtp://HOST[:PORT] or smtps://HOST[:PORT] */
     const char *user, *password, *ca_file; /* NULL: none */
+    bool needs_tls;                        /* nothing is said without; a password needs it anyway */
     const char *from, *to;                 /* addresses alone */
     struct hob_str text;                   /* the message, lines ended by CR LF */
 };

@@ -5,7 +5,7 @@ import net from "node:net";
 import path from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { request, until } from "../e2e/harness.mjs";
-import { World, need, skip } from "./auth_world.mjs";
+import { MASTER, World, need, skip } from "./auth_world.mjs";
 
 let w, smtp, mails = [], refuse = 0;
 
@@ -83,6 +83,10 @@ describe("verification", { skip }, () => {
     assert.equal(made.json.sessionToken, undefined);
     await w.refused(205, "POST", "/login", { username: "cora", password: "secret" });
     await w.refused(101, "POST", "/login", { username: "cora", password: "wrong" });
+    const master = { "x-parse-master-key": MASTER };
+    await w.refused(205, "POST", "/verifyPassword", { username: "cora", password: "secret" }, master);
+    assert.equal((await w.ask("POST", "/verifyPassword", { username: "cora", password: "secret", ignoreEmailVerification: true }, master)).status, 200);
+    await w.refused(205, "POST", "/verifyPassword", { username: "cora", password: "secret", ignoreEmailVerification: true });
     assert.equal((await page(link(await mailTo("cora@example.org")))).status, 200);
     assert.equal((await w.ask("POST", "/login", { username: "cora", password: "secret" })).status, 200);
     w.set({ preventLoginWithUnverifiedEmail: false });
@@ -201,6 +205,59 @@ describe("a new password", { skip }, () => {
     assert.doesNotMatch(mail.text, /^Bcc:/m);
     const html = Buffer.from(mail.text.split("text/html")[1].split("\r\n\r\n")[1], "base64").toString();
     assert.equal(html, "<b>&lt;script&gt;x&lt;/script&gt;\r\nBcc: evil@example.org</b>");
+  });
+});
+
+describe("a link that comes again", { skip }, () => {
+  const tokenOf = (mail) => new URL(link(mail)).searchParams.get("token");
+  const another = async (where, email) => {
+    mails = [];
+    assert.equal((await w.ask("POST", where, { email })).status, 200);
+    return tokenOf(await mailTo(email));
+  };
+
+  before(() => w.set({ mail: { server: `smtp://127.0.0.1:${smtp.server.address().port}`, from: "a@shop.example" } })); // without templates
+
+  test("is the same for a verification, where the app says so, until it was used or the address is another", async () => {
+    w.set({ emailVerifyTokenReuseIfValid: true });
+    const { id, as } = await w.signUp("kim", { email: "kim@example.org" });
+    const first = tokenOf(await mailTo("kim@example.org"));
+    assert.equal(await another("/verificationEmailRequest", "kim@example.org"), first);
+    assert.ok(!fs.readFileSync(path.join(w.hob.home, "data/shop.db")).includes(first), "the token lies nowhere as it is");
+    await w.ask("PUT", `/users/${id}`, { email: "kim@new.example" }, as);
+    const second = tokenOf(await mailTo("kim@new.example"));
+    assert.notEqual(second, first);
+    assert.equal((await page(`${w.Parse.serverURL}/apps/shop/verify_email?token=${first}`)).status, 400);
+    assert.equal((await page(`${w.Parse.serverURL}/apps/shop/verify_email?token=${second}`)).status, 200);
+    w.set({ emailVerifyTokenReuseIfValid: null });
+    await w.signUp("kit", { email: "kit@example.org" });
+    const kits = tokenOf(await mailTo("kit@example.org"));
+    assert.notEqual(await another("/verificationEmailRequest", "kit@example.org"), kits);
+  });
+
+  test("is the same for a password, until it was used, or the password was changed otherwise", async () => {
+    w.set({ passwordPolicy: { resetTokenValidityDuration: 3600, resetTokenReuseIfValid: true } });
+    const { id, as } = await w.signUp("lee", { email: "lee@example.org" });
+    await mailTo("lee@example.org");
+    const first = await another("/requestPasswordReset", "lee@example.org");
+    assert.equal(await another("/requestPasswordReset", "lee@example.org"), first);
+    await w.ask("PUT", `/users/${id}`, { password: "changed" }, as);
+    const second = await another("/requestPasswordReset", "lee@example.org");
+    assert.notEqual(second, first);
+    const target = `${w.Parse.serverURL}/apps/shop/request_password_reset`;
+    assert.equal((await form(target, { token: first, new_password: "x" })).status, 400);
+    assert.equal((await form(target, { token: second, new_password: "again" })).status, 200);
+    assert.notEqual(await another("/requestPasswordReset", "lee@example.org"), second);
+    w.set({ passwordPolicy: null });
+  });
+
+  test("an app may tell strangers that nobody has their address", async () => {
+    w.set({ emailVerifySuccessOnInvalidEmail: false, passwordPolicy: { resetPasswordSuccessOnInvalidEmail: false } });
+    assert.equal(await w.refused(205, "POST", "/verificationEmailRequest", { email: "nobody@example.org" }), "No user found with email nobody@example.org");
+    assert.equal(await w.refused(-1, "POST", "/verificationEmailRequest", { email: "ann@example.org" }), "Email ann@example.org is already verified.");
+    assert.equal(await w.refused(101, "POST", "/requestPasswordReset", { email: "nobody@example.org" }), "A user with that email does not exist.");
+    assert.equal((await w.ask("POST", "/requestPasswordReset", { email: "ann@example.org" })).status, 200);
+    w.set({ emailVerifySuccessOnInvalidEmail: null, passwordPolicy: null });
   });
 });
 
