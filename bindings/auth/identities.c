@@ -11,9 +11,12 @@ enum { PROVIDERS_MAX = 16, IDENTITY_CHARS_MAX = 256, PROVIDER_CHARS_MAX = 64 };
 
 static void check_next(struct identities *i);
 
-static void fail_unsupported(struct backend_call *c)
+static void fail_unsupported(struct identities *i)
 {
-    fail_now(c, PARSE_UNSUPPORTED_SERVICE, "This authentication method is unsupported.");
+    if (i->unknown)
+        i->unknown(i->call);
+    else
+        fail_now(i->call, PARSE_UNSUPPORTED_SERVICE, "This authentication method is unsupported.");
 }
 
 static bool is_provider_name(const char *name)
@@ -33,7 +36,7 @@ static void take_identity(struct identities *i, const char *provider, const json
 {
     struct hob_str id = member_str(kept, "id");
     if (!id.n || id.n > IDENTITY_CHARS_MAX || memchr(id.at, '\n', id.n)) {
-        fail_unsupported(i->call);
+        fail_unsupported(i);
         return;
     }
     (void)json_object_set(i->kept, provider, (json_t *)(uintptr_t)kept);
@@ -48,6 +51,10 @@ static void on_checked(void *ctx, const struct hob_err *err, const json_t *kept)
         take_identity(i, json_string_value(json_array_get(i->names, i->at)), kept);
         return;
     }
+    if (i->unknown) {
+        i->unknown(i->call);
+        return;
+    }
     i->call->err = *err;
     ask_fail(i->call);
 }
@@ -55,7 +62,7 @@ static void on_checked(void *ctx, const struct hob_err *err, const json_t *kept)
 static void check_anonymous(struct identities *i, const json_t *data)
 {
     if (!ask_bool(i->call, SETTING_ENABLE_ANONYMOUS_USERS)) {
-        fail_unsupported(i->call);
+        fail_unsupported(i);
         return;
     }
     struct hob_str id = member_str(data, "id");
@@ -66,7 +73,7 @@ static void check_anonymous(struct identities *i, const json_t *data)
 static void check_one(struct identities *i, const char *provider, const json_t *data)
 {
     if (!is_provider_name(provider) || !json_is_object(data)) {
-        fail_unsupported(i->call);
+        fail_unsupported(i);
         return;
     }
     if (strcmp(provider, "anonymous") == 0) {
@@ -99,13 +106,19 @@ static void check_next(struct identities *i)
 void identities_check(struct backend_call *c, struct identities *i, const json_t *given,
                       void (*next)(struct backend_call *c))
 {
+    identities_recognize(c, i, given, next, NULL);
+}
+
+void identities_recognize(struct backend_call *c, struct identities *i, const json_t *given,
+                          void (*next)(struct backend_call *c), void (*unknown)(struct backend_call *c))
+{
     const char *name;
     json_t *ignored;
-    *i = (struct identities){.call = c, .given = given, .next = next};
+    *i = (struct identities){.call = c, .given = given, .next = next, .unknown = unknown};
     i->names = call_json(c, json_array());
     i->kept = call_json(c, json_object());
     if (given && (!json_is_object(given) || json_object_size(given) > PROVIDERS_MAX)) {
-        fail_unsupported(c);
+        fail_unsupported(i);
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)given, name, ignored)(void)

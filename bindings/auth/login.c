@@ -81,6 +81,8 @@ static void right(struct backend_call *c)
         fail_now(c, PARSE_EMAIL_NOT_FOUND, "User email is not verified.");
     else if (!f->is_verify_only && policy_is_expired(c, member_int(f->hidden, "passwordAt", 0)))
         fail_now(c, PARSE_OBJECT_NOT_FOUND, "Your password has expired. Please reset your password.");
+    else if (f->verified)
+        f->verified(c);
     else
         user_enter(c);
 }
@@ -132,13 +134,11 @@ static bool take_text(struct backend_call *c, const char *name, struct hob_str *
     return !j || json_is_null(j) || json_is_string(j);
 }
 
-static void start(struct backend_call *c, bool is_verify_only)
+static void start(struct backend_call *c, struct user_flow *f)
 {
-    struct user_flow *f = user_flow_new(c);
     bool is_text = take_text(c, "username", &f->username);
     is_text = take_text(c, "email", &f->email) && is_text;
     is_text = take_text(c, "password", &f->password) && is_text;
-    f->is_verify_only = is_verify_only;
     f->is_password_login = true;
     f->action = "login";
     f->provider = "password";
@@ -149,15 +149,25 @@ static void start(struct backend_call *c, bool is_verify_only)
     else if (!is_text || f->username.n > USER_NAME_BYTES_MAX || f->email.n > USER_NAME_BYTES_MAX)
         refuse(c);
     else
-        identities_check(c, &f->identities, is_verify_only ? NULL : ask_param(c, "authData"), identified);
+        identities_check(c, &f->identities, f->is_verify_only ? NULL : ask_param(c, "authData"), identified);
 }
 
 void login_serve(struct backend_call *c)
 {
-    start(c, false);
+    start(c, user_flow_new(c));
 }
 
 void verify_serve(struct backend_call *c)
 {
-    start(c, true);
+    struct user_flow *f = user_flow_new(c);
+    f->is_verify_only = true;
+    start(c, f);
+}
+
+void login_verify(struct backend_call *c, void (*verified)(struct backend_call *c))
+{
+    struct user_flow *f = c->state;
+    f->is_verify_only = true;
+    f->verified = verified;
+    start(c, f);
 }

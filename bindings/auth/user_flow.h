@@ -16,10 +16,11 @@ struct user_flow {
     struct hob_str username, email, password; /* as given */
     char *account;                            /* what the lockout counts for; owned */
     bool is_verify_only, is_password_login;
-    const char *action, *provider;  /* createdWith of the session */
-    char new_hash[HASH_TEXT_BYTES]; /* "": the kept one stays */
-    struct hob_err refusal;         /* told after what it costs is written down */
-    json_t *shown;                  /* the answer; owned */
+    void (*verified)(struct backend_call *c); /* instead of entering */
+    const char *action, *provider;            /* createdWith of the session */
+    char new_hash[HASH_TEXT_BYTES];           /* "": the kept one stays */
+    struct hob_err refusal;                   /* told after what it costs is written down */
+    json_t *shown;                            /* the answer; owned */
     char token[SESSION_TOKEN_CHARS + 1];
     /* saving */
     struct object_save *save;
@@ -27,6 +28,7 @@ struct user_flow {
     void (*hashed)(struct backend_call *c);
     json_t *response;  /* authDataResponse; owned */
     json_t *auth_data; /* as kept before; owned */
+    struct challenge *challenge;
 };
 struct user_flow *user_flow_new(struct backend_call *c); /* into c->state */
 
@@ -47,6 +49,11 @@ bool user_trigger(struct backend_call *c, int kind, json_t *user,
 /* login.c: GET and POST /login, /verifyPassword */
 void login_serve(struct backend_call *c);
 void verify_serve(struct backend_call *c);
+/* Checks name and password of the parameters, into c->state: `verified`, with the user read, or the call has failed. */
+void login_verify(struct backend_call *c, void (*verified)(struct backend_call *c));
+
+/* challenge.c: POST /challenge */
+void challenge_serve(struct backend_call *c);
 
 /* user_save.c: makes f->new_hash of f->password, which has been judged and is none of f->hidden's former ones (142), then
  * `hashed`. */

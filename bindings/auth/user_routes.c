@@ -149,11 +149,6 @@ static void login_as(struct backend_call *c)
     ask_write(c, open_as, tell_as);
 }
 
-static void challenge(struct backend_call *c)
-{
-    fail_now(c, PARSE_OTHER_CAUSE, "Nothing to challenge.");
-}
-
 const struct backend_route user_routes[] = {
     {"POST", "/users", ROUTE_FLOW, NEED_NOTHING, NULL, create},
     {"GET", "/users", ROUTE_FLOW, NEED_NOTHING, NULL, find},
@@ -167,6 +162,6 @@ const struct backend_route user_routes[] = {
     {"POST", "/verifyPassword", ROUTE_FLOW, NEED_NO_SESSION, NULL, verify_serve},
     {"POST", "/loginAs", ROUTE_FLOW, NEED_MASTER, NULL, login_as},
     {"POST", "/logout", ROUTE_FLOW, NEED_NO_SESSION, NULL, logout},
-    {"POST", "/challenge", ROUTE_FLOW, NEED_NO_SESSION, NULL, challenge},
+    {"POST", "/challenge", ROUTE_FLOW, NEED_NO_SESSION, NULL, challenge_serve},
     {0},
 };

@@ -22,3 +22,10 @@ struct provider_ask {
  * from inside the call; the call (and its settings) live until then. */
 typedef void (*provider_cb)(void *ctx, const struct hob_err *err, const json_t *kept);
 void provider_check(const struct provider_ask *a, provider_cb done, void *ctx);
+
+/* What a provider asks before a log-in: those that a function of the app judges have it. `data` is challengeData.PROVIDER,
+ * any JSON; `identity` authData.PROVIDER, and `user` who was recognized, as it sees itself; both may be NULL. */
+bool provider_has_challenge(const struct provider_ask *a);
+/* `said`: the function's "success", borrowed, may be NULL; else its error, with the number that it chose. Never from inside. */
+void provider_challenge(const struct provider_ask *a, const json_t *identity, const json_t *user,
+                        provider_cb done, void *ctx);

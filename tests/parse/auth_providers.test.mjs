@@ -267,6 +267,37 @@ describe("other ways", { skip }, () => {
     await refuses(101, { ours: { id: "another", ticket: "good" } });
   });
 
+  test("a function of the app challenges, for who is recognized by a password or by an identity, or for anybody", async () => {
+    await w.hob.deployOne("shop", "judge", "judge.mjs", `export const handler = async (e) => {
+      if (e.triggerName === "checkAuthData") return e.authData.ticket === "good" ? { success: { id: "f-" + e.provider } } : { error: "no" };
+      if (e.challengeData === "fail") return { error: { code: 4711, error: "not now" } };
+      return e.challengeData === "nothing" ? {} : { success: { nonce: 1, asked: e.challengeData, user: e.user && e.user.objectId, secret: e.user && e.user.password, identity: e.authData } };
+    };\n`);
+    const challenge = (body) => w.ask("POST", "/challenge", body);
+    const refused = (code, body) => w.refused(code, "POST", "/challenge", body);
+    const cho = await w.signUp("cho");
+    const one = (await enter({ ours: { ticket: "good" } })).json;
+    const challengeData = { ours: { a: 1 }, github: true, nobody: {} };
+    const anybody = await challenge({ challengeData });
+    assert.deepEqual([anybody.status, anybody.json], [200, { challengeData: { ours: { nonce: 1, asked: { a: 1 } } } }]);
+    assert.equal((await challenge({ username: "cho", password: "secret", challengeData })).json.challengeData.ours.user, cho.id);
+    const known = (await challenge({ authData: { ours: { id: "f-ours", ticket: "good" } }, challengeData })).json.challengeData.ours;
+    assert.deepEqual([known.user, known.identity, known.secret], [one.objectId, { id: "f-ours", ticket: "good" }, undefined]);
+    assert.deepEqual((await challenge({ challengeData: { ours: "nothing" } })).json, { challengeData: { ours: true } });
+    assert.equal(await refused(4711, { challengeData: { ours: "fail" } }), "not now");
+    for (const authData of [{ ours: { id: "f-ours", ticket: "bad" } }, { ours: { id: "other", ticket: "good" } }, { nobody: { id: "x" } }, { anonymous: { id: "never-seen" } }, {}])
+      assert.equal(await refused(101, { authData, challengeData }), "User not found.", JSON.stringify(authData));
+    assert.equal(await refused(101, { username: "cho", password: "wrong", challengeData }), "Invalid username/password.");
+    assert.equal(await refused(-1, {}), "Nothing to challenge.");
+    assert.equal(await refused(-1, { challengeData: "x" }), "challengeData should be an object.");
+    assert.equal(await refused(-1, { username: "cho", challengeData }), "You provided username or email, you need to also provide password.");
+    assert.equal(await refused(-1, { authData: "x", challengeData }), "authData should be an object.");
+    assert.equal(await refused(-1, { authData: { ours: "x" }, challengeData }), "authData.ours should be an object.");
+    assert.equal(await refused(-1, { authData: { ours: { id: "1" }, github: { id: "1" } }, challengeData }), "You cannot provide more than one authData provider with an id.");
+    assert.equal(await refused(-1, { username: "cho", password: "secret", authData: { ours: { id: "1" } }, challengeData }),
+      "You cannot provide username/email and authData, only use one identification method.");
+  });
+
   test("what is unknown, off or no object is refused", async () => {
     for (const authData of [{ nobody: { id: "1" } }, { off: { id_token: "x" } }, { github: "x" }, { github: [] }, { "../x": { id: "1" } },
       { "a b": { id: "1" } }, { anonymous: {} }, { anonymous: { id: "" } }, { anonymous: { id: "x".repeat(257) } }])
