@@ -59,7 +59,9 @@ static void tell_session(struct backend_call *c)
 static void me(struct backend_call *c)
 {
     (void)user_flow_new(c);
-    if (c->who.session_id.n)
+    if (c->who.session_id.n && own_is_asked(c))
+        own_serve(c, "/sessions", c->who.session_id);
+    else if (c->who.session_id.n)
         ask_read(c, read_own, tell_session);
     else
         fail_now(c, PARSE_INVALID_SESSION_TOKEN, "Session token required.");

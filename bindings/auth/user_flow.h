@@ -46,6 +46,11 @@ void user_enter(struct backend_call *c);
 bool user_trigger(struct backend_call *c, int kind, json_t *user,
                   void (*done)(struct backend_call *c, const struct hob_err *err, json_t *answer));
 
+/* user_routes.c: the caller's own row at ROUTE/ID as the parameters (keys, include, ...) want it, with the token of its
+ * session; asked for only when there are such parameters. */
+bool own_is_asked(const struct backend_call *c);
+void own_serve(struct backend_call *c, const char *route, struct hob_str id);
+
 /* login.c: GET and POST /login, /verifyPassword */
 void login_serve(struct backend_call *c);
 void verify_serve(struct backend_call *c);

@@ -7,8 +7,56 @@
 #include "base/banned.h"
 
 /* --- who am I --- */
+static const char *const view_names[] = {"keys", "excludeKeys", "include", "includeAll"};
+
+bool own_is_asked(const struct backend_call *c)
+{
+    bool is_asked = false;
+    for (size_t i = 0; i < HOB_COUNT(view_names); i++)
+        is_asked |= ask_param(c, view_names[i]) != NULL;
+    return is_asked;
+}
+
+static void on_own(void *ctx, const struct backend_answer *a)
+{
+    struct backend_call *c = ctx;
+    json_t *row = call_json(c, hob_json_parse(a->json, "the row", &c->err));
+    struct hob_str token = c->who.session_token;
+    if (!row) {
+        ask_fail(c);
+        return;
+    }
+    if (a->status >= 400) {
+        int code = (int)json_integer_value(json_object_get(row, "code"));
+        const char *words = json_string_value(json_object_get(row, "error"));
+        bool is_gone = code == PARSE_OBJECT_NOT_FOUND;
+        fail_now(c, is_gone ? PARSE_INVALID_SESSION_TOKEN : (enum parse_code)code,
+                 is_gone ? "Invalid session token" : words);
+        return;
+    }
+    if (token.n)
+        (void)json_object_set_new(row, "sessionToken", json_stringn(token.at, token.n));
+    answer_finish(c, row);
+}
+
+void own_serve(struct backend_call *c, const char *route, struct hob_str id)
+{
+    json_t *params = call_json(c, json_object());
+    for (size_t i = 0; i < HOB_COUNT(view_names); i++)
+        if (ask_param(c, view_names[i]))
+            (void)json_object_set(params, view_names[i], ask_param(c, view_names[i]));
+    hob_auto_free char *path = hob_asprintf("%s/%.*s", route, HOB_STR_ARG(id));
+    struct backend_request r = {
+        .method = HOB_STR("GET"), .path = hob_str(path), .params = params, .role = c->who.role};
+    (void)ask_again(c, &r, on_own, c);
+}
+
 static void me(struct backend_call *c)
 {
+    if (c->who.user && own_is_asked(c)) {
+        own_serve(c, "/users", c->who.user_id);
+        return;
+    }
     if (!c->who.user) {
         fail_now(c, PARSE_INVALID_SESSION_TOKEN, "Invalid session token");
         return;

@@ -29,6 +29,28 @@ describe("the SDK", { skip }, () => {
     assert.equal(back.getEmail(), "ann@example.org");
   });
 
+  test("is read with what it points to, as the keys and includes say, and so is its session", async () => {
+    const { id, token, as } = await w.signUp("ina");
+    const city = (await w.ask("POST", "/classes/City", { name: "Ulm" })).json.objectId;
+    const hidden = (await w.ask("POST", "/classes/City", { name: "Atlantis", ACL: {} })).json.objectId;
+    const point = (objectId) => ({ __type: "Pointer", className: "City", objectId });
+    assert.equal((await w.ask("PUT", `/users/${id}`, { city: point(city), hidden: point(hidden), nick: "i" }, as)).status, 200);
+    const read = async (where) => (await w.ask("GET", where, undefined, as)).json;
+    assert.equal((await read("/users/me")).city.__type, "Pointer");
+    const whole = await read("/users/me?include=city,hidden");
+    assert.deepEqual([whole.objectId, whole.sessionToken, whole.city.name, whole.hidden, whole.nick], [id, token, "Ulm", undefined, "i"]);
+    const part = await read("/users/me?keys=city.name");
+    assert.deepEqual([part.objectId, part.sessionToken, part.city.name, part.nick], [id, token, "Ulm", undefined]);
+    assert.equal((await read("/users/me?excludeKeys=nick")).nick, undefined);
+    assert.equal((await w.ask("POST", "/users/me", { _method: "GET", include: ["city"] }, as)).json.city.name, "Ulm");
+    const session = await read("/sessions/me?include=user.city");
+    assert.deepEqual([session.user.objectId, session.user.city.name, session.sessionToken, session.user.sessionToken], [id, "Ulm", token, undefined]);
+    assert.equal((await read("/sessions/me")).user.__type, "Pointer");
+    await w.refused(209, "GET", "/users/me?include=city");
+    await w.refused(209, "GET", "/sessions/me?include=user");
+    await w.refused(102, "GET", `/users/me?include=${Array.from({ length: 50 }, () => "a").join(".")}`, undefined, as);
+  });
+
   test("becomes a user by a session token and saves as that user", async () => {
     const { id, token } = await w.signUp("bob");
     await Parse.User.logOut();
