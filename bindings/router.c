@@ -120,6 +120,16 @@ static void take_params(struct backend_call *c, const struct entry *e, const str
         }
 }
 
+/* A file's name may have directories in it: everything behind "/files/" is one segment. */
+static void join_file_name(struct hob_str *segments, size_t *n)
+{
+    if (*n < 3 || !hob_str_is(segments[0], "files"))
+        return;
+    const struct hob_str *last = &segments[*n - 1];
+    segments[1].n = (size_t)(last->at + last->n - segments[1].at);
+    *n = 2;
+}
+
 /* Classes that have routes of their own are the same under both names. */
 static void alias(struct hob_str *segments, size_t *n)
 {
@@ -147,6 +157,7 @@ enum hob_code router_find(const struct router *r, struct backend_call *c, struct
     size_t n = 0, best_fit = 0;
     if (split(c->request.path, segments, &n) && n) {
         alias(segments, &n);
+        join_file_name(segments, &n);
         for (const struct entry *e = r->by_letter[letter_of(segments[0])]; e; e = e->next) {
             size_t literals = fit(e, segments, n);
             if (literals > best_fit && hob_str_is(c->request.method, e->route->method)) {

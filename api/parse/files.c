@@ -14,6 +14,8 @@
 
 #include "base/banned.h"
 
+static const uint64_t UPLOAD_BYTES_MAX = 1ULL << 32; /* as of the setting */
+
 /* --- downloads ---------------------------------------------------------------------------------------------------- */
 
 struct download { /* lives until the backend has said what there is, also when the client is gone */
@@ -131,22 +133,63 @@ static json_t *upload_params(const struct parse_call *c)
     return params;
 }
 
+/* "50mb", "1gb", or bytes. */
+static bool read_size(struct hob_str text, uint64_t *ret_bytes)
+{
+    static const char *const units[] = {"b", "kb", "mb", "gb"};
+    size_t digits = 0;
+    uint64_t value;
+    while (digits < text.n && text.at[digits] >= '0' && text.at[digits] <= '9')
+        digits++;
+    struct hob_str unit = hob_str_n(text.at + digits, text.n - digits);
+    if (!hob_str_u64(hob_str_n(text.at, digits), &value) || value == 0 || value > UPLOAD_BYTES_MAX)
+        return false;
+    for (unsigned i = 0; i < HOB_COUNT(units); i++)
+        if (hob_str_ieq(unit, hob_str(units[i])) || (!unit.n && i == 0)) {
+            *ret_bytes = value << 10 * i;
+            return *ret_bytes <= UPLOAD_BYTES_MAX;
+        }
+    return false;
+}
+
+/* The bound of this upload: the app's, or what master says. False: it was refused. */
+static bool take_bound(struct parse_call *c, uint64_t *ret_bytes)
+{
+    struct hob_str asked = http_field(c->x, "x-parse-file-max-upload-size");
+    struct hob_err err;
+    *ret_bytes = (uint64_t)backend_app_int(c->app, SETTING_MAX_UPLOAD_BYTES);
+    if (!asked.n)
+        return true;
+    if (c->role != BACKEND_MASTER)
+        (void)hob_fail(&err, HOB_E_FORBIDDEN, "unauthorized: master key is required");
+    else if (!read_size(asked, ret_bytes))
+        (void)parse_fail(&err, PARSE_FILE_SAVE_ERROR, "Invalid maxUploadSize override value: %.*s",
+                         (int)(asked.n < 40 ? asked.n : 40), asked.at);
+    else
+        return true;
+    parse_refuse(c, &err);
+    return false;
+}
+
 static bool start_upload(struct parse_call *c)
 {
     struct hob_err err;
+    uint64_t bytes_max;
     c->is_upload = true;
     if (!keys_judge(c)) {
         parse_unauthorized(c);
         return true;
     }
-    c->spool = files_receive(backend_files(c->face->o.backend), c->app, &err);
+    if (!take_bound(c, &bytes_max))
+        return true;
+    c->spool = files_receive(backend_files(c->face->o.backend), bytes_max, &err);
     if (!c->spool) {
         parse_refuse(c, &err);
         return true;
     }
     spool_on_written(c->spool, on_took, c);
     c->params = upload_params(c);
-    http_body_read(c->x, (uint64_t)backend_app_int(c->app, SETTING_MAX_UPLOAD_BYTES));
+    http_body_read(c->x, bytes_max);
     return true;
 }
 

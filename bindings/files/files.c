@@ -183,9 +183,8 @@ void files_find(struct backend *b, const struct backend_app *app, struct hob_str
 
 /* --- receiving --- */
 
-struct spool *files_receive(struct files *f, const struct backend_app *app, struct hob_err *err)
+struct spool *files_receive(struct files *f, uint64_t bytes_max, struct hob_err *err)
 {
-    uint64_t bytes_max = (uint64_t)backend_app_int(app, SETTING_MAX_UPLOAD_BYTES);
     return spool_new(f->loop, f->tmp_dir, bytes_max, err);
 }
 
@@ -222,7 +221,14 @@ void files_remove_app(struct files *f, const char *app, void (*done)(void *ctx, 
     file_work_start(&r->work);
 }
 
+static void refuse_nameless(struct backend_call *c)
+{
+    (void)parse_fail(&c->err, PARSE_INVALID_FILE_NAME, "Filename not provided.");
+    ask_fail(c);
+}
+
 const struct backend_route file_routes[] = {
+    {"POST", "/files", ROUTE_FLOW, NEED_NOTHING, NULL, refuse_nameless},
     {"POST", "/files/:name", ROUTE_FLOW, NEED_NOTHING, NULL, file_save_start},
     {"DELETE", "/files/:name", ROUTE_FLOW, NEED_MASTER, NULL, file_remove_start},
     {NULL, NULL, ROUTE_FLOW, NEED_NOTHING, NULL, NULL},

@@ -13,8 +13,8 @@ HOB_MUST_USE struct files *files_open(uv_loop_t *loop, const char *dir, struct h
 /* Waits for workers; then `closed`, never from inside. */
 void files_close(struct files *f, void (*closed)(void *ctx), void *ctx);
 
-/* A file to receive an upload of that app into, at most its maxUploadSize. */
-HOB_MUST_USE struct spool *files_receive(struct files *f, const struct backend_app *app, struct hob_err *err);
+/* A file to receive an upload into. */
+HOB_MUST_USE struct spool *files_receive(struct files *f, uint64_t bytes_max, struct hob_err *err);
 
 struct file_found {
     int fd; /* the callee's to close */
@@ -36,6 +36,8 @@ struct files *backend_files(struct backend *b);
 /* names.c */
 /* "photo 1.png" -> as it may be stored; 122 says what is right. */
 HOB_MUST_USE enum hob_code file_name_check(struct hob_str name, struct hob_err *err);
+/* "a/b", where a file may lie: 122 says what is wrong. */
+HOB_MUST_USE enum hob_code file_directory_check(const json_t *directory, struct hob_err *err);
 /* By the extension, or "application/octet-stream". */
 const char *file_type_of(struct hob_str name);
 /* The extension for a type ("png"), or NULL. */

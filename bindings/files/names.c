@@ -7,7 +7,7 @@
 
 #include "bindings/files/files.h"
 
-enum { NAME_BYTES_MAX = 128, MATCH_LIMIT = 10000 };
+enum { NAME_BYTES_MAX = 128, DIRECTORY_BYTES_MAX = 256, MATCH_LIMIT = 10000 };
 
 static const struct {
     const char *extension, *type;
@@ -63,6 +63,38 @@ enum hob_code file_name_check(struct hob_str name, struct hob_err *err)
         "%s Use a-z, A-Z, 0-9, '@', '.', ' ', '~', '_' and '-', a letter, digit or '_' first, at most %d.",
         name.n > NAME_BYTES_MAX ? "Filename too long." : "Filename contains invalid characters.",
         NAME_BYTES_MAX);
+}
+
+static const char *judge_directory(struct hob_str d)
+{
+    char before = '/';
+    if (!d.n)
+        return "Directory must not be empty.";
+    if (d.n > DIRECTORY_BYTES_MAX)
+        return "Directory path is too long.";
+    if (d.at[0] == '/' || d.at[d.n - 1] == '/')
+        return "Directory must not start or end with \"/\".";
+    if (hob_str_is(d, "metadata") || hob_str_starts(d, HOB_STR("metadata/")))
+        return "Directory must not start with reserved segment \"metadata\".";
+    for (size_t i = 0; i < d.n; i++) {
+        char ch = d.at[i];
+        if (ch == '/' && before == '/')
+            return "Directory must not contain consecutive slashes.";
+        if (ch == '.' && before == '.')
+            return "Directory must not contain \"..\".";
+        if (ch <= 0 || (!isalnum((unsigned char)ch) && !strchr("/@. ~_-", ch)))
+            return "Directory contains invalid characters.";
+        before = ch;
+    }
+    return NULL;
+}
+
+enum hob_code file_directory_check(const json_t *directory, struct hob_err *err)
+{
+    const char *why = "Directory must be a string.";
+    if (json_is_string(directory))
+        why = judge_directory(hob_str_n(json_string_value(directory), json_string_length(directory)));
+    return why ? parse_fail(err, PARSE_INVALID_FILE_NAME, "%s", why) : HOB_OK;
 }
 
 /* Behind the last '.', or empty. */

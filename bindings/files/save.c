@@ -83,27 +83,43 @@ static bool is_header_text(const char *text)
     return true;
 }
 
-/* The name with the type's extension when it has none. */
-static char *complete_name(struct hob_str name, const char *type)
+/* Where the file shall lie: master's to say. */
+static enum hob_code judge_directory(const struct backend_call *c, const char **ret_directory,
+                                     struct hob_err *err)
+{
+    const json_t *directory = json_object_get(ask_param(c, "fileData"), "directory");
+    if (!directory || json_is_null(directory))
+        return HOB_OK;
+    if (c->who.role != BACKEND_MASTER)
+        return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "Directory can only be set using the Master Key.");
+    *ret_directory = json_string_value(directory);
+    return file_directory_check(directory, err);
+}
+
+/* The name behind its directory (NULL: none), with the type's extension when it has none. */
+static char *complete_name(struct hob_str name, const char *directory, const char *type)
 {
     const char *extension = type ? file_extension_of(hob_str(type)) : NULL;
     char prefix[2 * PREFIX_BYTES + 1];
     bool is_bare = !memchr(name.at, '.', name.n);
     hob_random_hex(prefix, PREFIX_BYTES);
-    return hob_asprintf("%s_%.*s%s%s", prefix, HOB_STR_ARG(name), is_bare && extension ? "." : "",
+    return hob_asprintf("%s%s%s_%.*s%s%s", directory ? directory : "", directory ? "/" : "", prefix,
+                        HOB_STR_ARG(name), is_bare && extension ? "." : "",
                         is_bare && extension ? extension : "");
 }
 
 static enum hob_code judge(struct backend_call *c, struct save *s, struct hob_err *err)
 {
     const char *given = json_string_value(ask_param(c, "_ContentType"));
-    if (file_name_check(c->params[0], err) != HOB_OK || judge_caller(c, err) != HOB_OK)
+    const char *directory = NULL;
+    if (file_name_check(c->params[0], err) != HOB_OK || judge_caller(c, err) != HOB_OK ||
+        judge_directory(c, &directory, err) != HOB_OK)
         return err->code;
     if (given && (!is_header_text(given) || strlen(given) > 200))
         return parse_fail(err, PARSE_FILE_SAVE_ERROR,
                           "the content type is no visible ASCII text of at most 200 characters");
     s->type = hob_strdup(given && *given ? given : file_type_of(c->params[0]));
-    s->name = complete_name(c->params[0], given);
+    s->name = complete_name(c->params[0], directory, given);
     if (c->who.role != BACKEND_MASTER &&
         file_extension_check(ask_json(c, SETTING_FILE_UPLOAD), hob_str(s->name), hob_str(s->type), err) !=
             HOB_OK)
@@ -113,7 +129,8 @@ static enum hob_code judge(struct backend_call *c, struct save *s, struct hob_er
     if (!app)
         return parse_fail(err, PARSE_OTHER_CAUSE, "the app was removed");
     if (!c->request.upload) {
-        s->spool = files_receive(backend_files(c->backend), app, err);
+        s->spool =
+            files_receive(backend_files(c->backend), (uint64_t)ask_int(c, SETTING_MAX_UPLOAD_BYTES), err);
         s->is_own_spool = true;
     } else {
         s->spool = c->request.upload;

@@ -109,6 +109,40 @@ describe("on disk", () => {
     await until(() => fs.readdirSync(path.join(hob.home, "files/.tmp")).length === 0, "an empty folder of uploads");
   });
 
+  test("master may let one upload be larger, and nobody else", async () => {
+    set("maxUploadSize=2048");
+    const large = (size, headers) => post("/files/l.bin", Buffer.alloc(2049), { ...headers, "x-parse-file-max-upload-size": size });
+    for (const size of ["2049", "2049b", "3kb", "1MB", "4gb"]) assert.equal((await large(size, asMaster)).status, 201, size);
+    assert.equal((await large("2048", asMaster).catch(() => ({ status: 413 }))).status, 413);
+    for (const size of ["0", "x", "-1", "1tb", "5gb", "1.5mb", "99999999999999999999"]) {
+      const refused = await large(size, asMaster);
+      assert.deepEqual([refused.status, refused.json], [400, { code: 130, error: `Invalid maxUploadSize override value: ${size}` }]);
+    }
+    const refused = await large("1mb", asUser());
+    assert.deepEqual([refused.status, refused.json], [403, { error: "unauthorized: master key is required" }]);
+    set("maxUploadSize=null");
+  });
+
+  test("master may put a file into a directory; its name, address and removal have it", async () => {
+    const put = (directory, headers = asMaster) => post("/files/a.txt", "in it", { ...headers, "x-parse-file-directory": directory });
+    const { json } = await put("photos/2026 x");
+    assert.match(json.name, /^photos\/2026 x\/[0-9a-f]{32}_a\.txt$/);
+    assert.equal((await request(json.url)).text, "in it");
+    assert.equal((await request(json.url.replace("/shop/", "/shop/metadata/"))).status, 200);
+    const inJson = await post("/files/b.txt", JSON.stringify({ _ApplicationId: "shop", _MasterKey: KEY, base64: "aGk=", _ContentType: "text/plain", fileData: { directory: "d" } }), {});
+    assert.match(inJson.json.name, /^d\/[0-9a-f]{32}_b\.txt$/);
+    const remove = (name) => request(parse(`/files/${encodeURI(name)}`), { method: "DELETE", headers: asMaster });
+    assert.equal((await remove(json.name)).status, 200);
+    assert.equal((await request(json.url)).status, 404);
+    for (const bad of ["/a", "a/", "a//b", "a/../b", "..", "metadata", "metadata/x", "a<b", "x".repeat(257)]) {
+      const refused = await put(bad);
+      assert.deepEqual([refused.status, refused.json.code], [400, 122], `${bad} ${refused.text}`);
+    }
+    const refused = await put("d", asUser());
+    assert.deepEqual([refused.json.code, refused.json.error], [119, "Directory can only be set using the Master Key."]);
+    assert.deepEqual((await post("/files", "{}", asMaster)).json, { code: 122, error: "Filename not provided." });
+  });
+
   test("the same content lies once, and goes with its last name", async () => {
     const bytes = crypto.randomBytes(1000);
     const digest = crypto.createHash("sha256").update(bytes).digest("hex");
