@@ -90,6 +90,14 @@ struct backend_call *backend_ask(struct backend *b, const struct backend_request
 /* Nobody waits for the answer any more: `done` will not come. A write that is under way may still happen. */
 void backend_forget(struct backend_call *c);
 
+/* The routes, in the order of their tables, for who describes them: false behind the last one. Patterns are
+ * "/classes/:class"; methods that are none of HTTP's are the backend's own. */
+struct backend_route_view {
+    const char *method, *pattern;
+    bool needs_master;
+};
+bool backend_route_at(size_t i, struct backend_route_view *ret);
+
 struct backend_stats {
     uint64_t asked, answered, failed;
 };

@@ -60,6 +60,19 @@ static size_t count_routes(void)
     return n;
 }
 
+bool backend_route_at(size_t i, struct backend_route_view *ret)
+{
+    for (size_t t = 0; t < HOB_COUNT(tables); t++)
+        for (const struct backend_route *r = tables[t]; r && r->method; r++) {
+            if (i-- > 0)
+                continue;
+            bool needs_master = r->need == NEED_MASTER || r->need == NEED_MASTER_READ;
+            *ret = (struct backend_route_view){r->method, r->pattern, needs_master};
+            return true;
+        }
+    return false;
+}
+
 struct router *router_new(void)
 {
     struct router *r = hob_new(struct router);

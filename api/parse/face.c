@@ -15,7 +15,7 @@
 
 #include "base/banned.h"
 
-enum { HEADERS_MAX = 100 };
+enum { HEADERS_MAX = 100, OPENAPI_BYTES_MAX = 512 * 1024 };
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
@@ -276,6 +276,19 @@ static void on_close(void *ctx)
     parse_call_done(ctx);
 }
 
+static void answer_openapi(struct parse_call *c)
+{
+    struct hob_buf out hob_auto_buf;
+    struct hob_err err;
+    hob_buf_init(&out, OPENAPI_BYTES_MAX);
+    if (parse_openapi_write(&out) == HOB_OK) {
+        parse_answer(c, 200, hob_buf_str(&out));
+        return;
+    }
+    (void)hob_fail(&err, HOB_E_INTERNAL, "the document is larger than %d bytes", OPENAPI_BYTES_MAX);
+    parse_refuse(c, &err);
+}
+
 /* --- door --------------------------------------------------------------------------------------------------------- */
 
 bool parse_face_owns(struct hob_str path)
@@ -319,6 +332,10 @@ void parse_face_handle(struct parse_face *f, struct http_exchange *x)
     }
     if (hob_str_is(c->path, "/health")) {
         parse_answer(c, 200, HOB_STR("{\"status\":\"ok\"}"));
+        return;
+    }
+    if (hob_str_is(c->path, "/openapi.json") && hob_str_is(rq->method, "GET")) {
+        answer_openapi(c);
         return;
     }
     if (parse_pages_handle(c) || parse_files_handle(c))

@@ -18,6 +18,9 @@ void parse_face_free(struct parse_face *f);
 bool parse_face_owns(struct hob_str path);
 void parse_face_handle(struct parse_face *f, struct http_exchange *x);
 
+/* The face as an OpenAPI 3.1 document, JSON; what GET /parse/openapi.json answers. */
+HOB_MUST_USE enum hob_code parse_openapi_write(struct hob_buf *out);
+
 struct parse_face_stats {
     uint64_t requests, refused, limited;
 };
