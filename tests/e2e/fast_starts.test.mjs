@@ -243,7 +243,7 @@ test("twenty functions at once with a pool of a few: all are answered, cold or p
   const functions = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`b${i}`, { entry: "index.mjs" }]));
   await hob.deploy("burst", functions, { "index.mjs": HELLO });
   const answers = await Promise.all(Object.keys(functions).map((name) => ask(hob, `/fn/burst/${name}`)));
-  assert.deepEqual(answers.map((a) => a.status), answers.map(() => 200));
+  assert.deepEqual(answers.filter((a) => a.status !== 200).map((a) => `${a.status} ${a.text}`), []);
   const kinds = answers.map(start);
   assert.ok(kinds.includes("pooled") && kinds.includes("cold"), kinds.join(" "));
 });
