@@ -57,6 +57,12 @@ int caps_worker(void)
     return set_caps(ours, n);
 }
 
+int caps_netns(void)
+{
+    static const int needed[] = {CAP_SYS_ADMIN, CAP_NET_ADMIN};
+    return set_caps(needed, HOB_COUNT(needed));
+}
+
 int caps_none(void)
 {
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || set_caps(NULL, 0) < 0)

@@ -7,4 +7,5 @@
 
 /* 0, or -1 with errno. */
 int caps_worker(void);
-int caps_none(void); /* system calls only */
+int caps_netns(void); /* what making network namespaces needs, alone */
+int caps_none(void);  /* system calls only */

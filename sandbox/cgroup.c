@@ -214,7 +214,7 @@ static void oom_watch(const struct cgroup_tree *t, const char *name)
     (void)cgroup_write(t->base, name, "cgroup.event_control", text);
 }
 
-/* Writes what differs from `old`, which is all zero for a new folder. */
+/* Writes what differs from `old`. */
 static bool tree_limit(const struct cgroup_tree *t, const char *name, const struct cgroup_limits *now,
                        const struct cgroup_limits *old)
 {
@@ -229,7 +229,7 @@ static bool tree_limit(const struct cgroup_tree *t, const char *name, const stru
 
 static bool tree_make(const struct cgroup_tree *t, const struct cgroup_set *set)
 {
-    static const struct cgroup_limits none;
+    static const struct cgroup_limits none = {.cpu_weight = 100}; /* the kernel's own: not to be written */
     struct name name = set_name(set);
     if (mkdirat(t->base, name.text, 0755) < 0 || !tree_limit(t, name.text, &set->limits, &none))
         return false;

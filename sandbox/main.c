@@ -163,6 +163,7 @@ HOB_NORETURN static void worker(struct launcher *l, int listener, int ready)
     if (write(ready, "r", 1) != 1)
         _exit(1);
     (void)close(ready);
+    l->shelf.maker = netns_maker_start(l->own_net);
     _exit(server_run(l, listener));
 }
 

@@ -1,11 +1,22 @@
 /* Network: every sandbox has its own network namespace with nothing but a loopback device.
  *
- *   make    unshare, bring lo up, keep the namespace's descriptor, go back to our own (~0.35 ms: so the launcher
- *           keeps some on a shelf)
+ *   make    unshare, bring lo up, keep the namespace's descriptor, go back to our own (~0.35 ms)
+ *   maker   a child of the worker that does nothing else, at the same time as the worker does the rest: for each byte
+ *           that it is sent it sends back one namespace. What it made waits in the socket
  *   join    by setns in the new process; single use, never handed from one sandbox to another
  *
  * Worker only. */
 #pragma once
 
+#include <sys/types.h>
+
 /* Returns an owned descriptor, or -1 with errno. `own_net` is where the caller lives and goes back to. */
 int netns_make(int own_net);
+struct netns_maker {
+    int sock; /* non-blocking; -1: there is none */
+    pid_t pid;
+};
+/* Starts it; it ends with the caller. */
+struct netns_maker netns_maker_start(int own_net);
+/* With what it made ahead; waits for it. */
+void netns_maker_end(struct netns_maker *m);

@@ -484,8 +484,7 @@ static int64_t idle(struct server *s, bool is_quiet)
         remove_busy(s, REMOVE_BATCH);
     if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
         s->l->cgroups.oom_noise = 0; /* nobody is left whose signal it could hide */
-    if (!s->is_ending && s->conns_n &&
-        (!is_quiet || shelf_restock(&s->l->shelf, &s->l->cgroups, s->l->own_net)))
+    if (!s->is_ending && s->conns_n && (!is_quiet || shelf_restock(&s->l->shelf, &s->l->cgroups)))
         return is_quiet ? 0 : RESTOCK_MS;
     if (s->oom_scans || !hob_list_is_empty(&s->busy))
         return TICK_MS;

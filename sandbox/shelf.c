@@ -1,23 +1,43 @@
 #include "sandbox/shelf.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fdmsg.h"
+#include "base/mem.h"
 #include "sandbox/netns.h"
 
 #include "base/banned.h"
 
 enum { SHRINK_MS = 60 * 1000 };
 
-static size_t wanted(const struct shelf *s)
+static size_t wanted(const struct shelf_level *level)
 {
-    return s->want ? s->want : SHELF_MIN;
+    return level->want ? level->want : SHELF_MIN;
 }
 
-static void missed(struct shelf *s)
+static void missed(struct shelf_level *level)
 {
-    s->want = wanted(s) * 2 < SHELF_MAX ? wanted(s) * 2 : SHELF_MAX;
-    s->missed_ms = hob_now_ms();
+    level->want = wanted(level) * 2 < SHELF_MAX ? wanted(level) * 2 : SHELF_MAX;
+    level->missed_ms = hob_now_ms();
+}
+
+static void shrink(struct shelf_level *level)
+{
+    if (wanted(level) == SHELF_MIN || hob_now_ms() - level->missed_ms < SHRINK_MS)
+        return;
+    level->want = wanted(level) / 2;
+    level->missed_ms = hob_now_ms();
+}
+
+/* In how many ms it may have to shrink; -1: not at all. */
+static int64_t due_ms(const struct shelf_level *level)
+{
+    if (wanted(level) == SHELF_MIN)
+        return -1;
+    uint64_t past_ms = hob_now_ms() - level->missed_ms;
+    return past_ms < SHRINK_MS ? (int64_t)(SHRINK_MS - past_ms) + 1 : 1;
 }
 
 bool shelf_take_set(struct shelf *s, struct cgroups *cg, const struct cgroup_limits *limits,
@@ -27,7 +47,7 @@ bool shelf_take_set(struct shelf *s, struct cgroups *cg, const struct cgroup_lim
     s->limits = *limits;
     if (s->sets_n == 0) {
         if (!is_first)
-            missed(s);
+            missed(&s->sets_level);
         return cgroup_make(cg, limits, ret_set);
     }
     *ret_set = s->sets[--s->sets_n];
@@ -43,11 +63,39 @@ bool shelf_give_set(struct shelf *s, struct cgroups *cg, struct cgroup_set *set,
     return true;
 }
 
+/* One that is ready, or -1. */
+static int netns_ready(struct shelf *s)
+{
+    char byte;
+    int fd = -1;
+    size_t n = 0;
+    ssize_t got = s->maker.sock < 0 ? -1 : hob_fdmsg_recv(s->maker.sock, &byte, 1, &fd, 1, &n);
+    if (got == 1 && n == 1)
+        s->netns_n--;
+    else if (s->maker.sock >= 0 &&
+             !(got < 0 && errno == EAGAIN)) { /* it has died: from now on they are made here */
+        netns_maker_end(&s->maker);
+        s->netns_n = 0;
+    }
+    return fd;
+}
+
+static bool netns_order(struct shelf *s)
+{
+    if (s->maker.sock < 0 || hob_fdmsg_send(s->maker.sock, HOB_STR("n"), NULL, 0) != 1)
+        return false;
+    s->netns_n++;
+    return true;
+}
+
 int shelf_take_netns(struct shelf *s, int own_net)
 {
-    if (s->netns_n)
-        return s->netns[--s->netns_n];
-    return netns_make(own_net);
+    int fd = netns_ready(s);
+    if (fd < 0 && s->maker.sock >= 0)
+        missed(&s->netns_level);
+    if (s->netns_n < wanted(&s->netns_level))
+        (void)netns_order(s);
+    return fd >= 0 ? fd : netns_make(own_net);
 }
 
 static bool drop_set(struct shelf *s, struct cgroups *cg)
@@ -57,39 +105,31 @@ static bool drop_set(struct shelf *s, struct cgroups *cg)
     return cgroup_remove(cg, set); /* the guard sweeps what is left */
 }
 
-bool shelf_restock(struct shelf *s, struct cgroups *cg, int own_net)
+bool shelf_restock(struct shelf *s, struct cgroups *cg)
 {
-    if (wanted(s) > SHELF_MIN && hob_now_ms() - s->missed_ms >= SHRINK_MS) {
-        s->want = wanted(s) / 2;
-        s->missed_ms = hob_now_ms();
-    }
-    if (s->sets_n > wanted(s))
+    size_t sets = wanted(&s->sets_level), netns = wanted(&s->netns_level);
+    shrink(&s->sets_level);
+    shrink(&s->netns_level);
+    if (s->sets_n > sets)
         return drop_set(s, cg);
-    if (s->netns_n > wanted(s))
-        return close(s->netns[--s->netns_n]) == 0;
-    if (s->sets_n < wanted(s) && s->limits.pids_max && cgroup_make(cg, &s->limits, &s->sets[s->sets_n])) {
+    if (s->netns_n > netns)
+        return close(netns_ready(s)) == 0;
+    if (s->sets_n < sets && s->limits.pids_max && cgroup_make(cg, &s->limits, &s->sets[s->sets_n])) {
         s->sets_n++;
         return true;
     }
-    if (s->netns_n < wanted(s) && (s->netns[s->netns_n] = netns_make(own_net)) >= 0) {
-        s->netns_n++;
-        return true;
-    }
-    return false;
+    return s->netns_n < netns && netns_order(s);
 }
 
 int64_t shelf_due_ms(const struct shelf *s)
 {
-    if (wanted(s) == SHELF_MIN)
-        return -1;
-    uint64_t past_ms = hob_now_ms() - s->missed_ms;
-    return past_ms < SHRINK_MS ? (int64_t)(SHRINK_MS - past_ms) + 1 : 1;
+    int64_t sets_ms = due_ms(&s->sets_level), netns_ms = due_ms(&s->netns_level);
+    return sets_ms < 0 || (netns_ms >= 0 && netns_ms < sets_ms) ? netns_ms : sets_ms;
 }
 
 void shelf_clear(struct shelf *s, struct cgroups *cg)
 {
     while (s->sets_n)
         (void)drop_set(s, cg);
-    while (s->netns_n)
-        (void)close(s->netns[--s->netns_n]);
+    netns_maker_end(&s->maker);
 }

@@ -1,21 +1,29 @@
-/* What a launch can take instead of making it: cgroup sets and network namespaces, made in idle time, used once.
+/* What a launch can take instead of making it: cgroup sets and network namespaces, made ahead.
  *
  *   how many   SHELF_MIN of each; twice as many when a launch found none, up to SHELF_MAX (a network namespace is
  *              225 KiB of kernel memory); half as many after each minute in which none did
+ *
+ * Cgroup sets are made, or made ready again, by the worker when it has nothing else to do; network namespaces by a
+ * process of their own (netns.h), which has as many under way as are wanted.
  *
  * Owned by the launcher's worker. */
 #pragma once
 
 #include "sandbox/cgroup.h"
+#include "sandbox/netns.h"
 
 enum { SHELF_MIN = 16, SHELF_MAX = 128 };
 
+struct shelf_level {
+    size_t want;        /* 0: as SHELF_MIN */
+    uint64_t missed_ms; /* the last time that a launch found none, or that `want` shrank */
+};
 struct shelf {
     struct cgroup_set sets[SHELF_MAX];
-    int netns[SHELF_MAX];
-    size_t sets_n, netns_n;
-    size_t want;                 /* of each; 0: as SHELF_MIN */
-    uint64_t missed_ms;          /* the last time that a launch found none, or that `want` shrank */
+    size_t sets_n;
+    struct netns_maker maker;
+    size_t netns_n; /* ready there or being made */
+    struct shelf_level sets_level, netns_level;
     struct cgroup_limits limits; /* the last asked for: the next will likely ask the same */
 };
 
@@ -28,7 +36,7 @@ HOB_MUST_USE bool shelf_give_set(struct shelf *s, struct cgroups *cg, struct cgr
 /* A network namespace, owned, or -1 with errno. */
 HOB_MUST_USE int shelf_take_netns(struct shelf *s, int own_net);
 /* One thing more, or one too many less; false: nothing is to be done. Call when idle. */
-bool shelf_restock(struct shelf *s, struct cgroups *cg, int own_net);
+bool shelf_restock(struct shelf *s, struct cgroups *cg);
 /* In how many ms it may have to shrink; -1: not at all. */
 int64_t shelf_due_ms(const struct shelf *s);
 void shelf_clear(struct shelf *s, struct cgroups *cg);
