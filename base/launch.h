@@ -13,8 +13,8 @@
  *           With the flag LEARN, which stands alone or with EGRESS, each allowed call is told by USED when it is first made.
  * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
  *           With the flag STEM no digest: the program starts before it is known for whom. Nothing else differs.
- * ASSIGN    puts `digest` at a stem's /app and sets memory_mb, cpu_percent, cpu_weight, pids_max; once. No other
- *           field is read. Reply DONE or FAILED; after FAILED the stem may only be stopped.
+ * ASSIGN    puts `digest` at a stem's /app, makes it `app`'s and sets memory_mb, cpu_percent, cpu_weight, pids_max;
+ *           once. No other field is read. Reply DONE or FAILED; after FAILED the stem may only be stopped.
  * STOP      SIGTERM now, everything in it killed after grace_ms (0: at once). Reply DONE; EXITED follows.
  * PROBE     reply PROBED: `text` says line by line what this machine offers ("cgroup=v1 memory,cpu,pids").
  * DENIED    comes by itself: `text` names a system call that the sandbox tried and was denied, `nth` counts those of
@@ -75,7 +75,10 @@ struct hob_launch_request {
     char runtime[32]; /* a folder of the runtimes' root, [a-z0-9-] */
     char digest
         [65]; /* 64 hexadecimal digits: a folder of the code root, mounted read-only at /app; "" for none */
-    char pad[7];
+    char app
+        [65]; /* whose it is; "" for nobody's. Never a path, only compared: what one instance of an app leaves
+                        (an empty network namespace) may serve the next of the same app with the same digest */
+    char pad[6];
     uint32_t argc, envc;
     uint32_t strings_n; /* argc + envc NUL-ended strings, back to back */
     uint32_t reserved;

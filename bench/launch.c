@@ -1,9 +1,10 @@
 /* The sandbox layer alone: how long from LAUNCH to the first byte that the function writes, and what it costs.
  *
- *   launch LAUNCHER INIT RUNTIMES CODE DIGEST COUNT GAP_US LIVE
+ *   launch LAUNCHER INIT RUNTIMES CODE DIGEST COUNT GAP_US LIVE [APPS]
  *
  * Starts a launcher of its own, launches the program `main` of CODE/DIGEST (which writes one byte to descriptor 3 and
- * sleeps) COUNT times, GAP_US apart, keeps at most LIVE of them, stops all, and prints one JSON line: min, p50 and p99
+ * sleeps) COUNT times, GAP_US apart, for APPS apps in turn (1: the next instance may inherit from the last one; COUNT: each
+ * is made from nothing), keeps at most LIVE of them, stops all, and prints one JSON line: min, p50 and p99
  * of the wait, and CPU per start: `total_us` is everything that the kernel charged to the launcher and to what it
  * started, `launcher_us` the launcher's own part until the last answer. */
 #include <errno.h>
@@ -85,7 +86,7 @@ static pid_t launcher_start(char **argv, const char *socket_path, int *ret_life)
     return pid;
 }
 
-static void ask_launch(int sock, uint64_t id, const char *digest, int channel)
+static void ask_launch(int sock, uint64_t id, const char *digest, uint64_t app, int channel)
 {
     static const char strings[] = "/app/main";
     char message[sizeof(struct hob_launch_request) + sizeof strings];
@@ -103,6 +104,7 @@ static void ask_launch(int sock, uint64_t id, const char *digest, int channel)
                                    .argc = 1,
                                    .strings_n = sizeof strings};
     (void)snprintf(q.digest, sizeof q.digest, "%s", digest);
+    (void)snprintf(q.app, sizeof q.app, "bench-%llu", (unsigned long long)app);
     memcpy(message, &q, sizeof q);
     memcpy(message + sizeof q, strings, sizeof strings);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC), fds[3] = {channel, null, null};
@@ -139,14 +141,14 @@ static unsigned hear(int sock, int wait_ms)
     return ended;
 }
 
-static uint64_t one(int sock, uint64_t id, const char *digest)
+static uint64_t one(int sock, uint64_t id, const char *digest, uint64_t app)
 {
     int ends[2];
     char byte;
     uint64_t began = now_ns();
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         die("socketpair");
-    ask_launch(sock, id, digest, ends[1]);
+    ask_launch(sock, id, digest, app, ends[1]);
     (void)close(ends[1]);
     if (read(ends[0], &byte, 1) != 1)
         die("no answer");
@@ -163,12 +165,13 @@ static int by_size(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    if (argc != 9) {
-        (void)fprintf(stderr, "usage: launch LAUNCHER INIT RUNTIMES CODE DIGEST COUNT GAP_US LIVE\n");
+    if (argc != 9 && argc != 10) {
+        (void)fprintf(stderr, "usage: launch LAUNCHER INIT RUNTIMES CODE DIGEST COUNT GAP_US LIVE [APPS]\n");
         return 2;
     }
     uint64_t count = strtoull(argv[6], NULL, 10), gap_us = strtoull(argv[7], NULL, 10),
-             live = strtoull(argv[8], NULL, 10), ended = 0, stopped = 0;
+             live = strtoull(argv[8], NULL, 10), ended = 0, stopped = 0,
+             apps = argc == 10 ? strtoull(argv[9], NULL, 10) : 1;
     char path[64];
     struct hob_err err;
     int life;
@@ -177,11 +180,11 @@ int main(int argc, char **argv)
     int sock = hob_seqpacket_connect(path, &err);
     if (sock < 0 || fcntl(sock, F_SETFL, 0) < 0)
         die(path);
-    (void)one(sock, 1, argv[5]); /* the template, and the shelves' kind */
+    (void)one(sock, 1, argv[5], 0); /* the template, and the shelves' kind */
     (void)hear(sock, 200);
     uint64_t *took = calloc(count, sizeof *took), before = cpu_ns(worker_of(guard));
     for (uint64_t i = 0; i < count; i++) {
-        took[i] = one(sock, i + 2, argv[5]);
+        took[i] = one(sock, i + 2, argv[5], i % apps);
         if (i >= live)
             ask_stop(sock, ++stopped);
         ended += hear(sock, 0);

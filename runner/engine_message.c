@@ -10,6 +10,14 @@ static unsigned flags_of(const struct engine_spec *spec)
            (spec->is_learning ? (unsigned)HOB_LAUNCH_LEARN : 0);
 }
 
+static void add_app(struct hob_launch_request *q, const struct engine_spec *spec)
+{
+    size_t n = spec->app ? strlen(spec->app) : 0;
+    HOB_ASSERT(n < sizeof q->app);
+    if (n)
+        memcpy(q->app, spec->app, n);
+}
+
 enum hob_code engine_launch_message(uint64_t id, const struct engine_spec *spec, struct hob_buf *out)
 {
     struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
@@ -29,6 +37,7 @@ enum hob_code engine_launch_message(uint64_t id, const struct engine_spec *spec,
                                    .envc = spec->envc,
                                    .strings_n = (uint32_t)spec->strings.n};
     HOB_ASSERT(strlen(spec->runtime) < sizeof q.runtime && strlen(spec->digest) < sizeof q.digest);
+    add_app(&q, spec);
     HOB_ASSERT(spec->strings.n <= HOB_LAUNCH_STRINGS_MAX);
     memcpy(q.runtime, spec->runtime, strlen(spec->runtime));
     memcpy(q.digest, spec->digest, strlen(spec->digest));
@@ -46,4 +55,5 @@ void engine_assign_message(uint64_t id, const struct engine_spec *spec, struct h
                                        .cpu_weight = spec->cpu_weight,
                                        .pids_max = spec->pids_max};
     memcpy(ret->digest, spec->digest, strlen(spec->digest));
+    add_app(ret, spec);
 }

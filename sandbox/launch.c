@@ -261,6 +261,12 @@ static struct cgroup_limits limits_of(const struct hob_launch_request *head)
                                   .pids_max = head->pids_max};
 }
 
+void launch_tenant(const struct hob_launch_request *head, struct shelf_tenant *ret_tenant)
+{
+    memcpy(ret_tenant->app, head->app, sizeof head->app);
+    memcpy(ret_tenant->digest, head->digest, sizeof head->digest);
+}
+
 /* Fills what the steps need. Whatever it took is in *r even when it fails. */
 static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_err *err)
 {
@@ -272,7 +278,9 @@ static enum hob_code prepare(struct launcher *l, struct recipe *r, struct hob_er
         return err->code;
     if (!shelf_take_set(&l->shelf, &l->cgroups, &limits, &r->set))
         return hob_fail_errno(err, errno, "its cgroups");
-    if ((r->netns = shelf_take_netns(&l->shelf, l->own_net)) < 0)
+    struct shelf_tenant tenant;
+    launch_tenant(head, &tenant);
+    if ((r->netns = shelf_take_netns(&l->shelf, &tenant, l->own_net)) < 0)
         return hob_fail_errno(err, errno, "its network namespace");
     if ((head->flags & HOB_LAUNCH_EGRESS) && (r->dns = egress_dns_socket(r->netns, l->own_net)) < 0)
         return hob_fail_errno(err, errno, "a socket for names in its network namespace");
@@ -358,13 +366,14 @@ enum hob_code launch(struct launcher *l, const struct request *r, const int fds[
         HOB_ASSERT(recipe.fds[i] > 3); /* below lie the descriptors that they become */
     for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
         recipe.set.doors[i] = -1;
-    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1, .listener = -1, .dns = -1};
+    *ret = (struct launched){.pid = -1, .pidfd = -1, .mnt = -1, .netns = -1, .listener = -1, .dns = -1};
     enum hob_code code = prepare(l, &recipe, err);
     if (code == HOB_OK)
         code = start(l, &recipe, ret, err);
     if (code == HOB_OK) {
         ret->mnt = hob_steal_fd(&recipe.mnt);
         ret->dns = hob_steal_fd(&recipe.dns);
+        ret->netns = hob_steal_fd(&recipe.netns);
         ret->walls = (struct walls){.uid = uid,
                                     .nofile = r->head->nofile_max,
                                     .tmp_inodes = r->head->tmp_inodes,

@@ -11,7 +11,8 @@
 struct launched {
     pid_t pid;
     int pidfd;             /* owned */
-    struct cgroup_set set; /* its doors are closed */
+    struct cgroup_set set; /* with its doors open */
+    int netns;             /* owned */
     int mnt;               /* a stem's mount namespace, owned; else -1 */
     int listener; /* where its denied calls, or with egress its connects, wait for an answer, owned, or -1 */
     int dns;      /* with egress: where the names that it asks for arrive, owned; else -1 */
@@ -22,6 +23,8 @@ struct launched {
  * waitpid and a cgroup set, ret->set (number 0: none), to be removed. */
 HOB_MUST_USE enum hob_code launch(struct launcher *l, const struct request *r, const int fds[4], unsigned uid,
                                   struct launched *ret, struct hob_err *err);
+/* Whose a sandbox of this request is. */
+void launch_tenant(const struct hob_launch_request *head, struct shelf_tenant *ret_tenant);
 /* Puts the code that `head` names at /app of the stem whose mount namespace is `mnt`, and changes the limits of its
  * set to what `head` says. */
 HOB_MUST_USE enum hob_code launch_assign(struct launcher *l, const struct hob_launch_request *head, int mnt,

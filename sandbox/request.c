@@ -55,6 +55,15 @@ static bool digest_is_valid(const char digest[65])
     return n == 0 || (n == 64 && strspn(digest, "0123456789abcdef") == 64);
 }
 
+static bool app_is_valid(const char app[65])
+{
+    size_t n = strnlen(app, 65);
+    for (size_t i = 0; i < n; i++)
+        if (app[i] < ' ' || app[i] > '~')
+            return false;
+    return n < 65;
+}
+
 /* Whether only the first `n` indices are used. */
 static bool calls_are_listed(const struct hob_syscalls *calls, size_t n)
 {
@@ -146,6 +155,8 @@ static enum hob_code judge_launch(const char *strings, size_t strings_n, struct 
     if (!calls_are_listed(&head->calls, hob_syscalls_count()))
         return hob_fail(err, HOB_E_INVALID, "calls that a sandbox may not make: the list has %zu",
                         hob_syscalls_count());
+    if (!app_is_valid(head->app))
+        return hob_fail(err, HOB_E_INVALID, "the app: want at most 64 printable characters");
     if (head->strings_n != strings_n)
         return hob_fail(err, HOB_E_INVALID, "strings_n is %u, the message brings %zu", head->strings_n,
                         strings_n);
@@ -156,6 +167,8 @@ static enum hob_code judge_assign(const struct hob_launch_request *head, struct 
 {
     if (!head->digest[0] || !digest_is_valid(head->digest))
         return hob_fail(err, HOB_E_INVALID, "the digest: want 64 digits 0-9a-f");
+    if (!app_is_valid(head->app))
+        return hob_fail(err, HOB_E_INVALID, "the app: want at most 64 printable characters");
     return judge_numbers(head, BOUNDS_ASSIGN, err);
 }
 

@@ -44,7 +44,7 @@ enum {
     OOM_SCANS = 4,    /* the kernel tells before it counts the kill: look again */
     REMOVE_BATCH = 8, /* cgroup sets at a time, when quiet, or when there are more than: */
     BUSY_MAX = 256,
-    DOORS_LIVE_MAX = 1000, /* sandboxes that keep their groups' doors open for the next one */
+    PARTS_LIVE_MAX = 1000, /* sandboxes whose parts are held for the next one: six descriptors each */
     END_MS = 5000,         /* at most, from SIGTERM */
     KILL_AGAIN_MS = 500,   /* what is not gone so long after it was killed */
 };
@@ -61,7 +61,9 @@ struct sandbox {
     struct cgroup_set set;
     pid_t pid;
     uint16_t slot;
-    int mnt; /* of a stem that waits for ASSIGN, owned; else -1 */
+    int mnt;   /* of a stem that waits for ASSIGN, owned; else -1 */
+    int netns; /* owned, or -1 */
+    struct shelf_tenant tenant;
     struct walls walls;
     struct calls *calls; /* NULL: none of them are seen */
     bool is_killed;
@@ -163,6 +165,7 @@ static struct sandbox *sandbox_add(struct server *s, struct conn *c, uint64_t id
     b->pid = launched->pid;
     b->set = launched->set;
     b->mnt = launched->mnt;
+    b->netns = launched->netns;
     b->walls = launched->walls;
     if (launched->listener >= 0)
         b->calls = calls_new(&s->calls, launched->listener, &launched->walls.filter, b);
@@ -187,6 +190,15 @@ static uint64_t rusage_us(const struct rusage *r)
            (uint64_t)(r->ru_utime.tv_usec + r->ru_stime.tv_usec);
 }
 
+static void netns_give_back(struct server *s, struct sandbox *b)
+{
+    if (b->netns >= 0 && b->tenant.app[0] && b->tenant.digest[0] &&
+        netns_is_empty(b->netns, s->l->proc, s->l->own_net))
+        shelf_keep_netns(&s->l->shelf, &b->tenant, b->netns);
+    else
+        hob_close_p(&b->netns);
+}
+
 static void sandbox_reaped(struct server *s, struct sandbox *b, int status, const struct rusage *rusage)
 {
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_EXITED, .id = b->key.id, .wait_status = status};
@@ -207,6 +219,7 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
         conn_answer(b->conn, &reply);
     hob_close_p(&b->mnt);
     calls_free(b->calls);
+    netns_give_back(s, b);
     free(b);
 }
 
@@ -287,8 +300,12 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
         return;
     }
     struct sandbox *b = sandbox_add(s, c, id, &launched);
-    if (s->live > DOORS_LIVE_MAX)
+    launch_tenant(r->head, &b->tenant);
+    if (s->live > PARTS_LIVE_MAX) {
         cgroup_close_doors(&s->l->cgroups, &b->set);
+        hob_close_p(&b->netns);
+        b->netns = -1;
+    }
     say_launched(s, c, b, &launched);
 }
 
@@ -348,6 +365,7 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
             return;
         }
         b->walls.has_code = true;
+        launch_tenant(head, &b->tenant);
         walls_text(s->l, &b->walls, &b->set.limits, reply.text, sizeof reply.text);
     } else if (is_freeze && b->is_killed) { /* on v1 it would live on, frozen */
         (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is being killed", (unsigned long long)head->id);

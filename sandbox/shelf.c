@@ -1,6 +1,7 @@
 #include "sandbox/shelf.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -10,7 +11,7 @@
 
 #include "base/banned.h"
 
-enum { SHRINK_MS = 60 * 1000 };
+enum { SHRINK_MS = 60 * 1000, KEEP_MS = 10 * 1000 };
 
 static size_t wanted(const struct shelf_level *level)
 {
@@ -88,8 +89,27 @@ static bool netns_order(struct shelf *s)
     return true;
 }
 
-int shelf_take_netns(struct shelf *s, int own_net)
+static int kept_take(struct shelf *s, size_t i)
 {
+    int fd = s->kept[i].netns;
+    s->kept_n--;
+    memmove(&s->kept[i], &s->kept[i + 1], (s->kept_n - i) * sizeof s->kept[0]);
+    return fd;
+}
+
+void shelf_keep_netns(struct shelf *s, const struct shelf_tenant *tenant, int netns)
+{
+    if (s->kept_n == SHELF_KEPT_MAX)
+        (void)close(kept_take(s, 0));
+    s->kept[s->kept_n++] = (struct shelf_kept){*tenant, hob_now_ms(), netns};
+}
+
+int shelf_take_netns(struct shelf *s, const struct shelf_tenant *tenant, int own_net)
+{
+    for (size_t i = s->kept_n; tenant->app[0] && i-- > 0;)
+        if (strcmp(s->kept[i].tenant.app, tenant->app) == 0 &&
+            strcmp(s->kept[i].tenant.digest, tenant->digest) == 0)
+            return kept_take(s, i);
     int fd = netns_ready(s);
     if (fd < 0 && s->maker.sock >= 0)
         missed(&s->netns_level);
@@ -110,6 +130,8 @@ bool shelf_restock(struct shelf *s, struct cgroups *cg)
     size_t sets = wanted(&s->sets_level), netns = wanted(&s->netns_level);
     shrink(&s->sets_level);
     shrink(&s->netns_level);
+    if (s->kept_n && hob_now_ms() - s->kept[0].since_ms >= KEEP_MS)
+        return close(kept_take(s, 0)) == 0;
     if (s->sets_n > sets)
         return drop_set(s, cg);
     if (s->netns_n > netns)
@@ -123,13 +145,19 @@ bool shelf_restock(struct shelf *s, struct cgroups *cg)
 
 int64_t shelf_due_ms(const struct shelf *s)
 {
-    int64_t sets_ms = due_ms(&s->sets_level), netns_ms = due_ms(&s->netns_level);
-    return sets_ms < 0 || (netns_ms >= 0 && netns_ms < sets_ms) ? netns_ms : sets_ms;
+    int64_t all[] = {due_ms(&s->sets_level), due_ms(&s->netns_level), s->kept_n ? KEEP_MS : -1},
+            first_ms = -1;
+    for (size_t i = 0; i < HOB_COUNT(all); i++)
+        if (all[i] >= 0 && (first_ms < 0 || all[i] < first_ms))
+            first_ms = all[i];
+    return first_ms;
 }
 
 void shelf_clear(struct shelf *s, struct cgroups *cg)
 {
     while (s->sets_n)
         (void)drop_set(s, cg);
+    while (s->kept_n)
+        (void)close(kept_take(s, 0));
     netns_maker_end(&s->maker);
 }

@@ -6,13 +6,26 @@
  * Cgroup sets are made, or made ready again, by the worker when it has nothing else to do; network namespaces by a
  * process of their own (netns.h), which has as many under way as are wanted.
  *
+ * A network namespace whose sandbox has ended waits some seconds for the next sandbox of the same tenant, as struct
+ * shelf_tenant understands it.
+ *
  * Owned by the launcher's worker. */
 #pragma once
 
 #include "sandbox/cgroup.h"
 #include "sandbox/netns.h"
 
-enum { SHELF_MIN = 16, SHELF_MAX = 128 };
+enum { SHELF_MIN = 16, SHELF_MAX = 128, SHELF_KEPT_MAX = 32 };
+
+/* For whom something may serve again: instances of this app with this code. */
+struct shelf_tenant {
+    char app[65], digest[65]; /* "": nobody */
+};
+struct shelf_kept {
+    struct shelf_tenant tenant;
+    uint64_t since_ms;
+    int netns; /* owned */
+};
 
 struct shelf_level {
     size_t want;        /* 0: as SHELF_MIN */
@@ -24,6 +37,9 @@ struct shelf {
     struct netns_maker maker;
     size_t netns_n; /* ready there or being made */
     struct shelf_level sets_level, netns_level;
+    struct shelf_kept
+        kept[SHELF_KEPT_MAX]; /* network namespaces of sandboxes that have ended, the oldest first */
+    size_t kept_n;
     struct cgroup_limits limits; /* the last asked for: the next will likely ask the same */
 };
 
@@ -34,7 +50,9 @@ HOB_MUST_USE bool shelf_take_set(struct shelf *s, struct cgroups *cg, const stru
 HOB_MUST_USE bool shelf_give_set(struct shelf *s, struct cgroups *cg, struct cgroup_set *set,
                                  const struct hob_launch_usage *last);
 /* A network namespace, owned, or -1 with errno. */
-HOB_MUST_USE int shelf_take_netns(struct shelf *s, int own_net);
+HOB_MUST_USE int shelf_take_netns(struct shelf *s, const struct shelf_tenant *tenant, int own_net);
+/* Takes an empty one whose sandbox has ended. */
+void shelf_keep_netns(struct shelf *s, const struct shelf_tenant *tenant, int netns);
 /* One thing more, or one too many less; false: nothing is to be done. Call when idle. */
 bool shelf_restock(struct shelf *s, struct cgroups *cg);
 /* In how many ms it may have to shrink; -1: not at all. */

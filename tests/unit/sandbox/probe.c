@@ -1,5 +1,5 @@
 /* The function that the launcher's tests run inside a sandbox: its first argument says what to try. What it finds
- * goes to stdout as "name=value" lines; descriptor 3, the channel, is only used by "hello" and "echo". */
+ * goes to stdout as "name=value" lines; descriptor 3, the channel, is only used by "hello", "echo" and "give". */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -275,6 +275,27 @@ static int fill(const char *dir)
     return 0;
 }
 
+/* Gives a socket of its network away, over the channel, and says so. */
+static int give_socket(void)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec word = {"given", 5};
+    struct msghdr msg = {.msg_iov = &word,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof control.bytes};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    return fd >= 0 && sendmsg(3, &msg, 0) == 5 && pause() ? 0 : 1;
+}
+
 static void ignore(int sig)
 {
     (void)sig;
@@ -338,6 +359,8 @@ int main(int argc, char **argv, char **env)
         return connects();
     if (!strcmp(what, "hello"))
         return write(3, "hello", 5) == 5 && pause() ? 0 : 1;
+    if (!strcmp(what, "give"))
+        return give_socket();
     if (!strcmp(what, "echo")) {
         char buf[256];
         for (ssize_t n; (n = read(3, buf, sizeof buf)) > 0;)
