@@ -27,21 +27,40 @@ struct app_job *app_job_pop(struct hob_list *list)
     return HOB_CONTAINER_OF(node, struct app_job, job.node);
 }
 
+static bool has_waiting_writes(const struct app *app)
+{
+    return !app->is_writing && !hob_list_is_empty(&app->writes) && !hob_node_is_linked(&app->ready_write);
+}
+
+static void wake_readers(struct app *app)
+{
+    struct appdbs *a = app->pool;
+    if (app->is_blocked || hob_list_is_empty(&app->reads))
+        return;
+    if (!hob_node_is_linked(&app->ready_read))
+        hob_list_push_back(&a->ready_reads, &app->ready_read);
+    if (a->idle_readers)
+        uv_cond_signal(&a->has_read);
+}
+
 /* Puts the app where the threads look, when it has work that nobody does; wakes one when there is one asleep. */
 void app_wake(struct app *app)
 {
     struct appdbs *a = app->pool;
-    if (!app->is_writing && !hob_list_is_empty(&app->writes) && !hob_node_is_linked(&app->ready_write)) {
+    if (has_waiting_writes(app)) {
         hob_list_push_back(&a->ready_writes, &app->ready_write);
         if (a->idle_writers)
             uv_cond_signal(&a->has_write);
     }
-    if (!app->is_blocked && !hob_list_is_empty(&app->reads)) {
-        if (!hob_node_is_linked(&app->ready_read))
-            hob_list_push_back(&a->ready_reads, &app->ready_read);
-        if (a->idle_readers)
-            uv_cond_signal(&a->has_read);
-    }
+    wake_readers(app);
+}
+
+void app_written(struct app *app)
+{
+    app->is_writing = false;
+    if (has_waiting_writes(app)) /* for the thread that is here: it looks there next */
+        hob_list_push_back(&app->pool->ready_writes, &app->ready_write);
+    wake_readers(app);
 }
 
 void app_job_finish(struct appdbs *a, struct app_job *j)

@@ -2,7 +2,7 @@
  * when it is among the longest unused (so that 1,000 apps cost bounded descriptors and memory).
  *
  * Jobs are blocking code that runs on a thread of this pool, never on the loop. Write jobs of one app run one after
- * another, many in one transaction (group commit), each in a savepoint so that a failing one rolls back alone; `done`
+ * another, many in one transaction (group commit), a failing one is undone alone (then the others may run twice); `done`
  * comes on the loop after the commit reached the disk: what was acknowledged survives kill -9. Read jobs run beside
  * them on a snapshot; a read that starts after a write's `done` sees that write. Apps do not wait for each other
  * beyond the number of threads. A full disk fails the jobs with HOB_E_NO_SPACE, a damaged file those of that app

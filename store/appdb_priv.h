@@ -78,6 +78,8 @@ struct appdbs {
 
 /* appdb.c: puts the app where the threads look, when it has work that nobody does. */
 void app_wake(struct app *app);
+/* A writer thread has done with it and takes more work now: wakes no other for what the app has left. */
+void app_written(struct app *app);
 struct app_job *app_job_pop(struct hob_list *list); /* NULL: empty */
 void app_job_queue(struct app *app, struct hob_list *list, struct app_job *j);
 void app_job_finish(struct appdbs *a, struct app_job *j);

@@ -220,8 +220,7 @@ static void serve_writes(struct appdbs *a, struct app_job **jobs)
     else if (n)
         run_group(app, jobs, n);
     let_go(app);
-    app->is_writing = false;
-    app_wake(app);
+    app_written(app);
 }
 
 static bool is_over(const struct appdbs *a)

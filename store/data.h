@@ -79,6 +79,10 @@ HOB_MUST_USE enum hob_code data_index_drop(struct data_tx *tx, const char *class
                                            struct hob_err *err);
 
 /* --- rows --- */
+enum { DATA_ID_CHARS = 10 };
+/* An id for a new object: ten of [A-Za-z0-9], eight of them random, and NUL. Ids that are made at one time begin alike, so
+ * that a burst of inserts meets few pages of the index of ids instead of one page each. Any thread. */
+void data_id_make(char out[DATA_ID_CHARS + 1]);
 struct data_row {
     struct hob_str id;
     int64_t created_ms, updated_ms;

@@ -19,7 +19,10 @@ struct db { /* one connection */
         bool is_running;
     } cache[DB_STATEMENTS_MAX];
     size_t cache_n;
-    int wal_pages; /* after the last commit */
+    int wal_pages;               /* after the last commit */
+    int64_t ddl_n;               /* statements that SQLite does not count as changes */
+    bool is_careful, wants_care; /* of the running group: savepoints are set; it must run again with them */
+    unsigned careful_left;       /* groups */
 };
 
 struct store_tx {
@@ -91,6 +94,12 @@ struct job {
     bool is_finished;
     struct hob_err err; /* code HOB_OK when it worked */
 };
-/* Runs the jobs in one transaction; a failing one rolls back alone. When the transaction as a whole fails and there are
- * several, each is tried in a transaction of its own. Fills every job's err. Returns how many commits reached the disk. */
+/* Runs the jobs in one transaction; what a failing one wrote is undone. When the transaction as a whole fails and there are
+ * several, each is tried in a transaction of its own. A job may run twice. Fills every job's err. Returns how many
+ * transactions ended well. */
 unsigned group_run(struct db *db, struct job **jobs, size_t n);
+/* A part of a job: what it wrote is undone when it fails, at once or by running the whole group again. */
+typedef enum hob_code (*group_step_cb)(void *ctx, struct hob_err *err);
+HOB_MUST_USE enum hob_code group_step(struct db *db, group_step_cb work, void *ctx, struct hob_err *err);
+/* Grows with everything that is written. */
+int64_t db_written(const struct db *db);

@@ -95,8 +95,8 @@ void object_serve_remove(struct backend_call *c, struct hob_str class_name, stru
                                                 struct hob_err *err));
 
 /* --- pieces --- */
-enum { OBJECT_ID_CHARS = 10 };
-/* 10 random characters of [A-Za-z0-9], and NUL. */
+enum { OBJECT_ID_CHARS = DATA_ID_CHARS };
+/* Ten characters of [A-Za-z0-9], and NUL (data_id_make). */
 void object_id_make(char out[OBJECT_ID_CHARS + 1]);
 /* "2026-11-20T05:22:00.123Z" as JSON: {"__type":"Date","iso":...}. Returns owned. */
 HOB_MUST_USE json_t *object_date(int64_t utc_ms);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/id.h"
 #include "bindings/auth/session.h"
 #include "bindings/object/object_priv.h"
 
@@ -32,16 +31,7 @@ struct writing {
 
 void object_id_make(char out[OBJECT_ID_CHARS + 1])
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    unsigned char bytes[32];
-    size_t n = 0;
-    while (n < OBJECT_ID_CHARS) {
-        hob_random(bytes, sizeof bytes);
-        for (size_t i = 0; i < sizeof bytes && n < OBJECT_ID_CHARS; i++)
-            if (bytes[i] < 248) /* 4 * 62: no letter is likelier than another */
-                out[n++] = alphabet[bytes[i] % 62];
-    }
-    out[n] = '\0';
+    data_id_make(out);
 }
 
 static void writing_done(struct writing *w)

@@ -333,25 +333,31 @@ enum hob_code conn_execf(struct data_tx *tx, struct hob_err *err, const char *fm
     char *text = sqlite3_vmprintf(fmt, ap);
     va_end(ap);
     HOB_ASSERT(text);
+    tx->conn->db.ddl_n++;
     enum hob_code rc = HOB_FAULT("data.ddl") ? db_fail(&tx->conn->db, SQLITE_FULL, doing, err)
                                              : db_exec(&tx->conn->db, text, err);
     sqlite3_free(text);
     return rc;
 }
 
+struct step {
+    struct data_tx *tx;
+    data_work_cb work;
+    void *ctx;
+};
+
+static enum hob_code run_step_work(void *ctx, struct hob_err *err)
+{
+    struct step *s = ctx;
+    return s->work(s->ctx, s->tx, err);
+}
+
 enum hob_code data_step(struct data_tx *tx, data_work_cb work, void *ctx, struct hob_err *err)
 {
-    struct hob_err undo;
+    struct step s = {tx, work, ctx};
     HOB_ASSERT(tx->s.is_write);
-    enum hob_code rc = db_exec(tx->s.db, "SAVEPOINT step", err);
+    enum hob_code rc = group_step(tx->s.db, run_step_work, &s, err);
     if (rc != HOB_OK)
-        return rc;
-    rc = work(ctx, tx, err);
-    if (rc == HOB_OK)
-        return db_exec(tx->s.db, "RELEASE step", err);
-    tx->conn->is_catalogue_known = false; /* it may have changed what is undone now */
-    if (sqlite3_get_autocommit(tx->s.db->h) || db_exec(tx->s.db, "ROLLBACK TO step", &undo) != HOB_OK ||
-        db_exec(tx->s.db, "RELEASE step", &undo) != HOB_OK)
-        return hob_fail(err, HOB_E_INTERNAL, "a step that failed could not be undone");
+        tx->conn->is_catalogue_known = false; /* it may have changed what is undone now */
     return rc;
 }

@@ -1,8 +1,39 @@
 /* The rows of a class. Every change of one goes into the change log in the same transaction. */
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/id.h"
 #include "base/limits.h"
 #include "store/data/data_priv.h"
+
+/* --- ids --- */
+
+enum { ID_LETTERS = 62, ID_SLICES = ID_LETTERS * ID_LETTERS, ID_SLICE_MS = 16 * 1024, ID_SLICE_IDS = 4096 };
+
+/* The two letters that the ids of this moment have in common: they move on every 16 seconds, and every 4,096 ids. */
+static unsigned id_slice(void)
+{
+    static uint64_t made; /* by all threads */
+    uint64_t nth = __atomic_fetch_add(&made, 1, __ATOMIC_RELAXED);
+    return (unsigned)(((uint64_t)hob_utc_ms() / ID_SLICE_MS + nth / ID_SLICE_IDS) % ID_SLICES);
+}
+
+void data_id_make(char out[DATA_ID_CHARS + 1])
+{
+    static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    unsigned char bytes[12];
+    unsigned slice = id_slice();
+    size_t n = 0;
+    out[n++] = alphabet[slice / ID_LETTERS];
+    out[n++] = alphabet[slice % ID_LETTERS];
+    while (n < DATA_ID_CHARS) {
+        hob_random(bytes, sizeof bytes);
+        for (size_t i = 0; i < sizeof bytes && n < DATA_ID_CHARS; i++)
+            if (bytes[i] < 4 * ID_LETTERS) /* no letter is likelier than another */
+                out[n++] = alphabet[bytes[i] % ID_LETTERS];
+    }
+    out[n] = '\0';
+}
 
 /* --- who may see a row --- */
 
