@@ -1,6 +1,6 @@
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 uint64_t hob_now_us(void)
@@ -40,12 +40,27 @@ struct hob_clock hob_clock_virtual(uint64_t *now_us)
     return (struct hob_clock){virtual_now, now_us};
 }
 
+static void put_digits(char *out, unsigned n, unsigned v)
+{
+    for (; n--; v /= 10)
+        out[n] = (char)('0' + v % 10);
+}
+
+/* Most calls are about the second that the one before was about. */
 void hob_utc_format(int64_t utc_ms, char out[25])
 {
-    time_t seconds = (time_t)(utc_ms / 1000);
-    struct tm tm;
-    (void)gmtime_r(&seconds, &tm);
-    char day[20];
-    (void)strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(out, 25, "%.19s.%03uZ", day, (unsigned)(utc_ms % 1000) % 1000u);
+    static _Thread_local int64_t kept_seconds = INT64_MIN;
+    static _Thread_local char kept[20];
+    int64_t seconds = utc_ms / 1000;
+    if (seconds != kept_seconds) {
+        struct tm tm;
+        time_t time = (time_t)seconds;
+        (void)gmtime_r(&time, &tm);
+        (void)strftime(kept, sizeof kept, "%Y-%m-%dT%H:%M:%S", &tm);
+        kept_seconds = seconds;
+    }
+    memcpy(out, kept, 19);
+    out[19] = '.';
+    put_digits(out + 20, 3, (unsigned)(utc_ms % 1000) % 1000u);
+    memcpy(out + 23, "Z", 2);
 }

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,53 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+
+/* --- memory of trees --- */
+
+/* A tree is hundreds of small pieces that come and go together: more of one size than the C library keeps at hand, and
+ * what it does not keep it joins and splits again. So each thread keeps freed ones by size. They stay ordinary pieces of
+ * the C library: free() takes them, too. Sanitizers see every piece themselves. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { PIECE_STEP = 16, PIECE_SIZES = 17, PIECES_BYTES_MAX = 512 * 1024 };
+
+struct piece {
+    struct piece *next;
+};
+static _Thread_local struct piece *pieces[PIECE_SIZES];
+static _Thread_local size_t pieces_bytes;
+
+/* Pieces at `i` have room for 16 * i + 8 bytes at least. */
+static void *piece_alloc(size_t n)
+{
+    size_t i = n <= 24 ? 1 : (n + 7) / PIECE_STEP;
+    if (i >= PIECE_SIZES)
+        return malloc(n);
+    struct piece *p = pieces[i];
+    if (!p)
+        return malloc(PIECE_STEP * i + 8);
+    pieces[i] = p->next;
+    pieces_bytes -= PIECE_STEP * i;
+    return p;
+}
+
+static void piece_free(void *at)
+{
+    size_t i = at ? (malloc_usable_size(at) - 8) / PIECE_STEP : PIECE_SIZES;
+    if (i == 0 || i >= PIECE_SIZES || pieces_bytes + PIECE_STEP * i > PIECES_BYTES_MAX) {
+        free(at);
+        return;
+    }
+    struct piece *p = at;
+    p->next = pieces[i];
+    pieces[i] = p;
+    pieces_bytes += PIECE_STEP * i;
+}
+
+__attribute__((constructor)) static void use_pieces(void)
+{
+    json_set_alloc_funcs(piece_alloc, piece_free);
+}
+#endif
 
 void hob_json_decref_p(json_t **j)
 {
@@ -196,12 +244,17 @@ void hob_jw_array_end(struct hob_jw *w)
     close_with(w, "]");
 }
 
+static inline bool is_plain(char ch)
+{
+    unsigned char c = (unsigned char)ch;
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+}
+
 /* Bytes of the longest run from `i` that needs no escape. */
 static size_t plain_run(struct hob_str s, size_t i)
 {
     size_t start = i;
-    while (i < s.n && (unsigned char)s.at[i] >= 0x20 && (unsigned char)s.at[i] < 0x7f &&
-           !strchr("\"\\<>&", s.at[i]))
+    while (i < s.n && is_plain(s.at[i]))
         i++;
     return i - start;
 }
@@ -275,11 +328,50 @@ void hob_jw_raw(struct hob_jw *w, struct hob_str json)
     put(w, json.at, json.n);
 }
 
+/* Digits of `v`, ending before `end`; returns where they begin. */
+static char *put_digits(char *end, uint64_t v)
+{
+    do {
+        *--end = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    return end;
+}
+
 void hob_jw_int(struct hob_jw *w, int64_t v)
 {
-    char text[24];
-    int n = snprintf(text, sizeof text, "%lld", (long long)v);
-    hob_jw_raw(w, hob_str_n(text, (size_t)n));
+    char text[24], *end = text + sizeof text;
+    char *at = put_digits(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
+    if (v < 0)
+        *--at = '-';
+    hob_jw_raw(w, hob_str_n(at, (size_t)(end - at)));
+}
+
+/* Prices and the like: at most three digits behind the point, and few enough before it that no two such numbers share a
+ * double. The quotient is rounded as a reader rounds the text. */
+static bool put_short(struct hob_jw *w, double v)
+{
+    double size = v < 0 ? -v : v;
+    if (!(size >= 0.001 && size < 1e12))
+        return false;
+    uint64_t n = (uint64_t)(size * 1000 + 0.5);
+    if ((double)n / 1000 != size)
+        return false;
+    char text[24], *end = text + sizeof text;
+    unsigned part = (unsigned)(n % 1000);
+    char *at = end;
+    if (part) {
+        int digits = part % 100 == 0 ? 1 : part % 10 == 0 ? 2 : 3;
+        part /= digits == 1 ? 100 : digits == 2 ? 10 : 1;
+        for (int i = 0; i < digits; i++, part /= 10)
+            *--at = (char)('0' + part % 10);
+        *--at = '.';
+    }
+    at = put_digits(at, n / 1000);
+    if (v < 0)
+        *--at = '-';
+    hob_jw_raw(w, hob_str_n(at, (size_t)(end - at)));
+    return true;
 }
 
 void hob_jw_double(struct hob_jw *w, double v)
@@ -288,6 +380,8 @@ void hob_jw_double(struct hob_jw *w, double v)
         hob_jw_null(w);
         return;
     }
+    if (put_short(w, v))
+        return;
     /* the shortest of 15 to 17 digits that reads back as the same number */
     char text[32];
     for (int digits = 15; digits <= 17; digits++) {

@@ -18,7 +18,7 @@
 #include "base/banned.h"
 
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
-enum { SPARE_MAX = 64, SPARE_OUT_BYTES_MAX = 64 * 1024 };
+enum { SPARE_MAX = 256, SPARE_OUT_BYTES_MAX = 64 * 1024 };
 
 struct ask_settings {
     char *app;

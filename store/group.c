@@ -128,8 +128,8 @@ unsigned group_run(struct db *db, struct job **jobs, size_t n)
 {
     struct hob_err err = {0};
     unsigned commits = 0;
-    db->is_careful = db->careful_left > 0;
-    db->careful_left -= db->is_careful;
+    db->is_careful = db->careful_left > 0 || db->is_always_careful;
+    db->careful_left -= db->careful_left > 0;
     if (run_together(db, jobs, n, &err))
         return 1;
     if (db->wants_care && n == 1 && jobs[0]->err.code != HOB_OK)

@@ -275,8 +275,10 @@ static enum hob_code prepare(struct store *s, struct hob_err *err)
     if (db_open(&s->db, s->path, DB_WRITE, err) != HOB_OK)
         return err->code;
     if (db_check(&s->db, s->path, err) == HOB_OK &&
-        db_migrate(&s->db, migrations, migrations_n, err) == HOB_OK)
+        db_migrate(&s->db, migrations, migrations_n, err) == HOB_OK) {
+        s->db.is_always_careful = true; /* its writes are few */
         return HOB_OK;
+    }
     db_close(&s->db);
     return err->code;
 }

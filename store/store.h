@@ -1,8 +1,8 @@
 /* The store: everything Hob must remember, in one database behind one door. No SQL and no SQLite type crosses it:
  * callers give jobs, jobs use the typed row functions of store/rows.h.
  *
- * Writes: queued from the loop, run by one writer thread, many jobs in one transaction (group commit); a failing
- * job is undone alone (then the others may run twice). `done` comes on the loop's thread after the commit reached the
+ * Writes: queued from the loop, run by one writer thread, many jobs in one transaction (group commit), each in a
+ * savepoint so that a failing job rolls back alone. `done` comes on the loop's thread after the commit reached the
  * disk: what was acknowledged survives kill -9. Reads: run by a few reader threads on connections of their own; a read
  * started after a write's `done` sees that write. A full disk fails the jobs with HOB_E_NO_SPACE; the store stays
  * usable.

@@ -23,6 +23,7 @@ struct db { /* one connection */
     int64_t ddl_n;               /* statements that SQLite does not count as changes */
     bool is_careful, wants_care; /* of the running group: savepoints are set; it must run again with them */
     unsigned careful_left;       /* groups */
+    bool is_always_careful;      /* no job runs twice because another failed */
 };
 
 struct store_tx {

@@ -186,9 +186,122 @@ static void a_nameless_file_leaves_nothing_behind_and_a_missing_folder_is_told(v
     assert_contains(err.msg, dir);
 }
 
+static void written_as(double v, char *out, size_t n)
+{
+    struct hob_buf b;
+    struct hob_jw w;
+    hob_buf_init(&b, 100);
+    hob_jw_init(&w, &b);
+    hob_jw_double(&w, v);
+    (void)snprintf(out, n, "%.*s", (int)b.n, hob_buf_str(&b).at);
+    hob_buf_done(&b);
+}
+
+static void numbers_are_written_with_the_fewest_digits_that_read_back_the_same(void **state)
+{
+    static const double edges[] = {0.0,
+                                   -0.0,
+                                   0.001,
+                                   0.0005,
+                                   0.0015,
+                                   1e12,
+                                   999999999999.999,
+                                   -12.5,
+                                   1e15,
+                                   1e-7,
+                                   0.1,
+                                   0.3,
+                                   1.0 / 3,
+                                   123456.789,
+                                   -0.001,
+                                   4503599627.1,
+                                   2147483648.125,
+                                   1000.001,
+                                   1e300,
+                                   999999999999.9999};
+    uint64_t seed = 1;
+    (void)state;
+    for (size_t i = 0; i < 20000; i++) {
+        char text[40], want[40];
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        int64_t n = (int64_t)(seed >> 20) % 100000000000;
+        double v = i < HOB_COUNT(edges) ? edges[i] : i % 3 ? (double)n / 1000 : (double)n / 1024 - 5e7;
+        written_as(v, text, sizeof text);
+        for (int digits = 15; digits <= 17; digits++) {
+            (void)snprintf(want, sizeof want, "%.*g", digits, v);
+            if (strtod(want, NULL) == v)
+                break;
+        }
+        assert_string_equal(text, want);
+    }
+}
+
+static void whole_numbers_are_written_to_their_ends(void **state)
+{
+    struct hob_buf b;
+    struct hob_jw w;
+    (void)state;
+    hob_buf_init(&b, 200);
+    hob_jw_init(&w, &b);
+    hob_jw_int(&w, INT64_MIN);
+    hob_jw_int(&w, INT64_MAX);
+    hob_jw_int(&w, 0);
+    hob_jw_int(&w, -10);
+    assert_int_equal(hob_buf_add(&b, "", 1), HOB_OK);
+    assert_string_equal(hob_buf_str(&b).at, "-9223372036854775808,9223372036854775807,0,-10");
+    hob_buf_done(&b);
+}
+
+/* Sizes around those that are kept, freed in another order than they came. */
+static void trees_of_all_sizes_come_and_go(void **state)
+{
+    enum { TREES = 400 };
+    static json_t *kept[TREES];
+    (void)state;
+    for (int round = 0; round < 6; round++)
+        for (size_t i = 0; i < TREES; i++) {
+            size_t n = (i * 37 + (size_t)round * 11) % 330, at = (i * 7) % TREES;
+            char text[400];
+            memset(text, 'a' + round, n);
+            text[n] = '\0';
+            json_decref(kept[at]);
+            kept[at] = json_pack("{s:s,s:[i,s]}", "text", text, "list", (int)i, text);
+            assert_non_null(kept[at]);
+            assert_int_equal(json_string_length(json_object_get(kept[at], "text")), n);
+            free(json_dumps(kept[at], 0)); /* the caller's, by free */
+        }
+    for (size_t i = 0; i < TREES; i++) {
+        const char *text = json_string_value(json_object_get(kept[i], "text"));
+        assert_int_equal(strspn(text, "f"), strlen(text));
+        json_decref(kept[i]);
+    }
+}
+
+static void a_moment_is_written_alike_whatever_came_before(void **state)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } rows[] = {{0, "1970-01-01T00:00:00.000Z"},
+                {999, "1970-01-01T00:00:00.999Z"},
+                {1000, "1970-01-01T00:00:01.000Z"},
+                {1767225600009, "2026-01-01T00:00:00.009Z"},
+                {253402300799999, "9999-12-31T23:59:59.999Z"}};
+    (void)state;
+    for (size_t i = 0; i < 50; i++) {
+        char text[25];
+        hob_utc_format(rows[i * 3 % HOB_COUNT(rows)].ms, text);
+        assert_string_equal(text, rows[i * 3 % HOB_COUNT(rows)].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_written_with_the_fewest_digits_that_read_back_the_same),
+        cmocka_unit_test(whole_numbers_are_written_to_their_ends),
+        cmocka_unit_test(trees_of_all_sizes_come_and_go),
+        cmocka_unit_test(a_moment_is_written_alike_whatever_came_before),
         cmocka_unit_test(comments_and_trailing_commas_are_read_and_lines_stay_true),
         cmocka_unit_test(deep_and_duplicate_documents_are_refused),
         cmocka_unit_test(a_message_never_carries_control_characters_of_the_document),

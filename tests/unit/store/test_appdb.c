@@ -108,6 +108,7 @@ static void a_failing_job_rolls_back_alone_in_its_group(void **state)
         jobs[i].fails = i % 3 == 1;
     queue_many(p, APP, jobs, N, &left);
     uv_sem_post(&all_queued);
+    uv_sem_post(&all_queued); /* others may have come into its group: then it runs again with them */
     wait_until(p, &left);
     uv_sem_destroy(&all_queued);
     int good = 0;
@@ -120,6 +121,69 @@ static void a_failing_job_rolls_back_alone_in_its_group(void **state)
     struct appdbs_stats s = appdbs_stats(p->a);
     assert_true(s.commits == 1 || s.commits == 2); /* all together, but for the one that waited */
     assert_int_equal(s.jobs_failed, N - good);
+}
+
+/* A job of three parts: the middle one fails, before or behind its write. */
+struct parts {
+    int left;
+    bool fails_behind, fails_itself;
+    char id[24];
+    enum hob_code told;
+    int runs;
+};
+
+static enum hob_code work_part(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct parts *p = ctx;
+    struct put put = {.class_name = "Thing", .id = p->id, .doc = "{\"n\":1}", .created_ms = 1};
+    bool is_middle = p->id[0] == 'b';
+    if (is_middle && !p->fails_behind)
+        return hob_fail(err, HOB_E_CANCELLED, "before its write");
+    if (work_put(&put, tx, err) != HOB_OK)
+        return err->code;
+    return is_middle ? hob_fail(err, HOB_E_CANCELLED, "behind its write") : HOB_OK;
+}
+
+static enum hob_code work_parts(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    struct parts *p = ctx;
+    struct hob_err part;
+    p->runs++;
+    for (char c = 'a'; c <= 'c'; c++) {
+        p->id[0] = c;
+        enum hob_code rc = data_step(tx, work_part, p, &part);
+        assert_int_equal(rc, c == 'b' ? HOB_E_CANCELLED : HOB_OK);
+    }
+    return p->fails_itself ? hob_fail(err, HOB_E_CANCELLED, "after all") : HOB_OK;
+}
+
+static void on_parts(void *ctx, const struct hob_err *err)
+{
+    struct parts *p = ctx;
+    p->told = err ? err->code : HOB_OK;
+    p->left = 0;
+}
+
+static void a_part_that_fails_leaves_nothing_and_the_others_stay(void **state)
+{
+    struct pool *p = *state;
+    for (int round = 0; round < 40; round++) {
+        struct parts list[6];
+        int before = round ? count_of(p, APP) : 0, good = 0;
+        for (int i = 0; i < 6; i++) {
+            list[i] = (struct parts){
+                .left = 1, .fails_behind = (round + i) % 3 == 0, .fails_itself = (round + i) % 4 == 3};
+            (void)snprintf(list[i].id, sizeof list[i].id, "x-%d-%d", round, i);
+            good += list[i].fails_itself ? 0 : 2;
+            appdb_write(p->a, APP, work_parts, on_parts, &list[i]);
+        }
+        for (int i = 0; i < 6; i++) {
+            wait_until(p, &list[i].left);
+            assert_int_equal(list[i].told, list[i].fails_itself ? HOB_E_CANCELLED : HOB_OK);
+            assert_in_range(list[i].runs, 1, 2);
+        }
+        assert_int_equal(count_of(p, APP), before + good);
+    }
 }
 
 static void apps_do_not_see_each_other(void **state)
@@ -628,6 +692,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, pool_make, pool_drop)
         T(a_failing_job_rolls_back_alone_in_its_group),
+        T(a_part_that_fails_leaves_nothing_and_the_others_stay),
         T(apps_do_not_see_each_other),
         T(a_read_after_a_writes_answer_sees_the_write),
         T(a_read_does_not_join_a_snapshot_that_is_older_than_itself),
