@@ -8,9 +8,9 @@
 
 /* --- ids --- */
 
-enum { ID_LETTERS = 62, ID_SLICES = ID_LETTERS * ID_LETTERS, ID_SLICE_MS = 16 * 1024, ID_SLICE_IDS = 4096 };
+enum { ID_LETTERS = 62, ID_SLICES = ID_LETTERS * ID_LETTERS, ID_SLICE_MS = 16 * 1024, ID_SLICE_IDS = 1024 };
 
-/* The two letters that the ids of this moment have in common: they move on every 16 seconds, and every 4,096 ids. */
+/* The two letters that the ids of this moment have in common: they move on every 16 seconds, and every 1,024 ids. */
 static unsigned id_slice(void)
 {
     static uint64_t made; /* by all threads */
