@@ -17,6 +17,7 @@
 #include "base/mem.h"
 
 enum {
+    GATE_PORT = 9002, /* where a server finds its bindings; its own port has the right of way */
     RUNTIME_JSON_BYTES = 65536,
     RUNTIME_NAME_CHARS = 31, /* base/launch.h carries it in 32 bytes */
     VERSION_BYTES = 256,
@@ -207,10 +208,11 @@ static char *expand(const char *text, const struct function_config *f)
 }
 
 /* Of a server: hob-init's own options in front of the program (runner/init/main.c). */
-static size_t add_http_options(char **argv, uint32_t port)
+size_t runtime_http_options(char **argv, const struct function_config *f)
 {
+    unsigned gate = f->port == GATE_PORT ? GATE_PORT + 1 : GATE_PORT;
     argv[0] = hob_strdup("--http");
-    argv[1] = hob_asprintf("%u", port);
+    argv[1] = f->bindings_n ? hob_asprintf("%u+%u", f->port, gate) : hob_asprintf("%u", f->port);
     argv[2] = hob_strdup("--");
     return 3;
 }
@@ -226,7 +228,7 @@ char **runtime_argv(const struct runtime_info *rt, const struct function_config 
         return NULL;
     char **argv = hob_new_n(char *, n + 4);
     if (is_http)
-        at = add_http_options(argv, f->port);
+        at = runtime_http_options(argv, f);
     for (size_t i = 0; i < n; i++)
         argv[at + i] = expand(from[i], f);
     return argv;

@@ -28,6 +28,9 @@ HOB_MUST_USE const struct runtime_info *runtimes_need(const struct runtimes *r, 
 /* argv with ${entry}, ${memory_mb}, ${heap_mb}, ${port} replaced; of kind http it begins with hob-init's options. NULL
  * when the runtime has none for that kind. Returns owned, NULL-ended; free with runtime_argv_free. */
 HOB_MUST_USE char **runtime_argv(const struct runtime_info *rt, const struct function_config *f);
+/* Of a server: hob-init's own options in front of the program (runner/init/main.c): its port, and with bindings that of
+ * the gate at which it finds them. Owned strings; returns their number, 3. */
+size_t runtime_http_options(char **argv, const struct function_config *f);
 void runtime_argv_free(char **argv);
 /* HOB_E_UNAVAILABLE naming the first of `needs` that is not on this machine and what to install. */
 HOB_MUST_USE enum hob_code runtime_check(const struct runtime_info *rt, struct hob_err *err);

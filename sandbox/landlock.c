@@ -68,7 +68,7 @@ static int allow_port(int ruleset, int abi, uint32_t port)
     return (int)syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0);
 }
 
-int landlock_restrict(int abi, uint32_t http_port)
+int landlock_restrict(int abi, const uint32_t http_ports[2])
 {
     if (abi <= 0)
         return 0;
@@ -87,7 +87,8 @@ int landlock_restrict(int abi, uint32_t http_port)
         allow(ruleset, "/dev", FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE) < 0 ||
         allow(ruleset, "/proc", FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE) < 0 ||
         allow(ruleset, "/tmp", all & ~(uint64_t)(FS_MAKE_CHAR | FS_MAKE_BLOCK | FS_IOCTL_DEV)) < 0 ||
-        allow_port(ruleset, abi, http_port) < 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+        allow_port(ruleset, abi, http_ports[0]) < 0 || allow_port(ruleset, abi, http_ports[1]) < 0 ||
+        syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         r = -1;
     int errnum = errno;
     (void)close(ruleset);

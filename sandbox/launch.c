@@ -126,7 +126,7 @@ static int step_privileges(const struct recipe *r)
 
 static int step_landlock(const struct recipe *r)
 {
-    return landlock_restrict(r->landlock_abi, r->request->http_port);
+    return landlock_restrict(r->landlock_abi, r->request->http_ports);
 }
 
 static int step_descriptors(const struct recipe *r)

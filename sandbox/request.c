@@ -73,15 +73,24 @@ static bool calls_are_listed(const struct hob_syscalls *calls, size_t n)
     return true;
 }
 
-/* hob-init's own options in front of the program: "--http", PORT, "--". It is told by its port which TCP it may do. */
-static bool http_port_is_valid(const struct request *r, uint32_t *ret_port)
+static bool port_is_valid(struct hob_str text, uint32_t *ret_port)
 {
     uint64_t port;
-    bool is_whole = r->head->argc > 3 && r->argv[4] && strcmp(r->argv[4], "--") == 0;
-    if (!is_whole || !hob_str_u64(hob_str(r->argv[3]), &port) || port < 1024 || port > UINT16_MAX)
+    if (!hob_str_u64(text, &port) || port < 1024 || port > UINT16_MAX)
         return false;
     *ret_port = (uint32_t)port;
     return true;
+}
+
+/* hob-init's own options in front of the program: "--http", PORT or PORT+PORT, "--". They say which TCP there may be. */
+static bool http_ports_are_valid(const struct request *r, uint32_t ret_ports[2])
+{
+    bool is_whole = r->head->argc > 3 && r->argv[4] && strcmp(r->argv[4], "--") == 0;
+    if (!is_whole)
+        return false;
+    struct hob_str second, first = hob_str_cut(hob_str(r->argv[3]), '+', &second);
+    return port_is_valid(first, &ret_ports[0]) &&
+           (!second.at || (port_is_valid(second, &ret_ports[1]) && ret_ports[1] != ret_ports[0]));
 }
 
 static bool env_is_valid(const char *var)
@@ -123,9 +132,10 @@ static enum hob_code judge_strings(const char *at, struct request *r, struct hob
         return hob_fail(err, HOB_E_INVALID, "%td bytes behind the last string", end - at);
     r->argv[argc] = NULL;
     r->env[envc] = NULL;
-    r->http_port = 0;
-    if (r->argv[2] && strcmp(r->argv[2], "--http") == 0 && !http_port_is_valid(r, &r->http_port))
-        return hob_fail(err, HOB_E_INVALID, "--http: want a port from 1024 to 65535, '--' and a program");
+    r->http_ports[0] = r->http_ports[1] = 0;
+    if (r->argv[2] && strcmp(r->argv[2], "--http") == 0 && !http_ports_are_valid(r, r->http_ports))
+        return hob_fail(err, HOB_E_INVALID,
+                        "--http: want a port from 1024 to 65535 (or two, A+B), '--' and a program");
     size_t ours = 0; /* ours first, those given already left out */
     for (size_t i = 0; i < REQUEST_ENV_BASE; i++)
         if (!env_is_given(r, REQUEST_ENV_BASE, envc, env_base[i]))

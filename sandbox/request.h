@@ -15,7 +15,8 @@ struct request {
     const struct hob_launch_request *head;
     const char *argv[REQUEST_ARGC_MAX + 3];                   /* "/hob/init", "--", ..., NULL */
     const char *env[REQUEST_ENVC_MAX + REQUEST_ENV_BASE + 1]; /* ours, where not given, and theirs, NULL */
-    uint32_t http_port; /* of "--http PORT --", hob-init's own, in front of the program; 0: no server */
+    /* of "--http PORT --" or "--http PORT+PORT --", hob-init's own, in front of the program; 0: no server, and no second */
+    uint32_t http_ports[2];
 };
 
 /* `msg` is aligned for the struct and borrowed by *ret_request. */

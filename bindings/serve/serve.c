@@ -4,7 +4,7 @@
 
 #include "bindings/auth/auth.h"
 #include "bindings/cloud/cloud.h"
-#include "bindings/serve/serve_priv.h"
+#include "bindings/serve/serve_http.h"
 
 #include "base/banned.h"
 
@@ -44,6 +44,14 @@ void serve_fail(struct serve_call *c, const struct hob_err *err)
 }
 
 void serve_answer(struct serve_call *c, struct hob_str json, struct hob_str data)
+{
+    if (c->http)
+        c->http->shape(c, json, data);
+    else
+        serve_give(c, json, data);
+}
+
+void serve_give(struct serve_call *c, struct hob_str json, struct hob_str data)
 {
     if (json.n + data.n <= HOB_MAX_CALL_ANSWER_BYTES) {
         end(c, NULL, &(struct serve_answer){json, data});
@@ -178,11 +186,13 @@ void serve_ask(struct serve_call *c, struct backend_request *r,
 {
     c->shape = shape;
     r->app = c->caller.app;
-    r->installation_id = c->caller.installation_id;
+    if (!r->installation_id.n)
+        r->installation_id = c->caller.installation_id;
     r->remote = c->caller.remote;
     r->request_id = c->caller.request_id;
     r->depth = c->caller.depth;
-    r->mount_url = mount_of(c);
+    if (!r->mount_url.n)
+        r->mount_url = mount_of(c);
     c->ask = backend_ask(c->serve->o.backend, r, on_answer, c);
 }
 
@@ -218,9 +228,9 @@ void serve_write(struct serve_call *c, data_work_cb work)
 
 static const struct serve_op *op_find(const char *name)
 {
-    static const struct serve_op *const tables[] = {serve_data_ops,  serve_auth_ops, serve_cache_ops,
-                                                    serve_sql_ops,   serve_file_ops, serve_parse_ops,
-                                                    serve_secret_ops};
+    static const struct serve_op *const tables[] = {serve_data_ops,   serve_auth_ops, serve_cache_ops,
+                                                    serve_sql_ops,    serve_file_ops, serve_parse_ops,
+                                                    serve_secret_ops, serve_http_ops};
     for (size_t t = 0; t < HOB_COUNT(tables); t++) {
         for (const struct serve_op *o = tables[t]; o->name; o++) {
             if (strcmp(o->name, name) == 0)

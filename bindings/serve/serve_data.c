@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bindings/serve/serve_priv.h"
+#include "bindings/serve/serve_http.h"
 
 #include "base/banned.h"
 
@@ -62,14 +62,14 @@ static const char *class_of_subquery(const char *op, const json_t *value)
 }
 
 /* What a query reads by its sub-queries is named in hob.json, too. The depth is bounded by the parser's. */
-static enum hob_code need_subqueries(const struct serve_call *c, const json_t *where, struct hob_err *err)
+enum hob_code serve_need_subqueries(const struct serve_call *c, const json_t *where, struct hob_err *err)
 {
     const char *key;
     json_t *value;
     size_t i;
     json_array_foreach(where, i, value)
     {
-        if (need_subqueries(c, value, err) != HOB_OK)
+        if (serve_need_subqueries(c, value, err) != HOB_OK)
             return err->code;
     }
     if (!json_is_object(where))
@@ -79,7 +79,7 @@ static enum hob_code need_subqueries(const struct serve_call *c, const json_t *w
         const char *name = class_of_subquery(key, value);
         if (name && serve_need(c, HOB_GRANT_DATA, hob_str(name), HOB_GRANT_READ, err) != HOB_OK)
             return err->code;
-        if (need_subqueries(c, value, err) != HOB_OK)
+        if (serve_need_subqueries(c, value, err) != HOB_OK)
             return err->code;
     }
     return HOB_OK;
@@ -239,7 +239,7 @@ static void start_query(struct serve_call *c, bool is_count)
     const char *class_name = NULL;
     char path[PATH_BYTES];
     if (need_class(c, HOB_GRANT_READ, &class_name, &err) != HOB_OK ||
-        need_subqueries(c, json_object_get(c->args, "where"), &err) != HOB_OK) {
+        serve_need_subqueries(c, json_object_get(c->args, "where"), &err) != HOB_OK) {
         serve_fail(c, &err);
         return;
     }

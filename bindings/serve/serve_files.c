@@ -11,13 +11,13 @@
 #include "base/id.h"
 #include "bindings/auth/auth.h"
 #include "bindings/files/files.h"
-#include "bindings/serve/serve_priv.h"
+#include "bindings/serve/serve_http.h"
 #include "store/kv.h"
 
 #include "base/banned.h"
 
 #define SPACE "env_files"
-enum { KEY_BYTES = 512, ROW_BYTES = 16 * 1024, LIST_MAX = 1000 };
+enum { READ_BYTES = 65536, KEY_BYTES = 512, ROW_BYTES = 16 * 1024, LIST_MAX = 1000 };
 
 /* --- judging --- */
 
@@ -179,10 +179,13 @@ static enum hob_code work_bytes(void *ctx, struct data_tx *tx, struct hob_err *e
 {
     struct serve_call *c = ctx;
     (void)tx;
+    off_t at = c->http ? (off_t)c->http->from : 0;
+    uint64_t left = c->http ? c->http->n : UINT64_MAX;
     hob_buf_clear(&c->out_data);
-    for (off_t at = 0;;) {
-        char *room = hob_buf_room(&c->out_data, 65536);
-        ssize_t n = room ? pread(c->fd, room, 65536, at) : -1;
+    for (;;) {
+        size_t want = left < READ_BYTES ? (size_t)left : READ_BYTES;
+        char *room = hob_buf_room(&c->out_data, want);
+        ssize_t n = room ? pread(c->fd, room, want, at) : -1;
         if (!room)
             return hob_fail(err, HOB_E_TOO_LARGE,
                             "the file is larger than a call gives back (call.answer_bytes)");
@@ -192,6 +195,7 @@ static enum hob_code work_bytes(void *ctx, struct data_tx *tx, struct hob_err *e
             return HOB_OK;
         hob_buf_grew(&c->out_data, (size_t)n);
         at += n;
+        left -= (uint64_t)n;
     }
 }
 
@@ -203,8 +207,17 @@ static void on_found(void *ctx, const struct hob_err *err, const struct file_fou
         c->fd = found->fd;
     if (err || c->is_forgotten)
         serve_fail(c, err ? err : &(struct hob_err){.code = HOB_E_CANCELLED});
-    else
+    else if (!c->http || gate_found(c, found))
         serve_read(c, work_bytes);
+}
+
+void serve_file_find(struct serve_call *c, bool is_metadata)
+{
+    const struct backend_app *app =
+        backend_app_by_name(backend_wiring(c->serve->o.backend)->apps, hob_str(c->caller.app));
+    HOB_ASSERT(app); /* judged at the start of the call */
+    c->is_working = true;
+    files_find(c->serve->o.backend, app, hob_str(c->name), is_metadata, on_found, c);
 }
 
 /* The row is known: null ends the call, else its bytes are fetched. */

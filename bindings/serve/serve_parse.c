@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "bindings/cloud/cloud.h"
-#include "bindings/serve/serve_priv.h"
+#include "bindings/serve/serve_http.h"
 
 #include "base/banned.h"
 
@@ -37,8 +37,8 @@ static bool is_open(struct hob_str head)
            hob_str_is(head, "health") || hob_str_is(head, "batch");
 }
 
-static enum hob_code need_path(const struct serve_call *c, struct hob_str method, struct hob_str path,
-                               struct hob_err *err)
+enum hob_code serve_need_path(const struct serve_call *c, struct hob_str method, struct hob_str path,
+                              struct hob_err *err)
 {
     struct hob_str rest, second, head;
     if (path.n < 2 || path.at[0] != '/')
@@ -60,7 +60,29 @@ static enum hob_code need_path(const struct serve_call *c, struct hob_str method
     return serve_need(c, HOB_GRANT_MASTER, HOB_STR(""), 0, err);
 }
 
-static enum hob_code need_batch(const struct serve_call *c, const json_t *body, struct hob_err *err)
+/* Conditions may come as the text of their JSON. */
+static enum hob_code need_where(const struct serve_call *c, const json_t *where, struct hob_err *err)
+{
+    if (!json_is_string(where))
+        return serve_need_subqueries(c, where, err);
+    json_t *read hob_auto_json =
+        hob_json_parse(hob_str_n(json_string_value(where), json_string_length(where)), "where", err);
+    if (!json_is_object(read))
+        return hob_fail_parse(err, HOB_E_INVALID, PARSE_INVALID_JSON, "'where' is no JSON object");
+    return serve_need_subqueries(c, read, err);
+}
+
+enum hob_code serve_need_query(const struct serve_call *c, const json_t *params, struct hob_err *err)
+{
+    const json_t *where = json_object_get(params, "where");
+    if (where && need_where(c, where, err) != HOB_OK)
+        return err->code;
+    if (json_object_get(params, "redirectClassNameForKey"))
+        return serve_need(c, HOB_GRANT_DATA, HOB_STR("*"), HOB_GRANT_READ, err);
+    return HOB_OK;
+}
+
+enum hob_code serve_need_batch(const struct serve_call *c, const json_t *body, struct hob_err *err)
 {
     const json_t *requests = json_object_get(body, "requests"), *one;
     size_t i;
@@ -71,10 +93,33 @@ static enum hob_code need_batch(const struct serve_call *c, const json_t *body, 
         struct hob_str mount = HOB_STR("/parse/");
         if (path.at && hob_str_starts(path, mount))
             path = hob_str_n(path.at + mount.n - 1, path.n - mount.n + 1);
-        if (!path.at || need_path(c, hob_str(method ? method : "GET"), path, err) != HOB_OK)
+        if (!path.at || serve_need_path(c, hob_str(method ? method : "GET"), path, err) != HOB_OK)
             return path.at ? err->code : hob_fail(err, HOB_E_INVALID, "a part of a batch has a 'path'");
+        if (serve_need_query(c, json_object_get(one, "body"), err) != HOB_OK)
+            return err->code;
     }
     return HOB_OK;
+}
+
+struct hob_str serve_without_token(struct serve_call *c, struct hob_str json, struct hob_str instead)
+{
+    struct hob_str token = c->caller.session_token;
+    const char *at = token.n && json.n ? memmem(json.at, json.n, token.at, token.n) : NULL;
+    if (!at)
+        return json;
+    hob_auto_buf struct hob_buf out;
+    hob_buf_init(&out, json.n + HOB_MAX_CALL_ANSWER_BYTES);
+    struct hob_str rest = json;
+    enum hob_code rc = HOB_OK;
+    for (; at && rc == HOB_OK; at = rest.n ? memmem(rest.at, rest.n, token.at, token.n) : NULL) {
+        size_t n = (size_t)(at - rest.at);
+        rc = hob_buf_add(&out, rest.at, n);
+        rc = rc == HOB_OK ? hob_buf_add_str(&out, instead) : rc;
+        rest = hob_str_n(at + token.n, rest.n - n - token.n);
+    }
+    rc = rc == HOB_OK ? hob_buf_add_str(&out, rest) : rc;
+    const char *copy = rc == HOB_OK ? hob_arena_strndup(&c->arena, hob_buf_data(&out), out.n) : NULL;
+    return copy ? hob_str_n(copy, out.n) : HOB_STR("{}");
 }
 
 /* {"status":201,"headers":{...},"body":{...}}: errors, too, since the SDK reads them by itself. */
@@ -91,7 +136,7 @@ static void shape(struct serve_call *c, const struct backend_answer *a)
         hob_jw_kcstr(&w, a->headers[i].name, a->headers[i].value);
     hob_jw_object_end(&w);
     hob_jw_key(&w, "body");
-    hob_jw_raw(&w, a->json.n ? a->json : HOB_STR("{}"));
+    hob_jw_raw(&w, a->json.n ? serve_without_token(c, a->json, HOB_STR(CLOUD_CALLER_TOKEN)) : HOB_STR("{}"));
     hob_jw_object_end(&w);
     if (hob_jw_end(&w, &err) == HOB_OK)
         serve_answer(c, hob_buf_str(&c->out), HOB_STR(""));
@@ -113,7 +158,8 @@ static enum hob_code judge(struct serve_call *c, struct backend_request *r, stru
     *r = (struct backend_request){.method = hob_str(method), .path = hob_str(path)};
     r->params = json_is_object(body) ? body : NULL;
     r->context = json_object_get(c->args, "context");
-    if (need_path(c, r->method, r->path, err) != HOB_OK || need_batch(c, body, err) != HOB_OK)
+    if (serve_need_path(c, r->method, r->path, err) != HOB_OK || serve_need_batch(c, body, err) != HOB_OK ||
+        serve_need_query(c, body, err) != HOB_OK)
         return err->code;
     return serve_identity(c, r, err);
 }

@@ -33,15 +33,18 @@ struct serve_call {
     bool (*goes_on)(struct serve_call *c);
     void (*after)(struct serve_call *c);
     /* of files */
-    char name[160]; /* as it is stored */
-    json_t *stored; /* owned */
-    int fd;         /* -1: none */
+    char name[160];          /* as it is stored */
+    json_t *stored;          /* owned */
+    int fd;                  /* -1: none */
+    struct serve_http *http; /* a server's request at its gate (serve_http.h), in the arena; or NULL */
 };
 
 /* --- the end: exactly one of these, and the call is gone --- */
 void serve_fail(struct serve_call *c, const struct hob_err *err);
 void serve_answer(struct serve_call *c, struct hob_str json, struct hob_str data);
 void serve_answer_json(struct serve_call *c, const json_t *json);
+void serve_give(struct serve_call *c, struct hob_str json,
+                struct hob_str data); /* as it is, also at a gate */
 
 /* --- judging --- */
 HOB_MUST_USE bool serve_allows(const struct serve_call *c, enum hob_grant_kind kind, struct hob_str name,
@@ -72,4 +75,4 @@ struct serve_op {
 };
 /* The tables, each ends with a zero row. */
 extern const struct serve_op serve_data_ops[], serve_auth_ops[], serve_cache_ops[], serve_sql_ops[],
-    serve_file_ops[], serve_parse_ops[], serve_secret_ops[];
+    serve_file_ops[], serve_parse_ops[], serve_secret_ops[], serve_http_ops[];

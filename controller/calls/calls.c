@@ -168,6 +168,18 @@ static void start_run(struct call *c, struct hob_str meta, struct hob_str data)
 
 /* --- taking --- */
 
+/* A server's request at its gate (runner/init/gate.h), which is for the caller of its invocation, or for nobody. */
+static bool is_gate(struct hob_str meta)
+{
+    return hob_str_starts(meta, HOB_STR("{\"op\":\"http."));
+}
+
+static bool is_for_nobody(const struct instance *i, struct hob_str meta)
+{
+    return i->pool->config->kind == FUNCTION_HTTP &&
+           hob_str_starts(meta, HOB_STR("{\"op\":\"http.public\","));
+}
+
 static struct calls *calls_of(struct instance *i)
 {
     if (!i->calls) {
@@ -177,7 +189,7 @@ static struct calls *calls_of(struct instance *i)
     return i->calls;
 }
 
-static enum hob_code admit(struct instance *i, const struct invocation *parent, size_t bytes,
+static enum hob_code admit(struct instance *i, const struct invocation *parent, bool is_public, size_t bytes,
                            struct hob_err *err)
 {
     const struct calls *all = calls_of(i);
@@ -185,7 +197,7 @@ static enum hob_code admit(struct instance *i, const struct invocation *parent, 
         return hob_fail_reason(err, HOB_E_FORBIDDEN, "no_such_binding",
                                "function '%s' was given no bindings: hob.json names them in \"bindings\"",
                                i->pool->version->function_name);
-    if (!parent)
+    if (!parent && !is_public)
         return hob_fail_reason(err, HOB_E_CANCELLED, "invocation_ended",
                                "the invocation has ended: its bindings have, too");
     if (bytes > HOB_MAX_CALL_BYTES)
@@ -201,7 +213,7 @@ static struct serve_caller who(const struct instance *i, const struct invocation
 {
     static const struct invocation_caller nobody;
     const struct function_config *f = i->pool->config;
-    const struct invocation_caller *as = parent->caller ? &parent->caller->as : &nobody;
+    const struct invocation_caller *as = parent && parent->caller ? &parent->caller->as : &nobody;
     return (struct serve_caller){.app = i->pool->version->app_name,
                                  .function = i->pool->version->function_name,
                                  .grants = (const char *const *)f->bindings,
@@ -212,7 +224,7 @@ static struct serve_caller who(const struct instance *i, const struct invocation
                                  .user_id = as->user_id,
                                  .installation_id = as->installation_id,
                                  .remote = as->remote,
-                                 .request_id = invocation_request_id(parent),
+                                 .request_id = parent ? invocation_request_id(parent) : HOB_STR(""),
                                  .depth = as->depth};
 }
 
@@ -220,7 +232,9 @@ void calls_take(struct instance *i, struct invocation *parent, uint32_t stream, 
                 struct hob_str data)
 {
     struct hob_err err;
-    if (admit(i, parent, meta.n + data.n, &err) != HOB_OK) {
+    bool is_public = is_for_nobody(i, meta);
+    parent = is_public ? NULL : parent;
+    if (admit(i, parent, is_public, meta.n + data.n, &err) != HOB_OK) {
         reply_error(i, stream, &err);
         return;
     }
@@ -229,7 +243,7 @@ void calls_take(struct instance *i, struct invocation *parent, uint32_t stream, 
     hob_list_push_back(&i->calls->open, &c->node);
     i->calls->n++;
     i->calls->bytes += c->bytes;
-    if (is_run(meta)) {
+    if (!is_gate(meta) && is_run(meta)) {
         start_run(c, meta, data);
         return;
     }

@@ -123,9 +123,7 @@ static char **image_argv(const struct function_config *f)
     char **argv = hob_new_n(char *, 4);
     if (f->kind != FUNCTION_HTTP)
         return argv;
-    argv[0] = hob_strdup("--http");
-    argv[1] = hob_asprintf("%u", f->port);
-    argv[2] = hob_strdup("--");
+    (void)runtime_http_options(argv, f);
     return argv;
 }
 

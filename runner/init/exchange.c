@@ -1,6 +1,9 @@
 /* An invocation: INVOKE and BODY become a request, the answer becomes HEAD and DATA, both under credit
  * (docs/channel.md). DONE comes exactly once and last. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -41,6 +44,41 @@ static struct exchange *exchange_new(struct proxy *p, uint32_t stream)
     *at = x;
     p->exchanges_n++;
     return x;
+}
+
+/* ---- tokens: what a request shows at the gate to act for its caller ---- */
+
+static void make_token(struct exchange *x)
+{
+    uint32_t random[3];
+    HOB_ASSERT(getrandom(random, sizeof random, 0) == (ssize_t)sizeof random); /* whole up to 256 bytes */
+    (void)snprintf(x->token, sizeof x->token, "i:%08x%08x%08x%08x", x->stream, random[0], random[1],
+                   random[2]);
+}
+
+/* In a time that does not tell how much of it is right. */
+static bool is_same(const char *a, const char *b)
+{
+    unsigned differs = 0;
+    for (size_t i = 0; i < TOKEN_CHARS; i++)
+        differs |= (unsigned)(a[i] ^ b[i]);
+    return differs == 0;
+}
+
+uint32_t exchange_of_token(struct proxy *p, struct hob_str token)
+{
+    char stream[9] = {0};
+    if (token.n != TOKEN_CHARS)
+        return 0;
+    memcpy(stream, token.at + 2, sizeof stream - 1);
+    const struct exchange *x = *place_of(p, (uint32_t)strtoul(stream, NULL, 16));
+    return x && *x->token && is_same(x->token, token.at) ? x->stream : 0;
+}
+
+const char *exchange_token(struct proxy *p, uint32_t stream)
+{
+    const struct exchange *x = stream ? *place_of(p, stream) : NULL;
+    return x ? x->token : "";
 }
 
 /* ---- credit ---- */
@@ -224,7 +262,10 @@ void exchange_invoke(struct proxy *p, const struct hob_frame *f, struct hob_str 
     x->is_head = hob_str_is(m.method, "HEAD");
     x->is_idempotent = request_is_idempotent(m.method);
     x->may_switch = request_may_upgrade(&m);
-    if (request_write(&x->request, &m, data, x->has_request_end, HOB_STR("localhost"), &x->framing) == HOB_OK)
+    if (p->gate)
+        make_token(x);
+    struct request_own own = {.authority = HOB_STR("localhost"), .invocation = hob_str(x->token)};
+    if (request_write(&x->request, &m, data, x->has_request_end, &own, &x->framing) == HOB_OK)
         conn_give(p, x);
     else
         fail_request(p, x);

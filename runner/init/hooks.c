@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "runner/init/json_text.h"
 #include "runner/init/program.h"
 #include "runner/init/proxy_priv.h"
 
@@ -31,18 +32,6 @@ static void ask(struct proxy *p, enum hook_kind kind);
 
 /* ---- what the config hook gets ---- */
 
-static enum hob_code put_text(struct hob_buf *out, struct hob_str s)
-{
-    enum hob_code code = hob_buf_add(out, "\"", 1);
-    for (size_t i = 0; code == HOB_OK && i < s.n; i++) {
-        unsigned char c = (unsigned char)s.at[i];
-        code = c == '"' || c == '\\' ? hob_buf_addf(out, "\\%c", c)
-               : c < 0x20            ? hob_buf_addf(out, "\\u%04x", c)
-                                     : hob_buf_add(out, &s.at[i], 1);
-    }
-    return code == HOB_OK ? hob_buf_add(out, "\"", 1) : code;
-}
-
 static enum hob_code put_named(struct hob_buf *out, const struct hob_pairs *hello, const char *key,
                                struct hob_str prefix)
 {
@@ -56,11 +45,11 @@ static enum hob_code put_named(struct hob_buf *out, const struct hob_pairs *hell
         code = is_first ? HOB_OK : hob_buf_add(out, ",", 1);
         is_first = false;
         if (code == HOB_OK)
-            code = put_text(out, hob_str_n(name.at + prefix.n, name.n - prefix.n));
+            code = json_text_add(out, hob_str_n(name.at + prefix.n, name.n - prefix.n));
         if (code == HOB_OK)
             code = hob_buf_add(out, ":", 1);
         if (code == HOB_OK)
-            code = put_text(out, value);
+            code = json_text_add(out, value);
     }
     return code == HOB_OK ? hob_buf_add(out, "}", 1) : code;
 }
@@ -71,11 +60,11 @@ static enum hob_code write_config(struct proxy *p, const struct hob_pairs *hello
     struct hob_str app = hob_pairs_get(hello, "app"), function = hob_pairs_get(hello, "function");
     enum hob_code code = hob_buf_add_str(&p->config, HOB_STR("{\"app\":"));
     if (code == HOB_OK)
-        code = put_text(&p->config, app);
+        code = json_text_add(&p->config, app);
     if (code == HOB_OK)
         code = hob_buf_add_str(&p->config, HOB_STR(",\"function\":"));
     if (code == HOB_OK)
-        code = put_text(&p->config, function);
+        code = json_text_add(&p->config, function);
     if (code == HOB_OK)
         code = hob_buf_addf(&p->config, ",\"version\":%llu",
                             (unsigned long long)hob_pairs_u64(hello, "version", 0));

@@ -116,6 +116,12 @@ static void note_field(struct answer *a, const struct field *f)
         a->has_connection = true;
         a->has_close = a->has_close || has_token(f->value, HOB_STR("close"));
         a->is_keep_alive = a->is_keep_alive || has_token(f->value, HOB_STR("keep-alive"));
+    } else if (a->is_request && hob_str_ieq(f->name, HOB_STR("host"))) {
+        a->hosts_n++;
+    } else if (a->is_request && hob_str_ieq(f->name, HOB_STR("expect"))) {
+        if (!hob_str_ieq(f->value, HOB_STR("100-continue")))
+            bad(a, "it expects something else than 100-continue");
+        a->wants_continue = true;
     }
 }
 
@@ -231,9 +237,67 @@ static void switch_protocol(struct answer *a)
     }
 }
 
+/* ---- the head of a request ---- */
+
+static bool is_plain(struct hob_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.at[i] <= 0x20 || s.at[i] >= 0x7f)
+            return false;
+    return true;
+}
+
+static void read_request_line(struct answer *a, struct hob_str line)
+{
+    struct hob_str rest, version = {NULL, 0}, target = {NULL, 0}, method = hob_str_cut(line, ' ', &rest);
+    if (rest.at)
+        target = hob_str_cut(rest, ' ', &version);
+    if (!version.at || !is_token(method) || !target.n || target.at[0] != '/' || !is_plain(target) ||
+        (!hob_str_is(version, "HTTP/1.1") && !hob_str_is(version, "HTTP/1.0"))) {
+        bad(a, "it does not begin with METHOD /path HTTP/1.1");
+        return;
+    }
+    a->is_http10 = version.at[7] == '0';
+    a->status = ANSWER_ASKED;
+    a->method_n = method.n;
+    if (hob_buf_add_str(&a->line, method) != HOB_OK || hob_buf_add_str(&a->line, target) != HOB_OK)
+        bad(a, "its head is larger than http.head_bytes");
+}
+
+/* RFC 9112, 3.2 and 6.3: a request without a length has no body. */
+static void choose_request_framing(struct answer *a)
+{
+    a->is_keep_alive = !a->has_close && (!a->is_http10 || a->is_keep_alive);
+    if (a->has_coding && (a->has_length || a->is_http10))
+        bad(a, a->has_length ? "it has a Content-Length beside chunks" : "it sends chunks in HTTP/1.0");
+    else if (a->hosts_n > 1 || (a->hosts_n == 0 && !a->is_http10))
+        bad(a, "it has no Host, or more than one");
+    else if (a->has_coding)
+        a->state = ANSWER_CHUNK_SIZE;
+    else
+        a->state = a->left ? ANSWER_LENGTH : ANSWER_DONE;
+}
+
+static void read_request_head(struct answer *a, struct hob_str head)
+{
+    struct hob_str line;
+    HOB_ASSERT(cut_line(&head, &line));
+    read_request_line(a, line);
+    if (a->state != ANSWER_BAD)
+        read_fields(a, head, note_field, &a->fields);
+    if (a->state != ANSWER_BAD)
+        choose_request_framing(a);
+    if (a->state == ANSWER_BAD)
+        a->status = 0;
+}
+
 static void forget_head(struct answer *a)
 {
     a->status = 0;
+    a->hosts_n = 0;
+    a->method_n = 0;
+    a->wants_continue = false;
+    hob_buf_clear(&a->line);
     a->left = 0;
     a->scanned = 0;
     a->is_http10 = a->is_keep_alive = a->has_close = a->has_connection = a->has_length = a->has_coding =
@@ -274,14 +338,17 @@ static size_t take_head(struct answer *a, struct hob_str in)
         bad(a, "its head is larger than http.head_bytes");
         return 0;
     }
-    if (in.n >= 5 && memcmp(in.at, "HTTP/", 5) != 0) {
+    if (!a->is_request && in.n >= 5 && memcmp(in.at, "HTTP/", 5) != 0) {
         bad(a, "it does not begin with an HTTP/1.1 status line");
         return 0;
     }
     a->scanned = in.n;
     if (!end)
         return 0;
-    read_head(a, hob_str_n(in.at, head_n - 2));
+    if (a->is_request)
+        read_request_head(a, hob_str_n(in.at, head_n - 2));
+    else
+        read_head(a, hob_str_n(in.at, head_n - 2));
     return head_n;
 }
 
@@ -398,17 +465,20 @@ void answer_init(struct answer *a)
     *a = (struct answer){0};
     hob_buf_init(&a->fields, (size_t)4 * HOB_MAX_HTTP_HEAD_BYTES);
     hob_buf_init(&a->trailers, (size_t)4 * ANSWER_TRAILER_BYTES_MAX);
+    hob_buf_init(&a->line, HOB_MAX_HTTP_HEAD_BYTES);
 }
 
 void answer_done(struct answer *a)
 {
     hob_buf_done(&a->fields);
     hob_buf_done(&a->trailers);
+    hob_buf_done(&a->line);
 }
 
 void answer_begin(struct answer *a, bool is_head_request, bool may_switch)
 {
     forget_head(a);
+    a->is_request = false;
     a->may_switch = may_switch;
     a->state = ANSWER_HEAD;
     a->is_head_request = is_head_request;
@@ -417,6 +487,23 @@ void answer_begin(struct answer *a, bool is_head_request, bool may_switch)
     a->problem = NULL;
     hob_buf_clear(&a->fields);
     hob_buf_clear(&a->trailers);
+}
+
+void answer_begin_request(struct answer *a)
+{
+    answer_begin(a, false, false);
+    a->is_request = true;
+}
+
+struct hob_str answer_method(const struct answer *a)
+{
+    return hob_str_n(hob_buf_str(&a->line).at, a->method_n);
+}
+
+struct hob_str answer_target(const struct answer *a)
+{
+    struct hob_str line = hob_buf_str(&a->line);
+    return hob_str_n(line.at + a->method_n, line.n - a->method_n);
 }
 
 size_t answer_take(struct answer *a, struct hob_str in, struct hob_buf *body, size_t body_max)

@@ -35,9 +35,9 @@ static bool usually_has_no_body(struct hob_str method)
 /* What says how the message travels is ours to say. */
 static bool is_own(struct hob_str name)
 {
-    static const char *const names[] = {"host",    "content-length",  "transfer-encoding", "connection",
-                                        "te",      "expect",          "upgrade",           "keep-alive",
-                                        "trailer", "proxy-connection"};
+    static const char *const names[] = {"host",    "content-length",   "transfer-encoding", "connection",
+                                        "te",      "expect",           "upgrade",           "keep-alive",
+                                        "trailer", "proxy-connection", "x-hob-invocation"};
     return is_any(name, names, HOB_COUNT(names));
 }
 
@@ -107,7 +107,7 @@ bool request_may_upgrade(const struct hob_invoke_meta *m)
 }
 
 enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m, struct hob_str data,
-                            bool is_whole, struct hob_str authority, struct request_framing *ret_framing)
+                            bool is_whole, const struct request_own *own, struct request_framing *ret_framing)
 {
     struct hob_pairs fields;
     if (!hob_pairs_open(m->fields, FIELDS_MAX, &fields))
@@ -115,7 +115,9 @@ enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m
     struct hob_str host = hob_pairs_get(&fields, "host");
     enum hob_code code = add_line(out, m);
     if (code == HOB_OK)
-        code = add_field(out, HOB_STR("host"), host.at ? host : authority);
+        code = add_field(out, HOB_STR("host"), host.at ? host : own->authority);
+    if (code == HOB_OK && own->invocation.n)
+        code = add_field(out, HOB_STR("x-hob-invocation"), own->invocation);
     if (code == HOB_OK && m->kind == HOB_INVOKE_EVENT && !hob_pairs_get(&fields, "content-type").at)
         code = add_field(out, HOB_STR("content-type"), HOB_STR("application/json"));
     if (code == HOB_OK)

@@ -10,10 +10,15 @@ struct request_framing {
     uint64_t left; /* body bytes that are still to come, when it is not chunked */
 };
 
-/* The head and the body's beginning `data`. `is_whole`: nothing follows. `authority` stands in for a missing Host.
+struct request_own {
+    struct hob_str authority;  /* stands in for a missing Host */
+    struct hob_str invocation; /* what the program shows to act for this one's caller (gate.h); empty: none */
+};
+
+/* The head and the body's beginning `data`. `is_whole`: nothing follows.
  * HOB_E_INVALID when a part holds what would end its line; HOB_E_TOO_LARGE at the buffer's limit. */
 HOB_MUST_USE enum hob_code request_write(struct hob_buf *out, const struct hob_invoke_meta *m,
-                                         struct hob_str data, bool is_whole, struct hob_str authority,
+                                         struct hob_str data, bool is_whole, const struct request_own *own,
                                          struct request_framing *ret_framing);
 /* It asks for another protocol: the program may answer 101, and what follows is no HTTP. */
 bool request_may_upgrade(const struct hob_invoke_meta *m);

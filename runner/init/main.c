@@ -4,7 +4,8 @@
  *   hob-init -- PROGRAM [ARGUMENT...]               exits with 127 when PROGRAM cannot be started
  *   hob-init -- --http PORT -- PROGRAM [ARGUMENT...]
  *                                                   PROGRAM is an HTTP server: see proxy.h. The options stand behind
- *                                                   "--" because an engine hands argv on as it got it
+ *                                                   "--" because an engine hands argv on as it got it. PORT+PORT: at the
+ *                                                   second one it finds its bindings (gate.h)
  *   hob-init -- --await                             in a sandbox made ahead: see await.h
  *   hob-init --runner ... , hob-init --hold ...     as a container's first process: see container.h
  *
@@ -28,17 +29,33 @@ static int run_plain(char **argv)
     return program_run(argv, &set);
 }
 
-static bool read_port(const char *text, uint16_t *ret_port)
+/* Stops behind the number; 0: there is none. */
+static uint16_t read_port(const char **text)
 {
-    char *end;
-    unsigned long n = strtoul(text, &end, 10);
-    *ret_port = (uint16_t)n;
-    return *text >= '1' && *text <= '9' && !*end && n <= UINT16_MAX;
+    char *end = NULL;
+    unsigned long n = **text >= '1' && **text <= '9' ? strtoul(*text, &end, 10) : 0;
+    if (n == 0 || n > UINT16_MAX)
+        return 0;
+    *text = end;
+    return (uint16_t)n;
+}
+
+/* "PORT" or "PORT+PORT". */
+static bool read_ports(const char *text, struct proxy_ports *ret_ports)
+{
+    *ret_ports = (struct proxy_ports){.program = read_port(&text)};
+    if (ret_ports->program && *text == '+') {
+        text++;
+        ret_ports->gate = read_port(&text);
+        if (!ret_ports->gate || ret_ports->gate == ret_ports->program)
+            return false;
+    }
+    return ret_ports->program && !*text;
 }
 
 int main(int argc, char **argv)
 {
-    uint16_t port;
+    struct proxy_ports ports;
     if (container_is_meant(argc, argv))
         return container_run(argc, argv);
     if (argc < 3 || strcmp(argv[1], "--") != 0)
@@ -48,8 +65,8 @@ int main(int argc, char **argv)
         return await_run();
     else if (strcmp(argv[2], "--http") != 0)
         return run_plain(argv + 2);
-    else if (argc >= 6 && read_port(argv[3], &port) && strcmp(argv[4], "--") == 0)
-        return proxy_run(argv + 5, port);
+    else if (argc >= 6 && read_ports(argv[3], &ports) && strcmp(argv[4], "--") == 0)
+        return proxy_run(argv + 5, &ports);
     else
         program_say("--http: want a port, '--' and a program; got", argc > 3 ? argv[3] : "", EINVAL);
     return EXIT_CANNOT_START;

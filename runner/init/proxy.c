@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "runner/init/gate.h"
 #include "runner/init/program.h"
 #include "runner/init/proxy_priv.h"
 
@@ -120,6 +121,11 @@ static void set_environment(struct proxy *p, const struct hob_pairs *hello)
     set_text("K_SERVICE", function);
     set_text("K_REVISION", hob_str(revision));
     set_text("FUNCTION_SIGNATURE_TYPE", HOB_STR("http"));
+    if (p->gate) {
+        char url[64];
+        (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/parse", p->gate_port);
+        set_text("HOB_BINDINGS_URL", hob_str(url));
+    }
     struct hob_str handler = hob_pairs_get(hello, "handler");
     if (handler.n)
         set_text("FUNCTION_TARGET", handler);
@@ -147,6 +153,10 @@ static void take_hello(struct proxy *p, struct hob_str payload)
     }
     uint64_t slots = hob_pairs_u64(&hello, "concurrency", 1);
     p->slots = slots >= 1 && slots <= 1000 ? (unsigned)slots : 1;
+    if (p->gate_port && !(p->gate = gate_new(p, p->gate_port))) {
+        proxy_fail_start(p, "Runtime.NoBindings", "the port of the bindings is not free");
+        return;
+    }
     set_environment(p, &hello);
     hooks_read(p, &hello);
     (void)!chdir("/app"); /* servers find their files there; outside a sandbox it is where it was started */
@@ -226,6 +236,10 @@ static void take_frame(struct proxy *p, const struct hob_frame *f, struct hob_st
     case HOB_FRAME_BODY:
         exchange_body(p, f, payload);
         break;
+    case HOB_FRAME_REPLY:
+        if (p->gate)
+            gate_reply(p->gate, f, payload);
+        break;
     case HOB_FRAME_CREDIT:
         exchange_credit(p, f->stream, f->arg);
         break;
@@ -302,10 +316,12 @@ static void write_channel(struct proxy *p)
             break;
         hob_buf_consume(&p->out, (size_t)n);
     }
-    if (p->channel.mask)
-        proxy_watch(p, &p->channel, p->out.n ? EPOLLIN | EPOLLOUT : EPOLLIN);
     if (was_paused && p->out.n <= OUT_PAUSE_BYTES)
         exchange_resume(p);
+    if (p->gate)
+        gate_ask(p->gate);
+    if (p->channel.mask) /* last: both may have added something */
+        proxy_watch(p, &p->channel, p->out.n ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 /* ---- callbacks ---- */
@@ -358,6 +374,8 @@ static int wait_ms(const struct proxy *p)
         until = HOB_CONTAINER_OF(lost, struct exchange, lost)->lost_ms;
     if (hooks_wake_ms(p) < until)
         until = hooks_wake_ms(p);
+    if (p->gate && gate_wake_ms(p->gate) < until)
+        until = gate_wake_ms(p->gate);
     if (until == UINT64_MAX)
         return -1;
     return now < until ? (int)(until - now) : 0;
@@ -377,6 +395,8 @@ static void turn(struct proxy *p)
         exchange_fail_lost(p, hob_now_ms());
     if (!p->has_exited)
         hooks_tick(p, hob_now_ms());
+    if (p->gate)
+        gate_tick(p->gate, hob_now_ms());
     if (p->kill_ms && hob_now_ms() >= p->kill_ms && p->program > 0)
         (void)kill(p->program, SIGKILL);
     write_channel(p);
@@ -411,11 +431,16 @@ static void flush(struct proxy *p)
     }
 }
 
-static bool proxy_init(struct proxy *p, char **argv, uint16_t port)
+static bool proxy_init(struct proxy *p, char **argv, const struct proxy_ports *ports)
 {
     sigset_t set;
     program_block_signals(&set);
-    *p = (struct proxy){.argv = argv, .port = port, .program = -1, .window = CONNECTION_WINDOW, .slots = 1};
+    *p = (struct proxy){.argv = argv,
+                        .port = ports->program,
+                        .gate_port = ports->gate,
+                        .program = -1,
+                        .window = CONNECTION_WINDOW,
+                        .slots = 1};
     hob_buf_init(&p->in, IN_BYTES_MAX);
     hob_buf_init(&p->out, OUT_BYTES_MAX);
     hob_buf_init(&p->body, STREAM_WINDOW);
@@ -440,10 +465,10 @@ static bool proxy_init(struct proxy *p, char **argv, uint16_t port)
     return true;
 }
 
-int proxy_run(char **argv, uint16_t port)
+int proxy_run(char **argv, const struct proxy_ports *ports)
 {
     struct proxy *p = hob_new(struct proxy);
-    if (!proxy_init(p, argv, port)) {
+    if (!proxy_init(p, argv, ports)) {
         program_say("cannot serve HTTP for", argv[0], errno);
         return EXIT_CANNOT_START;
     }

@@ -10,5 +10,9 @@
 
 #include <stdint.h>
 
+struct proxy_ports {
+    uint16_t program;
+    uint16_t gate; /* where the program finds its bindings; 0: it has none, and nothing listens */
+};
 /* Returns the exit code of the process. */
-int proxy_run(char **argv, uint16_t port);
+int proxy_run(char **argv, const struct proxy_ports *ports);

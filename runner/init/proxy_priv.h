@@ -15,6 +15,7 @@ enum {
     CONN_IN_MAX = 2 * 65536,   /* what a connection may have read and not passed on */
     OUT_PAUSE_BYTES = 1 << 20, /* waiting for hobd: no answers are taken beyond */
     EXCHANGE_BUCKETS = 256,
+    TOKEN_CHARS = 34, /* "i:", the stream and 96 random bits in hexadecimal */
     LOST_MS = 20,
 };
 
@@ -59,6 +60,7 @@ struct exchange {
     /* may_switch: the program may answer 101; is_raw: it did, and request holds raw bytes; is_shut: it was told that
      * no more of them come */
     bool may_switch, is_raw, is_shut;
+    char token[TOKEN_CHARS + 1]; /* empty: there is no gate */
 };
 
 struct hook {             /* the one that is being asked */
@@ -83,7 +85,7 @@ struct proxy {
     pid_t program;
     int exit_code;
     bool has_exited, is_blamed; /* is_blamed: it was said that nothing listens */
-    uint16_t port;
+    uint16_t port, gate_port;   /* gate_port 0: no bindings */
     int family, epoll;
     struct source channel, signals, probe;
     uint64_t started_ms, kill_ms; /* kill_ms 0: no end is set */
@@ -92,6 +94,7 @@ struct proxy {
     unsigned slots, exchanges_n, raw_n, idle_n;
     struct exchange *exchanges[EXCHANGE_BUCKETS], *spare;
     struct hob_list idle, graves, blocked, lost;
+    struct gate *gate; /* NULL: no bindings, or HELLO did not come yet */
 };
 
 /* proxy.c */
@@ -120,6 +123,9 @@ uint64_t hooks_wake_ms(const struct proxy *p); /* UINT64_MAX: nothing is due */
 void exchange_invoke(struct proxy *p, const struct hob_frame *f, struct hob_str payload);
 void exchange_body(struct proxy *p, const struct hob_frame *f, struct hob_str payload);
 void exchange_cancel(struct proxy *p, uint32_t stream);
+/* The invocation whose token that is, still running; 0: none. */
+uint32_t exchange_of_token(struct proxy *p, struct hob_str token);
+const char *exchange_token(struct proxy *p, uint32_t stream); /* empty when it has ended */
 void exchange_credit(struct proxy *p, uint32_t stream, uint32_t bytes);
 void exchange_resume(struct proxy *p); /* those that were blocked try again */
 /* Some of the request went out, or nothing more of it will. */

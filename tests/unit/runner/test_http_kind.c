@@ -354,6 +354,8 @@ static void ask_init(struct ask *q, const char *method, uint64_t body_n, const c
     q->m.fields = hob_buf_str(&q->fields);
 }
 
+static const struct request_own own = {.authority = {"localhost", 9}};
+
 static void ask_done(struct ask *q)
 {
     hob_buf_done(&q->fields);
@@ -371,7 +373,7 @@ static void a_request_is_framed_anew(void **state)
                                             {"a", ""}};
     struct ask q;
     ask_init(&q, "POST", 2, fields, HOB_COUNT(fields));
-    assert_ok(request_write(&q.out, &q.m, HOB_STR("ok"), true, HOB_STR("localhost"), &q.framing));
+    assert_ok(request_write(&q.out, &q.m, HOB_STR("ok"), true, &own, &q.framing));
     assert_str_equal(hob_buf_str(&q.out),
                      "POST /x?y HTTP/1.1\r\nhost: h.example\r\na: 1\r\na: \r\ncontent-length: 2\r\n\r\nok");
     ask_done(&q);
@@ -383,7 +385,7 @@ static void a_body_of_unknown_length_goes_in_chunks_with_trailers(void **state)
     struct ask q;
     struct hob_pairs trailers;
     ask_init(&q, "POST", UINT64_MAX, NULL, 0);
-    assert_ok(request_write(&q.out, &q.m, HOB_STR("abc"), false, HOB_STR("localhost"), &q.framing));
+    assert_ok(request_write(&q.out, &q.m, HOB_STR("abc"), false, &own, &q.framing));
     struct hob_pairs_writer w;
     hob_buf_clear(&q.fields);
     hob_pairs_start(&w, &q.fields);
@@ -404,7 +406,7 @@ static void a_body_has_the_announced_length(void **state)
     (void)state;
     struct ask q;
     ask_init(&q, "PUT", 4, NULL, 0);
-    assert_ok(request_write(&q.out, &q.m, HOB_STR("ab"), false, HOB_STR("localhost"), &q.framing));
+    assert_ok(request_write(&q.out, &q.m, HOB_STR("ab"), false, &own, &q.framing));
     assert_int_equal(request_write_body(&q.out, &q.framing, HOB_STR("cde"), false, NULL), HOB_E_INVALID);
     assert_int_equal(request_write_body(&q.out, &q.framing, HOB_STR("c"), true, NULL), HOB_E_INVALID);
     assert_ok(request_write_body(&q.out, &q.framing, HOB_STR("cd"), true, NULL));
@@ -419,13 +421,13 @@ static void nothing_from_outside_ends_a_line(void **state)
     for (size_t i = 0; i < HOB_COUNT(bad); i++) {
         struct ask q;
         ask_init(&q, "GET", 0, &bad[i], 1);
-        assert_int_equal(request_write(&q.out, &q.m, HOB_STR(""), true, HOB_STR("localhost"), &q.framing),
+        assert_int_equal(request_write(&q.out, &q.m, HOB_STR(""), true, &own, &q.framing),
                          HOB_E_INVALID);
         ask_done(&q);
     }
     struct ask q;
     ask_init(&q, "GET / HTTP/1.1\r\nx: y\r\n\r\nGET", 0, NULL, 0);
-    assert_int_equal(request_write(&q.out, &q.m, HOB_STR(""), true, HOB_STR("localhost"), &q.framing),
+    assert_int_equal(request_write(&q.out, &q.m, HOB_STR(""), true, &own, &q.framing),
                      HOB_E_INVALID);
     ask_done(&q);
 }
@@ -437,7 +439,7 @@ static void an_event_is_posted_to_the_root_as_json(void **state)
     ask_init(&q, "", 2, NULL, 0);
     q.m.kind = HOB_INVOKE_EVENT;
     q.m.target = HOB_STR("");
-    assert_ok(request_write(&q.out, &q.m, HOB_STR("{}"), true, HOB_STR("localhost"), &q.framing));
+    assert_ok(request_write(&q.out, &q.m, HOB_STR("{}"), true, &own, &q.framing));
     assert_str_equal(hob_buf_str(&q.out),
                      "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
                      "content-length: 2\r\n\r\n{}");
