@@ -17,7 +17,6 @@
 #include "base/mem.h"
 
 enum {
-    GATE_PORT = 9002, /* where a server finds its bindings; its own port has the right of way */
     RUNTIME_JSON_BYTES = 65536,
     RUNTIME_NAME_CHARS = 31, /* base/launch.h carries it in 32 bytes */
     VERSION_BYTES = 256,
@@ -205,16 +204,6 @@ static char *expand(const char *text, const struct function_config *f)
         }
     }
     return hob_buf_take(&out);
-}
-
-/* Of a server: hob-init's own options in front of the program (runner/init/main.c). */
-size_t runtime_http_options(char **argv, const struct function_config *f)
-{
-    unsigned gate = f->port == GATE_PORT ? GATE_PORT + 1 : GATE_PORT;
-    argv[0] = hob_strdup("--http");
-    argv[1] = f->bindings_n ? hob_asprintf("%u+%u", f->port, gate) : hob_asprintf("%u", f->port);
-    argv[2] = hob_strdup("--");
-    return 3;
 }
 
 char **runtime_argv(const struct runtime_info *rt, const struct function_config *f)
