@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,12 +18,15 @@
 
 enum {
     BACKLOG = 128,
+    ACCEPTS_MAX = 16, /* a turn */
+    FILES_OF_OURS = 32,
     READ_BYTES = 16384,
     IN_KEPT_BYTES = 4096,
     HEAD_OUT_BYTES = 65536,
     REQUEST_MS = 30000, /* from a request's first byte to its last */
     TAKE_MS = 60000,    /* without a byte of an answer being taken */
     PART_MS = 1000,
+    IDLE_MS = 200, /* who was just let in, or just answered, is not let go */
     AGAIN_MS = 50, /* when no descriptor was left for a connection */
     PART_BYTES_MAX = 4 << 20,
 };
@@ -31,9 +35,17 @@ static void on_conn(struct proxy *p, struct source *s, uint32_t events);
 
 /* ---- connections ---- */
 
-static void set_listening(struct gate *g)
+static void listen_again(struct gate *g)
 {
-    proxy_watch(g->p, &g->listener, g->conns_n < GATE_CONNS_MAX ? EPOLLIN : 0);
+    g->again_ms = UINT64_MAX;
+    proxy_watch(g->p, &g->listener, EPOLLIN);
+}
+
+/* No room, or no descriptor: whoever wants to connect waits in the kernel's queue. */
+static void listen_later(struct gate *g)
+{
+    g->again_ms = hob_now_ms() + AGAIN_MS;
+    proxy_watch(g->p, &g->listener, 0);
 }
 
 static void forget_call(struct gate *g, const struct gate_conn *c)
@@ -53,11 +65,12 @@ void gate_conn_close(struct gate *g, struct gate_conn *c)
     proxy_watch(g->p, &c->source, 0);
     (void)close(c->source.fd);
     c->source.fd = -1;
-    g->bodies_bytes -= c->body.n;
+    gate_release(g, c);
     g->out_bytes -= c->out.n;
     g->conns_n--;
     hob_list_push_back(&g->graves, &c->node); /* an event of this turn may still name it */
-    set_listening(g);
+    if (g->again_ms != UINT64_MAX)
+        listen_again(g);
 }
 
 static void bury(struct gate *g)
@@ -86,6 +99,7 @@ static void conn_open(struct gate *g, int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     c->source = (struct source){.ready = on_conn, .fd = fd};
     c->due_ms = UINT64_MAX;
+    c->since_ms = hob_now_ms();
     hob_buf_init(&c->in, CONN_IN_MAX);
     hob_buf_init(&c->body, HOB_MAX_CALL_BYTES);
     hob_buf_init(&c->out, HOB_MAX_CALL_ANSWER_BYTES + HEAD_OUT_BYTES);
@@ -96,13 +110,22 @@ static void conn_open(struct gate *g, int fd)
     proxy_watch(g->p, &c->source, EPOLLIN);
 }
 
+/* Something came that was not read yet. */
+static bool has_input(const struct gate_conn *c)
+{
+    char byte;
+    return recv(c->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* The one that nobody has asked on for longest makes room for who wants to ask. */
 static void drop_idle(struct gate *g)
 {
     HOB_LIST_EACH(&g->conns, node, tmp)
     {
         struct gate_conn *c = HOB_CONTAINER_OF(node, struct gate_conn, node);
-        if (is_idle(c)) {
+        if (hob_now_ms() - c->since_ms < IDLE_MS)
+            return; /* so are those behind it */
+        if (is_idle(c) && !has_input(c)) {
             gate_conn_close(g, c);
             return;
         }
@@ -113,22 +136,18 @@ static void on_listener(struct proxy *p, struct source *s, uint32_t events)
 {
     struct gate *g = p->gate;
     (void)events;
-    for (;;) {
-        if (g->conns_n >= GATE_CONNS_MAX)
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        if (g->conns_n >= g->conns_max)
             drop_idle(g);
-        if (g->conns_n >= GATE_CONNS_MAX)
-            break;
-        int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && errno != EAGAIN) {
-            g->again_ms = hob_now_ms() + AGAIN_MS;
-            proxy_watch(p, s, 0);
-            return;
+        int fd = g->conns_n < g->conns_max ? accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
+        if (fd >= 0) {
+            conn_open(g, fd);
+            continue;
         }
-        if (fd < 0)
-            break;
-        conn_open(g, fd);
+        if (g->conns_n >= g->conns_max || (errno != EAGAIN && errno != ECONNABORTED))
+            listen_later(g);
+        return;
     }
-    set_listening(g);
 }
 
 /* ---- answering ---- */
@@ -143,6 +162,7 @@ static void begin_again(struct gate *g, struct gate_conn *c)
         hob_buf_done(&c->in);
     hob_buf_done(&c->out);
     answer_begin_request(&c->request);
+    c->since_ms = hob_now_ms();
     hob_list_remove(&c->node);
     hob_list_push_back(&g->conns, &c->node);
 }
@@ -230,8 +250,10 @@ static enum hob_code write_problem(struct hob_buf *json, const struct gate_probl
     enum hob_code code = hob_buf_addf(json, "{\"code\":%d,\"error\":", why->code);
     if (code == HOB_OK)
         code = json_text_add(json, why->message);
-    if (code == HOB_OK && why->reason)
-        code = hob_buf_addf(json, ",\"reason\":\"%s\"", why->reason);
+    if (code == HOB_OK && why->reason.n)
+        code = hob_buf_add_str(json, HOB_STR(",\"reason\":"));
+    if (code == HOB_OK && why->reason.n)
+        code = json_text_add(json, why->reason);
     return code == HOB_OK ? hob_buf_add(json, "}", 1) : code;
 }
 
@@ -241,8 +263,7 @@ void gate_refuse(struct gate *g, struct gate_conn *c, const struct gate_problem 
     hob_buf_init(&json, HEAD_OUT_BYTES / 2);
     hob_buf_init(&head, HEAD_OUT_BYTES);
     c->is_last |= why->is_last;
-    g->bodies_bytes -= c->body.n;
-    hob_buf_done(&c->body);
+    gate_release(g, c);
     enum hob_code code = write_problem(&json, why);
     if (code == HOB_OK)
         code = hob_buf_addf(&head,
@@ -264,7 +285,7 @@ void gate_refuse(struct gate *g, struct gate_conn *c, const struct gate_problem 
 
 static void refuse_with(struct gate *g, struct gate_conn *c, unsigned status, const char *message)
 {
-    gate_refuse(g, c, &(struct gate_problem){status, 1, NULL, hob_str(message), true});
+    gate_refuse(g, c, &(struct gate_problem){status, 1, HOB_STR(""), hob_str(message), true});
 }
 
 /* "Expect: 100-continue": told once, when the body is wanted. */
@@ -290,26 +311,52 @@ static void whole(struct gate *g, struct gate_conn *c)
     gate_ask(g);
 }
 
+/* Room for a body before a byte of it is read, so that what was begun can be ended. */
+static bool reserve(struct gate *g, struct gate_conn *c)
+{
+    size_t need = c->request.state == ANSWER_LENGTH ? (size_t)c->request.left : c->body.max;
+    bool has_room = g->bodies_bytes + need <= GATE_BODIES_BYTES_MAX;
+    g->held_n = g->held_n - c->is_held + !has_room;
+    c->is_held = !has_room;
+    if (!has_room)
+        return false;
+    c->reserved_n = need;
+    g->bodies_bytes += need;
+    tell_to_continue(c);
+    return true;
+}
+
+void gate_release(struct gate *g, struct gate_conn *c)
+{
+    g->bodies_bytes -= c->reserved_n;
+    c->reserved_n = 0;
+    g->held_n -= c->is_held;
+    c->is_held = false;
+    hob_buf_done(&c->body);
+}
+
+static bool is_too_large(const struct gate_conn *c)
+{
+    const struct answer *a = &c->request;
+    return (a->state == ANSWER_LENGTH && a->left > c->body.max - c->body.n) ||
+           (a->state == ANSWER_CHUNK_DATA && c->body.n == c->body.max);
+}
+
 /* True when more of what has come can be looked at. */
 static bool read_on(struct gate *g, struct gate_conn *c)
 {
-    size_t before = c->body.n;
-    size_t used = answer_take(&c->request, hob_buf_str(&c->in), &c->body, c->body.max);
     const struct answer *a = &c->request;
+    size_t used = answer_take(&c->request, hob_buf_str(&c->in), &c->body, c->reserved_n ? c->body.max : 0);
     hob_buf_consume(&c->in, used);
-    g->bodies_bytes += c->body.n - before;
     if (a->state == ANSWER_BAD) {
         bool is_long = strstr(a->problem, "too large") || strstr(a->problem, "larger");
         refuse_with(g, c, is_long ? 431 : 400, a->problem);
     } else if (a->state == ANSWER_DONE) {
         whole(g, c);
-    } else if ((a->state == ANSWER_LENGTH && a->left > c->body.max - c->body.n) ||
-               (a->state == ANSWER_CHUNK_DATA && c->body.n == c->body.max)) {
+    } else if (is_too_large(c)) {
         refuse_with(g, c, 413, "a request has at most 1 MiB (call.bytes)");
-    } else if (g->bodies_bytes > GATE_BODIES_BYTES_MAX) {
-        refuse_with(g, c, 503, "too many large requests at a time");
-    } else if (answer_has_head(a)) {
-        tell_to_continue(c);
+    } else if (answer_has_head(a) && !c->reserved_n) {
+        return reserve(g, c) && c->in.n > 0;
     }
     return used > 0 && c->source.fd >= 0 && c->state == GATE_READING && c->in.n > 0;
 }
@@ -328,7 +375,19 @@ static void go_on(struct gate *g, struct gate_conn *c)
         c->due_ms = UINT64_MAX;
     else if (c->due_ms == UINT64_MAX)
         c->due_ms = hob_now_ms() + REQUEST_MS;
-    proxy_watch(g->p, &c->source, EPOLLIN);
+    proxy_watch(g->p, &c->source, c->is_held ? 0 : EPOLLIN);
+}
+
+void gate_resume(struct gate *g)
+{
+    if (g->held_n == 0)
+        return;
+    HOB_LIST_EACH(&g->conns, node, tmp)
+    {
+        struct gate_conn *c = HOB_CONTAINER_OF(node, struct gate_conn, node);
+        if (c->is_held && reserve(g, c)) /* what is here already is read in the next turn */
+            proxy_watch(g->p, &c->source, EPOLLIN | EPOLLOUT);
+    }
 }
 
 static void take_bytes(struct gate *g, struct gate_conn *c)
@@ -380,6 +439,15 @@ static void on_conn(struct proxy *p, struct source *s, uint32_t events)
 
 /* ---- door ---- */
 
+/* Descriptors are the program's connections' first. */
+static unsigned conns_max(const struct proxy *p)
+{
+    struct rlimit files = {.rlim_cur = 0};
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    rlim_t taken = p->slots + FILES_OF_OURS, left = files.rlim_cur > taken ? files.rlim_cur - taken : 0;
+    return left > GATE_CONNS_MAX ? GATE_CONNS_MAX : left < GATE_CONNS_MIN ? GATE_CONNS_MIN : (unsigned)left;
+}
+
 struct gate *gate_new(struct proxy *p, uint16_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -396,12 +464,13 @@ struct gate *gate_new(struct proxy *p, uint16_t port)
     }
     struct gate *g = hob_new(struct gate);
     g->p = p;
+    g->conns_max = conns_max(p);
     g->again_ms = UINT64_MAX;
     g->listener = (struct source){.ready = on_listener, .fd = fd};
     hob_list_init(&g->conns);
     hob_list_init(&g->waiting);
     hob_list_init(&g->graves);
-    set_listening(g);
+    listen_again(g);
     return g;
 }
 
@@ -413,14 +482,12 @@ void gate_tick(struct gate *g, uint64_t now_ms)
         if (now_ms < c->due_ms)
             continue;
         if (c->state == GATE_READING)
-            refuse_with(g, c, 408, "the request did not come to its end in time");
+            refuse_with(g, c, c->is_held ? 503 : 408, "the request did not come to its end in time");
         else
             gate_conn_close(g, c);
     }
-    if (now_ms >= g->again_ms) {
-        g->again_ms = UINT64_MAX;
-        set_listening(g);
-    }
+    if (now_ms >= g->again_ms)
+        listen_again(g);
     bury(g);
 }
 

@@ -79,7 +79,7 @@ bool gate_judge(struct gate *g, struct gate_conn *c)
     if (c->parent || (!token.n && find_in_body(g, c)))
         return true;
     gate_refuse(g, c,
-                &(struct gate_problem){403, PARSE_FORBIDDEN, "invocation_ended",
+                &(struct gate_problem){403, PARSE_FORBIDDEN, HOB_STR("invocation_ended"),
                                        HOB_STR("the invocation has ended: its bindings have, too"), false});
     return false;
 }
@@ -150,8 +150,7 @@ static void send_call(struct gate *g, struct gate_conn *c, struct hob_str meta)
     struct hob_frame f = {
         .type = HOB_FRAME_CALL, .flags = HOB_FRAME_END, .stream = call->stream, .arg = c->parent};
     HOB_ASSERT(hob_frame_add_meta(&g->p->out, f, meta, hob_buf_str(&c->body)) == HOB_OK);
-    g->bodies_bytes -= c->body.n;
-    hob_buf_done(&c->body);
+    gate_release(g, c);
     c->state = GATE_ASKED;
 }
 
@@ -167,7 +166,7 @@ void gate_ask(struct gate *g)
     while ((first = hob_list_first(&g->waiting)) != NULL) {
         struct gate_conn *c = HOB_CONTAINER_OF(first, struct gate_conn, waiting);
         if (!has_room(g, c))
-            return;
+            break;
         hob_auto_buf struct hob_buf meta;
         hob_buf_init(&meta, META_BYTES_MAX);
         hob_list_remove(first);
@@ -175,10 +174,11 @@ void gate_ask(struct gate *g)
             send_call(g, c, hob_buf_str(&meta));
         else
             gate_refuse(g, c,
-                        &(struct gate_problem){413, PARSE_OTHER, "too_large",
+                        &(struct gate_problem){413, PARSE_OTHER, HOB_STR("too_large"),
                                                HOB_STR("a call has at most 1 MiB with its head (call.bytes)"),
                                                true});
     }
+    gate_resume(g);
 }
 
 /* ---- REPLY ---- */
@@ -187,16 +187,17 @@ void gate_ask(struct gate *g)
 static void answer_error(struct gate *g, struct gate_conn *c, struct hob_str payload)
 {
     struct hob_pairs pairs;
-    struct gate_problem why = {500, PARSE_OTHER, "internal", HOB_STR("the call failed"), c->is_last};
+    struct gate_problem why = {500, PARSE_OTHER, HOB_STR("internal"), HOB_STR("the call failed"), c->is_last};
     if (hob_pairs_open(payload, FIELDS_MAX, &pairs)) {
         uint64_t status = hob_pairs_u64(&pairs, "status", 0);
         why.status = status >= 400 && status <= 599 ? (unsigned)status : why.status;
         why.code = (int)hob_pairs_u64(&pairs, "code", PARSE_OTHER);
         why.message = hob_pairs_get(&pairs, "errorMessage");
         if (hob_str_is(hob_pairs_get(&pairs, "reason"), "invocation_ended"))
-            why = (struct gate_problem){403, PARSE_FORBIDDEN, "invocation_ended", why.message, c->is_last};
+            why = (struct gate_problem){403, PARSE_FORBIDDEN, HOB_STR("invocation_ended"), why.message,
+                                        c->is_last};
         else
-            why.reason = NULL;
+            why.reason = hob_pairs_get(&pairs, "reason");
     }
     gate_refuse(g, c, &why);
 }
