@@ -75,6 +75,20 @@ static enum hob_code next_revision(struct data_tx *tx, int64_t *ret_revision, st
     return rc;
 }
 
+enum hob_code kv_revision(struct data_tx *tx, int64_t *ret_revision, struct hob_err *err)
+{
+    static const char sql[] = "SELECT value FROM meta WHERE name = 'kv_revision'";
+    struct query q;
+    bool has_row = false;
+    if (query_start(&q, &tx->s, sql, err) != HOB_OK)
+        return err->code;
+    enum hob_code rc = query_step(&q, &has_row, err);
+    if (rc == HOB_OK)
+        *ret_revision = has_row ? query_col_int(&q, 0) : 0;
+    query_end(&q);
+    return rc;
+}
+
 /* A few of those that have ended, now and then: the table stays bounded without a timer. */
 static enum hob_code sweep(struct data_tx *tx, struct hob_err *err)
 {

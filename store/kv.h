@@ -33,6 +33,8 @@ HOB_MUST_USE enum hob_code kv_add(struct data_tx *tx, const char *space, struct 
 /* No error when there is none. *ret_was may be NULL. */
 HOB_MUST_USE enum hob_code kv_drop(struct data_tx *tx, const char *space, struct hob_str key, bool *ret_was,
                                    struct hob_err *err);
+/* The newest revision of this database: a later put gets a larger one. */
+HOB_MUST_USE enum hob_code kv_revision(struct data_tx *tx, int64_t *ret_revision, struct hob_err *err);
 /* All whose key begins with `prefix`, by key, behind `after` (empty: from the start), at most `limit`. */
 HOB_MUST_USE enum hob_code kv_each(struct data_tx *tx, const char *space, struct hob_str prefix,
                                    struct hob_str after, uint64_t limit, int64_t now_ms, kv_cb cb, void *ctx,

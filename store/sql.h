@@ -31,5 +31,9 @@ void sqls_close(struct sqls *s, void (*closed)(void *ctx), void *ctx);
 typedef void (*sql_done_cb)(void *ctx, const struct hob_err *err);
 void sql_ask(struct sqls *s, const char *app, json_t *statements, bool is_script, struct hob_buf *out,
              sql_done_cb done, void *ctx);
+/* A consistent copy of the app's database into a new file at `path` (0600), fsynced. HOB_E_NOT_FOUND: it has none. */
+void sql_backup(struct sqls *s, const char *app, const char *path, sql_done_cb done, void *ctx);
+/* Puts the database file at `path`, which goes, in the place of the app's, when it is whole and one of ours. */
+void sql_replace(struct sqls *s, const char *app, const char *path, sql_done_cb done, void *ctx);
 /* The app is gone: its database with all its files, after what runs. */
 void sql_remove(struct sqls *s, const char *app, sql_done_cb done, void *ctx);

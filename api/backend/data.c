@@ -1,28 +1,22 @@
-/* An app's data over the control API: exported by the page, imported by the piece, its log of changes, restored to a
- * point in it. Each is one job of the app's database; what it needs and makes lives in a `job` until it is told. */
+/* An app's log of changes over the control API, and the way back to a point in it. Each is one job of the app's database;
+ * what it needs and makes lives in a `job` until it is told. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/control/control_priv.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/mem.h"
 #include "bindings/apps.h"
 #include "bindings/auth/session.h"
 #include "bindings/auth/user.h"
 #include "bindings/object/object.h"
-#include "bindings/transfer/transfer.h"
 #include "store/data.h"
 
-enum { EXPORT_BYTES_MAX = 256 << 20, CHANGES_LIMIT = 1000, CHANGES_STEP = 5000 };
+enum { LINES_BYTES_MAX = 4 << 20, CHANGES_LIMIT = 1000, CHANGES_STEP = 5000 };
 
 struct job {
     struct call *call;
-    bool is_running, is_complete;
-    struct hob_buf body, out; /* of a request; of the answer */
-    char *after;
-    char next[TRANSFER_CURSOR_BYTES];
-    struct transfer_counts counts;
+    struct hob_buf out; /* of the answer */
     int64_t sequence, at_ms;
     uint64_t limit;
 };
@@ -31,8 +25,7 @@ static struct job *job_new(struct call *c)
 {
     struct job *j = hob_new(struct job);
     j->call = c;
-    hob_buf_init(&j->body, HOB_MAX_IMPORT_BYTES);
-    hob_buf_init(&j->out, EXPORT_BYTES_MAX);
+    hob_buf_init(&j->out, LINES_BYTES_MAX);
     call_hold(c);
     return j;
 }
@@ -40,9 +33,7 @@ static struct job *job_new(struct call *c)
 static void job_free(struct job *j)
 {
     struct call *c = j->call;
-    hob_buf_done(&j->body);
     hob_buf_done(&j->out);
-    free(j->after);
     free(j);
     call_release(c);
 }
@@ -61,13 +52,11 @@ static void answer_lines(struct job *j)
 {
     struct call *c = j->call;
     const struct http_field fields[] = {{HOB_STR("content-type"), HOB_STR("application/x-ndjson")},
-                                        {HOB_STR("cache-control"), HOB_STR("no-store")},
-                                        {HOB_STR("x-hob-next"), hob_str(j->next)}};
+                                        {HOB_STR("cache-control"), HOB_STR("no-store")}};
     if (!call_is_open(c))
         return;
     call_streamed(c);
-    http_respond(c->x, 200, fields, j->next[0] ? HOB_COUNT(fields) : HOB_COUNT(fields) - 1,
-                 hob_buf_str(&j->out));
+    http_respond(c->x, 200, fields, HOB_COUNT(fields), hob_buf_str(&j->out));
 }
 
 static void on_lines(void *ctx, const struct hob_err *err)
@@ -84,87 +73,6 @@ static void on_lines(void *ctx, const struct hob_err *err)
 static void forget_app(const struct call *c)
 {
     session_forget_app(backend_auth(c->control->o.backend), c->copies[0]);
-}
-
-/* --- export ----------------------------------------------------------------------------------------------------------- */
-
-static enum hob_code export_work(void *ctx, struct data_tx *tx, struct hob_err *err)
-{
-    struct job *j = ctx;
-    struct transfer_page page = {.app = j->call->copies[0], .after = hob_str(j->after)};
-    hob_buf_clear(&j->out);
-    return transfer_export(tx, &page, &j->out, j->next, err);
-}
-
-void handle_data_export(struct call *c)
-{
-    if (!call_backend(c))
-        return;
-    struct job *j = job_new(c);
-    struct hob_str after = call_query(c, "after");
-    j->after = hob_strndup(after.at ? after.at : "", after.n);
-    appdb_read(c->control->o.dbs, c->copies[0], export_work, on_lines, j);
-}
-
-/* --- import ----------------------------------------------------------------------------------------------------------- */
-
-static enum hob_code import_work(void *ctx, struct data_tx *tx, struct hob_err *err)
-{
-    struct job *j = ctx;
-    return transfer_import(tx, hob_buf_str(&j->body), &j->counts, err);
-}
-
-static void on_imported(void *ctx, const struct hob_err *err)
-{
-    struct job *j = ctx;
-    struct call *c = j->call;
-    if (err) {
-        call_fail(c, err);
-    } else {
-        struct hob_jw *w = call_start(c);
-        forget_app(c);
-        hob_jw_object(w);
-        hob_jw_kint(w, "lines", (int64_t)j->counts.lines);
-        hob_jw_kint(w, "objects", (int64_t)j->counts.objects);
-        hob_jw_kint(w, "related", (int64_t)j->counts.related);
-        hob_jw_kint(w, "classes", (int64_t)j->counts.classes);
-        hob_jw_object_end(w);
-        call_finish(c);
-    }
-    job_free(j);
-}
-
-static void on_import_body(void *ctx, struct hob_str data)
-{
-    struct job *j = ctx;
-    HOB_ASSERT(hob_buf_add_str(&j->body, data) == HOB_OK); /* the server refuses longer bodies */
-    http_consumed(j->call->x, data.n);
-}
-
-static void on_import_end(void *ctx)
-{
-    struct job *j = ctx;
-    j->is_running = true;
-    j->call->stream = NULL;
-    appdb_write(j->call->control->o.dbs, j->call->copies[0], import_work, on_imported, j);
-}
-
-static void on_import_gone(void *ctx)
-{
-    struct job *j = ctx;
-    if (!j->is_running)
-        job_free(j);
-}
-
-static const struct call_stream import_stream = {
-    .on_body = on_import_body, .on_body_end = on_import_end, .on_gone = on_import_gone};
-
-void handle_data_import(struct call *c)
-{
-    if (!call_backend(c))
-        return;
-    call_stream_begin(c, &import_stream, job_new(c));
-    http_body_read(c->x, HOB_MAX_IMPORT_BYTES);
 }
 
 /* --- the log of changes --------------------------------------------------------------------------------------------- */

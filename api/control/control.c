@@ -351,6 +351,7 @@ static void on_closer_closed(uv_handle_t *handle)
     void *ctx = control->closed_ctx;
     auth_guard_free(control->guard);
     probe_free(control->probe);
+    transfer_copies_sweep(control->tmp_dir);
     free(control->tmp_dir);
     free(control);
     closed(ctx);
@@ -367,6 +368,7 @@ struct control *control_new(const struct control_options *o)
     struct control *control = hob_new(struct control);
     control->o = *o;
     control->tmp_dir = hob_asprintf("%s/tmp", o->home);
+    transfer_copies_sweep(control->tmp_dir);
     hob_list_init(&control->calls);
     control->guard = auth_guard_new();
     control->probe = probe_new(control);

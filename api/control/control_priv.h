@@ -170,9 +170,11 @@ void handle_backend_set(struct call *c);
 void handle_backend_remove(struct call *c);
 void handle_backend_key_set(struct call *c);
 void handle_backend_key_remove(struct call *c);
-void handle_data_export(struct call *c); /* api/backend/data.c */
+void handle_data_export(struct call *c); /* api/backend/transfer.c */
 void handle_data_import(struct call *c);
-void handle_data_changes(struct call *c);
+/* At the start and at the end: copies of SQL databases that exports had made in HOME/tmp. Blocking. */
+void transfer_copies_sweep(const char *tmp_dir);
+void handle_data_changes(struct call *c); /* api/backend/data.c */
 void handle_data_restore(struct call *c);
 void handle_data_advice(struct call *c); /* api/backend/indexes.c */
 void handle_data_indexes(struct call *c);

@@ -31,7 +31,11 @@ static const struct control_query simulate_queries[] = {
     {"keep_s", "scale.keep_s; by the rule when absent"},
     {NULL, NULL}};
 static const struct control_query export_queries[] = {
-    {"after", "what X-Hob-Next said; from the start when absent"}, {NULL, NULL}};
+    {"after", "what X-Hob-Next said; from the start when absent"},
+    {"without", "what is left out: cache, sql, files, with commas between; nothing when absent"},
+    {NULL, NULL}};
+static const struct control_query import_queries[] = {
+    {"without", "lines that are passed over: cache, sql, files, with commas between"}, {NULL, NULL}};
 static const struct control_query change_queries[] = {
     {"after", "only behind this sequence number"},
     {"limit", "at most so many, up to 1000; 100 when absent"},
@@ -80,9 +84,9 @@ const struct control_route control_routes[] = {
     {"DELETE", APP "/backend/keys/{key}", handle_backend_key_remove, CALL_BODY_NONE, false, 200, NULL, "Nothing", NULL,
      "removeBackendKey", "Forget a key; clients that send it are refused from now on"},
     {"GET", APP "/data/export", handle_data_export, CALL_BODY_NONE, false, 200, NULL, "application/x-ndjson", export_queries,
-     "exportData", "One page of an app's data as JSON lines; X-Hob-Next says where the next one begins"},
-    {"POST", APP "/data/import", handle_data_import, CALL_BODY_RAW, false, 200, "application/x-ndjson", "Imported", NULL,
-     "importData", "Take in lines of an export: all of them or none"},
+     "exportData", "One page of an app's data, files and SQL database as JSON lines; X-Hob-Next says where the next one begins"},
+    {"POST", APP "/data/import", handle_data_import, CALL_BODY_RAW, false, 200, "application/x-ndjson", "Imported", import_queries,
+     "importData", "Take in lines of an export: all of them or none; pieces of bytes stay, to be gone on with"},
     {"GET", APP "/data/changes", handle_data_changes, CALL_BODY_NONE, false, 200, NULL, "application/x-ndjson", change_queries,
      "listChanges", "The log of changes: sequence, at, op, class, id"},
     {"POST", APP "/data/restore", handle_data_restore, CALL_BODY_JSON, false, 200, "RestoreBody", "Restored", NULL,
@@ -94,7 +98,7 @@ const struct control_route control_routes[] = {
     {"GET", APP "/data/indexes", handle_data_indexes, CALL_BODY_NONE, false, 200, NULL, "Indexes", NULL,
      "listIndexes", "The indexes of all classes, with their size"},
     {"POST", APP "/data/indexes", handle_data_index_make, CALL_BODY_JSON, false, 201, "IndexBody", "IndexMade", NULL,
-     "makeIndex", "Make an index; the app's writes wait until it is there (about a second a million objects)"},
+     "makeIndex", "Make an index; the app's writes wait until it is there (1 to 2 s a million objects)"},
     {"DELETE", APP "/data/indexes", handle_data_index_drop, CALL_BODY_NONE, false, 200, NULL, "Nothing", index_queries,
      "dropIndex", "Drop an index"},
     {"POST", APP "/deploy", handle_deploy, CALL_BODY_RAW, false, 201, "application/octet-stream", "Deployment", deploy_queries,

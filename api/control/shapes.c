@@ -321,6 +321,10 @@ static const struct schema_member imported[] = {
     {"objects", "integer", "", true},
     {"related", "integer", "pairs of relations", true},
     {"classes", "integer", "", true},
+    {"files", "integer", "names of files", true},
+    {"cached", "integer", "pairs of env.cache", true},
+    {"pieces", "integer", "of files and of the SQL database", true},
+    {"sql", "boolean", "the SQL database came to its end and is in place", true},
 };
 static const struct schema_member restore_body[] = {
     {"sequence", "integer", "of the last change that shall stand", false},

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bindings/call_priv.h"
+#include "bindings/files/blob.h"
 #include "bindings/files/spool.h"
 
 struct files;
@@ -26,6 +27,9 @@ struct file_found {
 typedef void (*file_found_cb)(void *ctx, const struct hob_err *err, const struct file_found *found);
 void files_find(struct backend *b, const struct backend_app *app, struct hob_str name, bool is_metadata_only,
                 file_found_cb done, void *ctx);
+/* Fills the app's place from its settings; to be ended by blob_place_done. */
+HOB_MUST_USE enum hob_code file_place(struct backend *b, const struct backend_app *app,
+                                      struct blob_place *ret_place, struct hob_err *err);
 /* Removes all bytes of an app: when its backend is removed. */
 void files_remove_app(struct files *f, const char *app, void (*done)(void *ctx, const struct hob_err *err),
                       void *ctx);

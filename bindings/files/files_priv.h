@@ -26,9 +26,6 @@ HOB_MUST_USE enum hob_code file_row_read(struct data_tx *tx, struct hob_str name
                                          struct hob_err *err); /* 101 when there is none */
 void file_row_done(struct file_row *row);
 
-/* Fills the app's place from its settings; loop. */
-HOB_MUST_USE enum hob_code file_place(struct backend *b, const struct backend_app *app,
-                                      struct blob_place *ret_place, struct hob_err *err);
 /* Blocking work with the blobs, on a worker; `done` on the loop. The struct is the caller's. */
 struct file_work {
     uv_work_t request;

@@ -4,10 +4,10 @@
 
 #include "base/mem.h"
 #include "bindings/schema/schema_priv.h"
-#include "bindings/transfer/transfer.h"
+#include "bindings/transfer/transfer_priv.h"
 #include "store/kv.h"
 
-enum { PAGE_BYTES = 4 << 20, PAGE_OBJECTS = 500, RELATED_A_LINE = 500, CONFIG_MAX = 10000 };
+enum { PAGE_OBJECTS = 500, RELATED_A_LINE = 500, CONFIG_MAX = 10000 };
 
 static bool end_line(struct hob_jw *w, struct hob_buf *out)
 {
@@ -193,12 +193,15 @@ static enum hob_code judge_next(void *ctx, const struct data_class *c, struct ho
     return HOB_OK;
 }
 
-static enum hob_code go_on(struct data_tx *tx, struct hob_str class_name,
+static enum hob_code go_on(struct data_tx *tx, struct hob_str class_name, unsigned without,
                            char ret_next[TRANSFER_CURSOR_BYTES], struct hob_err *err)
 {
     struct next_class n = {.after = class_name.at ? class_name : HOB_STR("")};
     enum hob_code rc = data_class_each(tx, judge_next, &n, err);
-    (void)snprintf(ret_next, TRANSFER_CURSOR_BYTES, "%s%s", n.found ? n.found : "", n.found ? "/" : "");
+    if (n.found)
+        (void)snprintf(ret_next, TRANSFER_CURSOR_BYTES, "%s/", n.found);
+    else
+        phase_next("", without, ret_next);
     free(n.found);
     return rc;
 }
@@ -208,20 +211,23 @@ enum hob_code transfer_export(struct data_tx *tx, const struct transfer_page *pa
 {
     struct hob_str id, class_name = hob_str_cut(page->after, '/', &id);
     if (!page->after.n)
-        return export_start(tx, page->app, out, err) == HOB_OK ? go_on(tx, HOB_STR(""), ret_next, err)
-                                                               : err->code;
+        return export_start(tx, page->app, out, err) == HOB_OK
+                   ? go_on(tx, HOB_STR(""), page->without, ret_next, err)
+                   : err->code;
+    if (page->after.at[0] == '+')
+        return phase_export(tx, page, out, ret_next, err);
     hob_auto_free char *name = hob_strndup(class_name.at, class_name.n);
     struct page p = {.tx = tx, .out = out, .class = data_class_find(tx, name)};
     if (!id.at || page->after.n >= TRANSFER_CURSOR_BYTES)
         return hob_fail(err, HOB_E_INVALID, "'after' is '%.*s': give what the page before ended with",
                         (int)(page->after.n < 64 ? page->after.n : 64), page->after.at);
     if (!p.class) /* dropped meanwhile */
-        return go_on(tx, class_name, ret_next, err);
+        return go_on(tx, class_name, page->without, ret_next, err);
     enum hob_code rc = export_objects(&p, id, err);
     if (rc == HOB_OK && (p.is_full || p.n == PAGE_OBJECTS))
         (void)snprintf(ret_next, TRANSFER_CURSOR_BYTES, "%s/%s", name, p.ids[p.n - 1]);
     else if (rc == HOB_OK)
-        rc = go_on(tx, class_name, ret_next, err);
+        rc = go_on(tx, class_name, page->without, ret_next, err);
     for (size_t i = 0; i < p.n; i++)
         free(p.ids[i]);
     return rc;

@@ -4,13 +4,14 @@
 #include "base/mem.h"
 #include "bindings/auth/user_index.h"
 #include "bindings/schema/schema_priv.h"
-#include "bindings/transfer/transfer.h"
+#include "bindings/transfer/transfer_priv.h"
 #include "store/kv.h"
 
 enum { DOC_BYTES_MAX = 16 << 20, ARENA_BYTES_MAX = 1 << 20 };
 
 struct import {
     struct data_tx *tx;
+    const struct transfer_lines *lines;
     struct transfer_counts counts;
 };
 
@@ -254,22 +255,29 @@ static enum hob_code import_line(struct import *im, const json_t *line, struct h
         return import_param(im, line, err);
     if (json_object_get(line, "class"))
         return import_class(im, line, err);
+    bool is_fact = false;
+    enum hob_code rc = fact_import(im->tx, im->lines, line, &im->counts, &is_fact, err);
+    if (rc != HOB_OK || is_fact)
+        return rc;
     return hob_fail(err, HOB_E_INVALID, "the line is none of an export: it has neither class nor config");
 }
 
-enum hob_code transfer_import(struct data_tx *tx, struct hob_str lines, struct transfer_counts *ret_counts,
-                              struct hob_err *err)
+enum hob_code transfer_import(struct data_tx *tx, const struct transfer_lines *lines,
+                              struct transfer_counts *ret_counts, struct hob_err *err)
 {
-    struct import im = {.tx = tx};
-    while (lines.at && lines.n) {
-        struct hob_str one = hob_str_trim(hob_str_cut(lines, '\n', &lines));
+    struct import im = {.tx = tx, .lines = lines};
+    struct hob_str rest = lines->text;
+    enum transfer_part part;
+    while (rest.at && rest.n) {
+        struct hob_str one = hob_str_trim(hob_str_cut(rest, '\n', &rest));
         im.counts.lines++;
-        if (!one.n)
+        if (!one.n || piece_is(one, &part))
             continue;
         hob_auto_json json_t *line = hob_json_parse(one, "the line", err);
         if (!line || import_line(&im, line, err) != HOB_OK)
             return hob_err_wrap(err, "line %llu", (unsigned long long)im.counts.lines);
     }
+    im.counts.pieces = ret_counts->pieces; /* told by who took them */
     *ret_counts = im.counts;
     return HOB_OK;
 }

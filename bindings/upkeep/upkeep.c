@@ -26,7 +26,7 @@ enum {
     PAUSES_A_STEP = 4,     /* a step of trimming is followed by this many times its own length */
     AUTO_A_CLASS = 8,      /* indexes that were made unasked */
     AUTO_QUERIES_MIN = 5,  /* slow ones of a kind, before it is worth an index */
-    AUTO_OBJECTS = 2000000 /* of a class: making its index would hold the writes for too long */
+    AUTO_OBJECTS = 1000000 /* of a class: making its index would hold the writes for too long */
 };
 #define DAY_MS (24LL * 3600 * 1000)
 

@@ -99,7 +99,7 @@ static enum hob_code run(struct cli *c, const struct args *a, struct hob_err *er
 }
 
 static const struct option options[] = {
-    {'a', "app", "NAME", "of the data of that app's backend instead"},
+    {'a', "app", "NAME", "of the objects of that app's backend instead (all of an app: hob data export)"},
     {'f', "force", NULL, "replace FILE"},
     {0},
 };

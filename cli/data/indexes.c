@@ -130,7 +130,7 @@ static enum hob_code run_advise(struct cli *c, const struct args *a, struct hob_
         note(
             c,
             "With such an index, a query that took the average takes about a millisecond. `hob data advise %s "
-            "--apply` makes them; the app's writes wait about a second for each million objects.",
+            "--apply` makes them; the app's writes wait 1 to 2 seconds for each million objects.",
             app);
     return HOB_OK;
 }

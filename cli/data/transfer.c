@@ -45,7 +45,8 @@ struct export
 {
     struct cli *c;
     const char *app;
-    int fd, next_fd; /* next_fd -1: to stdout, nothing to go on with */
+    int fd, next_fd;     /* next_fd -1: to stdout, nothing to go on with */
+    const char *without; /* NULL: nothing */
     uint64_t bytes, lines;
     char *cursor; /* NULL: from the start */
     struct hob_err err;
@@ -74,7 +75,8 @@ static enum hob_code note_next(struct export *e, struct hob_err *err)
 /* One page; *ret_more false behind the last. */
 static enum hob_code fetch_page(struct export *e, bool *ret_more, struct hob_err *err)
 {
-    hob_auto_free char *path = NULL, *query = e->cursor ? url_path("?after=%s", e->cursor) : hob_strdup("");
+    hob_auto_free char *path = NULL, *query = url_path("?after=%s&without=%s", e->cursor ? e->cursor : "",
+                                                       e->without ? e->without : "");
     if (app_path(e->app, "/data/export", &path, err) != HOB_OK)
         return err->code;
     hob_auto_free char *full = hob_asprintf("%s%s", path, query);
@@ -147,7 +149,8 @@ static enum hob_code export_to_file(struct export *e, const char *path, struct h
 
 static enum hob_code run_export(struct cli *c, const struct args *a, struct hob_err *err)
 {
-    struct export e = {.c = c, .app = args_at(a, 0), .fd = STDOUT_FILENO, .next_fd = -1};
+    struct export e = {
+        .c = c, .app = args_at(a, 0), .without = args_get(a, "without"), .fd = STDOUT_FILENO, .next_fd = -1};
     const char *path = args_at(a, 1);
     struct stat st;
     bool is_stdout = strcmp(path, "-") == 0;
@@ -176,7 +179,8 @@ struct import {
     char *path;
     struct hob_buf piece;
     uint64_t lines, piece_lines; /* taken in; waiting in the piece */
-    uint64_t objects, related;
+    uint64_t objects, related, files, cached;
+    bool has_sql;
 };
 
 static enum hob_code send_piece(struct import *im, struct hob_err *err)
@@ -198,6 +202,9 @@ static enum hob_code send_piece(struct import *im, struct hob_err *err)
         return hob_err_wrap(err, "behind line %llu", (unsigned long long)im->lines);
     im->objects += (uint64_t)json_number_value(json_object_get(answer, "objects"));
     im->related += (uint64_t)json_number_value(json_object_get(answer, "related"));
+    im->files += (uint64_t)json_number_value(json_object_get(answer, "files"));
+    im->cached += (uint64_t)json_number_value(json_object_get(answer, "cached"));
+    im->has_sql = im->has_sql || json_is_true(json_object_get(answer, "sql"));
     im->lines += im->piece_lines;
     im->piece_lines = 0;
     hob_buf_clear(&im->piece);
@@ -231,6 +238,26 @@ static enum hob_code import_lines(struct import *im, struct lines *from, uint64_
     }
 }
 
+static void print_imported(struct cli *c, const struct import *im)
+{
+    hob_auto_json json_t *j =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:b}", "lines", (json_int_t)im->lines, "objects",
+                  (json_int_t)im->objects, "related", (json_int_t)im->related, "files", (json_int_t)im->files,
+                  "cached", (json_int_t)im->cached, "sql", im->has_sql);
+    if (c->is_json) {
+        print_json(c, j);
+        return;
+    }
+    (void)fprintf(c->out, "Imported %llu objects and %llu relations", (unsigned long long)im->objects,
+                  (unsigned long long)im->related);
+    if (im->files)
+        (void)fprintf(c->out, ", %llu files", (unsigned long long)im->files);
+    if (im->cached)
+        (void)fprintf(c->out, ", %llu pairs of env.cache", (unsigned long long)im->cached);
+    (void)fprintf(c->out, "%s (%llu lines)\n", im->has_sql ? ", the database of env.sql" : "",
+                  (unsigned long long)im->lines);
+}
+
 static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_err *err)
 {
     struct import im = {.c = c};
@@ -242,7 +269,10 @@ static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_
     struct lines *from = lines_open(args_at(a, 1), err);
     if (!from)
         return err->code;
-    im.path = path;
+    const char *without = args_get(a, "without");
+    hob_auto_free char *query = url_path("?without=%s", without ? without : "");
+    hob_auto_free char *full = hob_asprintf("%s%s", path, query);
+    im.path = full;
     hob_buf_init(&im.piece, LINE_BYTES_MAX);
     enum hob_code rc = import_lines(&im, from, from_line ? from_line - 1 : 0, err);
     progress_end(c);
@@ -253,28 +283,28 @@ static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_
                             (unsigned long long)im.lines, (unsigned long long)im.lines + 1);
     if (rc != HOB_OK)
         return rc;
-    hob_auto_json json_t *j = json_pack("{s:I,s:I,s:I}", "lines", (json_int_t)im.lines, "objects",
-                                        (json_int_t)im.objects, "related", (json_int_t)im.related);
-    if (c->is_json)
-        print_json(c, j);
-    else
-        (void)fprintf(c->out, "Imported %llu objects and %llu relations (%llu lines)\n",
-                      (unsigned long long)im.objects, (unsigned long long)im.related,
-                      (unsigned long long)im.lines);
+    print_imported(c, &im);
     return HOB_OK;
 }
 
 /* --- rows --------------------------------------------------------------------------------------------------------------- */
 
-static const struct option export_options[] = {{'f', "force", NULL, "replace FILE"}, {0}};
+#define OPTION_WITHOUT                                                                                       \
+    {                                                                                                        \
+        0, "without", "LIST", "leave out cache, sql or files (commas between)"                               \
+    }
+static const struct option export_options[] = {{'f', "force", NULL, "replace FILE"}, OPTION_WITHOUT, {0}};
 const struct command cmd_data_export = {
     .name = "data export",
     .usage = "APP FILE",
-    .summary = "Write all data of an app's backend as JSON lines; - is stdout.",
+    .summary = "Write all data of an app as JSON lines, to keep or to take elsewhere; - is stdout.",
     .details =
-        "Classes, permissions, configuration, objects with ids, dates and ACLs, relations, password hashes: as secret as\n"
-        "the database itself. Files' bytes are not in it. A broken export goes on when the command is given again.\n"
-        "For a snapshot of one moment there is `hob backup FILE --app APP`.",
+        "Classes, permissions, configuration, objects with ids, dates and ACLs, relations, password hashes, files with their\n"
+        "bytes (not those in an S3 store), the database of env.sql, env.cache: as secret as the app itself. Not in it are the\n"
+        "app's settings and keys (`hob app show`), its secrets and functions.\n"
+        "hob data export shop shop.jsonl && hob app create copy && hob data import copy shop.jsonl\n"
+        "A broken export goes on when the command is given again. What is written meanwhile may or may not be in it;\n"
+        "a snapshot of one moment, of the objects alone, is `hob backup FILE --app APP`.",
     .options = export_options,
     .positionals_min = 2,
     .positionals_max = 2,
@@ -282,6 +312,7 @@ const struct command cmd_data_export = {
 };
 static const struct option import_options[] = {
     {0, "from-line", "N", "go on there, where a broken import said so"},
+    OPTION_WITHOUT,
     {0},
 };
 const struct command cmd_data_import = {
@@ -290,7 +321,8 @@ const struct command cmd_data_import = {
     .summary = "Take in an export, or a folder with the collections of a Parse Server (mongoexport).",
     .details =
         "hob data import shop shop.jsonl\nhob data import shop dump/      # _SCHEMA.json, _User.json, Order.json, _Join:users:_Role.json\n"
-        "Ids, dates, ACLs, relations, password hashes and linked identities are kept. The same import again changes nothing.",
+        "Ids, dates, ACLs, relations, password hashes, linked identities and names of files are kept. The same import again\n"
+        "changes nothing. A database of env.sql takes the place of the one that is there.",
     .options = import_options,
     .positionals_min = 2,
     .positionals_max = 2,

@@ -25,5 +25,10 @@ HOB_COLD enum hob_code sql_db_fail(struct sql_db *db, int rc, struct hob_err *er
 /* The clock of one call. */
 void sql_db_arm(struct sql_db *db);
 
+/* copy.c: a consistent copy into a new file, fsynced. */
+HOB_MUST_USE enum hob_code sql_db_copy(struct sql_db *db, const char *path, struct hob_err *err);
+/* Is the file a whole database as this room makes them? A stranger's otherwise: it is opened as guarded as any. */
+HOB_MUST_USE enum hob_code sql_file_judge(const char *path, struct hob_err *err);
+
 HOB_MUST_USE enum hob_code sql_statements_run(struct sql_db *db, const json_t *statements, bool is_script,
                                               struct hob_buf *out, struct hob_err *err);

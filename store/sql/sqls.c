@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "store/sql/sql_priv.h"
@@ -15,7 +16,7 @@
 #include "base/banned.h"
 
 enum { THREADS = 2, OPEN_MAX = 32, STACK_BYTES = 2 << 20 };
-enum work { WORK_ASK, WORK_CLOSE, WORK_REMOVE };
+enum work { WORK_ASK, WORK_CLOSE, WORK_BACKUP, WORK_REPLACE, WORK_REMOVE };
 
 struct job {
     struct hob_node node; /* of the app's line, then of the finished ones */
@@ -24,7 +25,9 @@ struct job {
     json_t *statements;
     bool is_script;
     struct hob_buf *out;
+    char *path; /* of a backup, of a replacement */
     struct hob_err err;
+    const char *dir;  /* the pool's */
     sql_done_cb done; /* NULL: nobody asked (a close) */
     void *ctx;
 };
@@ -60,11 +63,12 @@ struct sqls {
 
 /* --- on a thread --- */
 
-static void remove_files(struct sql_app *a)
+/* `from` 1: the file itself stays. */
+static void remove_files(struct sql_app *a, size_t from)
 {
     static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
     sql_db_close(&a->db);
-    for (size_t i = 0; i < HOB_COUNT(tails); i++) {
+    for (size_t i = from; i < HOB_COUNT(tails); i++) {
         hob_auto_free char *path = hob_asprintf("%s%s", a->path, tails[i]);
         (void)unlink(path);
     }
@@ -79,6 +83,27 @@ static void work_ask(struct job *j)
         j->err.code = HOB_OK;
 }
 
+static void work_backup(struct job *j)
+{
+    struct sql_db *db = &j->app->db;
+    if (access(j->app->path, F_OK) < 0 && errno == ENOENT)
+        (void)hob_fail(&j->err, HOB_E_NOT_FOUND, "the app has no database of env.sql");
+    else if ((db->h || sql_db_open(db, j->app->path, &j->err) == HOB_OK) &&
+             sql_db_copy(db, j->path, &j->err) == HOB_OK)
+        j->err.code = HOB_OK;
+}
+
+static void work_replace(struct job *j)
+{
+    if (sql_file_judge(j->path, &j->err) != HOB_OK)
+        return;
+    remove_files(j->app, 1); /* its log is folded in, or is of what goes */
+    if (rename(j->path, j->app->path) < 0)
+        (void)hob_fail_errno(&j->err, errno, "putting the app's SQL database in place");
+    else if (hob_fsync_dir(j->dir, &j->err) == HOB_OK)
+        j->err.code = HOB_OK;
+}
+
 static void work(struct job *j)
 {
     j->err = (struct hob_err){0};
@@ -86,8 +111,12 @@ static void work(struct job *j)
         work_ask(j);
     else if (j->work == WORK_CLOSE)
         sql_db_close(&j->app->db);
+    else if (j->work == WORK_BACKUP)
+        work_backup(j);
+    else if (j->work == WORK_REPLACE)
+        work_replace(j);
     else
-        remove_files(j->app);
+        remove_files(j->app, 0);
 }
 
 static void thread_main(void *arg)
@@ -198,6 +227,7 @@ static void finish(struct sqls *s, struct job *j)
     struct sql_app *a = j->app;
     enum work what = j->work;
     json_decref(j->statements);
+    free(j->path);
     if (j->done)
         j->done(j->ctx, j->err.code == HOB_OK ? NULL : &j->err);
     free(j);
@@ -261,6 +291,26 @@ void sql_remove(struct sqls *s, const char *app, sql_done_cb done, void *ctx)
     uv_mutex_lock(&s->lock);
     push(s, a, job_new(a, WORK_REMOVE, done, ctx));
     uv_mutex_unlock(&s->lock);
+}
+
+static void push_file(struct sqls *s, const char *app, struct job *j, const char *path)
+{
+    j->path = hob_strdup(path);
+    j->dir = s->dir;
+    note_use(s, app_ensure(s, app));
+    uv_mutex_lock(&s->lock);
+    push(s, j->app, j);
+    uv_mutex_unlock(&s->lock);
+}
+
+void sql_backup(struct sqls *s, const char *app, const char *path, sql_done_cb done, void *ctx)
+{
+    push_file(s, app, job_new(app_ensure(s, app), WORK_BACKUP, done, ctx), path);
+}
+
+void sql_replace(struct sqls *s, const char *app, const char *path, sql_done_cb done, void *ctx)
+{
+    push_file(s, app, job_new(app_ensure(s, app), WORK_REPLACE, done, ctx), path);
 }
 
 static enum hob_code start_threads(struct sqls *s, unsigned n, struct hob_err *err)
