@@ -13,6 +13,12 @@
  *           With the flag LEARN, which stands alone or with EGRESS, each allowed call is told by USED when it is first made.
  * FREEZE, THAW, STATS: reply DONE (STATS fills the usage) or FAILED.
  *           With the flag STEM no digest: the program starts before it is known for whom. Nothing else differs.
+ *           With the flag ZYGOTE the program gets a control socket of the launcher's as stdin (no descriptor [3]), by which it
+ *           is asked to fork; see FORK and sandbox/fork/forks.h. Neither with EGRESS nor with LEARN.
+ * FORK      descriptors [0] to [2] as of LAUNCH. The zygote `of`, which has its code, forks; the new process enters groups
+ *           of its own with memory_mb, cpu_percent, cpu_weight, pids_max. No other field is read. From there on it is a
+ *           sandbox like any other to FREEZE, THAW, STATS, STOP and EXITED. Reply, when it is in them: LAUNCHED with a pidfd
+ *           of its first process, or FAILED. Its zygote's end is its end.
  * ASSIGN    puts `digest` at a stem's /app, makes it `app`'s and sets memory_mb, cpu_percent, cpu_weight, pids_max;
  *           once. No other field is read. Reply DONE or FAILED; after FAILED the stem may only be stopped.
  * STOP      SIGTERM now, everything in it killed after grace_ms (0: at once). Reply DONE; EXITED follows.
@@ -39,12 +45,14 @@ enum hob_launch_op {
     HOB_LAUNCH_STATS = 5,
     HOB_LAUNCH_PROBE = 6,
     HOB_LAUNCH_ASSIGN = 7,
+    HOB_LAUNCH_FORK = 8,
 };
 enum hob_launch_flag {
     HOB_LAUNCH_STEM = 1,
     HOB_LAUNCH_EGRESS = 2,
     HOB_LAUNCH_PROFILE = 4,
     HOB_LAUNCH_LEARN = 8,
+    HOB_LAUNCH_ZYGOTE = 16,
 };
 enum hob_launch_answer {
     HOB_LAUNCH_LAUNCHED = 101,
@@ -83,6 +91,7 @@ struct hob_launch_request {
     uint32_t strings_n; /* argc + envc NUL-ended strings, back to back */
     uint32_t reserved;
     struct hob_syscalls calls; /* PROFILE */
+    uint64_t of;               /* FORK: id of the zygote, on the same connection */
 };
 
 struct hob_launch_usage {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -287,6 +288,40 @@ int cgroup_enter(const struct cgroups *cg, const struct cgroup_set *set)
         if (cg->trees[i].ops == &cgroup_v1 && write(set->doors[i], "0", 1) != 1)
             return -1;
     return 0;
+}
+
+int cgroup_open_entries(const struct cgroups *cg, const struct cgroup_set *set, int ret_fds[CGROUP_TREES_MAX])
+{
+    struct name name = set_name(set);
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct cgroup_tree *t = &cg->trees[i];
+        const char *file = t->ops->door[0] ? t->ops->door : "cgroup.procs";
+        if ((ret_fds[i] = set_file(t->base, name.text, file, O_WRONLY)) >= 0)
+            continue;
+        while (i > 0)
+            hob_close_p(&ret_fds[--i]);
+        return -1;
+    }
+    return (int)cg->n;
+}
+
+bool cgroup_holds(const struct cgroups *cg, const struct cgroup_set *set, pid_t pid)
+{
+    struct name name = set_name(set);
+    for (size_t i = 0; i < cg->n; i++)
+        if (pid <= 0 || cgroup_read(cg->trees[i].base, name.text, "cgroup.procs", NULL) != (uint64_t)pid)
+            return false;
+    return cg->n > 0;
+}
+
+void cgroup_kill(const struct cgroups *cg, const struct cgroup_set *set)
+{
+    struct name name = set_name(set);
+    if (cgroup_freeze(cg, set, false) < 0)
+        hob_log(HOB_LOG_DEBUG, "cgroup.thaw", "%s",
+                hob_errno_text(errno)); /* no freezer: nothing stands still */
+    for (size_t i = 0; i < cg->n; i++)
+        cg->trees[i].ops->kill(&cg->trees[i], name.text);
 }
 
 int cgroup_clone_into(const struct cgroups *cg, const struct cgroup_set *set)

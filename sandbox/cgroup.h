@@ -15,6 +15,8 @@
  * Owned by the launcher's worker (the guard keeps a copy to sweep with). Not thread-safe. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/err.h"
 #include "base/launch.h"
 
@@ -108,6 +110,14 @@ HOB_MUST_USE bool cgroup_limit(struct cgroups *cg, struct cgroup_set *set,
                                const struct cgroup_limits *limits);
 /* In the new process: enters every v1 folder. 0, or -1 with errno. System calls only. */
 HOB_MUST_USE int cgroup_enter(const struct cgroups *cg, const struct cgroup_set *set);
+/* For a process that is there already and enters by writing "0" to each: owned descriptors of every tree's file, at most
+ * CGROUP_TREES_MAX of them. How many, or -1 with errno. */
+int cgroup_open_entries(const struct cgroups *cg, const struct cgroup_set *set,
+                        int ret_fds[CGROUP_TREES_MAX]);
+/* Whether every folder has `pid`, in our pid namespace, as its first process. */
+bool cgroup_holds(const struct cgroups *cg, const struct cgroup_set *set, pid_t pid);
+/* Thaws, and kills every process in it. */
+void cgroup_kill(const struct cgroups *cg, const struct cgroup_set *set);
 /* The v2 folder to clone into, borrowed, or -1 when no v2 tree is used. */
 int cgroup_clone_into(const struct cgroups *cg, const struct cgroup_set *set);
 void cgroup_close_doors(const struct cgroups *cg, struct cgroup_set *set);

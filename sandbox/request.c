@@ -17,13 +17,14 @@ static const struct {
     {                                                                                                        \
 #f, offsetof(struct hob_launch_request, f), sizeof((struct hob_launch_request){0}.f), lo, hi         \
     }
-    FIELD(memory_mb, 4, 65536), /* the first four are ASSIGN's, too */
+    FIELD(memory_mb, 4, 65536), /* the first four are ASSIGN's and FORK's, too */
     FIELD(cpu_percent, 0, 102400),
     FIELD(cpu_weight, 1, 10000),
     FIELD(pids_max, 2, 32768),
     FIELD(nofile_max, 8, 65536),
     FIELD(tmp_inodes, 16, 16777216),
-    FIELD(flags, 0, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS | HOB_LAUNCH_PROFILE | HOB_LAUNCH_LEARN),
+    FIELD(flags, 0,
+          HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS | HOB_LAUNCH_PROFILE | HOB_LAUNCH_LEARN | HOB_LAUNCH_ZYGOTE),
     FIELD(tmp_bytes, 4096, 1ULL << 40),
     FIELD(fsize_bytes, 4096, 1ULL << 40),
     FIELD(argc, 1, REQUEST_ARGC_MAX),
@@ -158,6 +159,8 @@ static enum hob_code judge_launch(const char *strings, size_t strings_n, struct 
         return hob_fail(err, HOB_E_INVALID, "a stem gets its code by ASSIGN: want no digest");
     if ((head->flags & HOB_LAUNCH_STEM) && (head->flags & (HOB_LAUNCH_EGRESS | HOB_LAUNCH_LEARN)))
         return hob_fail(err, HOB_E_INVALID, "a stem with egress, or to learn from: want one of the flags");
+    if ((head->flags & HOB_LAUNCH_ZYGOTE) && (head->flags & (HOB_LAUNCH_EGRESS | HOB_LAUNCH_LEARN)))
+        return hob_fail(err, HOB_E_INVALID, "a zygote with egress, or to learn from: want one of the flags");
     if ((head->flags & HOB_LAUNCH_PROFILE) && (head->flags & HOB_LAUNCH_LEARN))
         return hob_fail(err, HOB_E_INVALID, "learning with a profile: want one of the two flags");
     if (!(head->flags & HOB_LAUNCH_PROFILE) && !calls_are_listed(&head->calls, 0))
@@ -193,18 +196,25 @@ enum hob_code request_judge(const void *msg, size_t n, struct request *ret_reque
         return hob_fail(err, HOB_E_INVALID, "magic is 0x%x; want 0x%x", head->magic, HOB_LAUNCH_MAGIC);
     if (head->op == HOB_LAUNCH_LAUNCH)
         return judge_launch((const char *)msg + sizeof *head, n - sizeof *head, ret_request, err);
-    if (head->op < HOB_LAUNCH_FREEZE || head->op > HOB_LAUNCH_ASSIGN)
+    if (head->op < HOB_LAUNCH_FREEZE || head->op > HOB_LAUNCH_FORK)
         return hob_fail(err, HOB_E_UNSUPPORTED, "operation %u is not known", head->op);
     if (n != sizeof *head)
         return hob_fail(err, HOB_E_INVALID, "%zu bytes too many", n - sizeof *head);
+    if (head->op == HOB_LAUNCH_FORK)
+        return judge_numbers(head, BOUNDS_ASSIGN, err);
     return head->op == HOB_LAUNCH_ASSIGN ? judge_assign(head, err) : HOB_OK;
 }
 
 enum hob_code request_judge_fds(const struct request *r, const int *fds, size_t fds_n, struct hob_err *err)
 {
-    bool is_launch = r->head->op == HOB_LAUNCH_LAUNCH;
-    if (is_launch ? fds_n < 3 || fds_n > 4 : fds_n != 0)
-        return hob_fail(err, HOB_E_INVALID, "%zu descriptors; want %s", fds_n, is_launch ? "3 or 4" : "none");
+    bool is_launch = r->head->op == HOB_LAUNCH_LAUNCH, is_fork = r->head->op == HOB_LAUNCH_FORK,
+         has_stdin = is_launch && !(r->head->flags & HOB_LAUNCH_ZYGOTE);
+    size_t min = is_launch || is_fork ? 3 : 0, max = has_stdin ? 4 : min;
+    if (fds_n < min || fds_n > max)
+        return hob_fail(err, HOB_E_INVALID, "%zu descriptors; want %s", fds_n,
+                        has_stdin ? "3 or 4"
+                        : max     ? "3"
+                                  : "none");
     for (size_t i = 0; i < fds_n; i++) {
         struct stat st;
         if (fstat(fds[i], &st) < 0 || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISLNK(st.st_mode) ||

@@ -5,6 +5,7 @@
  *   signals    SIGTERM ends everything; SIGCHLD: a sandbox's pid 1 is gone, and with it (the kernel waits for
  *              them) every process of its pid namespace
  *   calls      system calls of sandboxes that wait for an answer
+ *   forks      what zygotes and their forks say
  *   oom        v1 tells that some group ran out of memory: find it, end all of it
  *   timers     grace periods of STOP, cgroups that are still busy, shelves to fill
  *
@@ -29,6 +30,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "sandbox/conn.h"
+#include "sandbox/fork/forks.h"
 #include "sandbox/frozen.h"
 #include "sandbox/launch.h"
 #include "sandbox/launcher.h"
@@ -65,22 +67,20 @@ struct sandbox {
     int netns; /* owned, or -1 */
     struct shelf_tenant tenant;
     struct walls walls;
-    struct calls *calls; /* NULL: none of them are seen */
+    struct calls *calls;   /* NULL: none of them are seen */
+    struct zygote *zygote; /* NULL: it is none */
     bool is_killed;
     UT_hash_handle by_key, by_pid;
-};
-struct busy_set { /* to be removed */
-    struct hob_node in_busy;
-    struct cgroup_set set;
 };
 
 struct server {
     struct launcher *l;
     int epoll, listener, signals;
     struct calls_desk calls; /* system calls that wait for an answer */
-    struct hob_list conns, stopping, busy, frozen;
+    struct forks forks;      /* instances within a zygote's sandbox */
+    struct hob_list conns, stopping, frozen;
     struct sandbox *by_key, *by_pid;
-    size_t live, conns_n, busy_n;
+    size_t live, conns_n;
     uint64_t serial;
     uint16_t free_slots[LAUNCHER_SANDBOXES_MAX];
     uint16_t generations[LAUNCHER_SANDBOXES_MAX];
@@ -106,32 +106,6 @@ static unsigned slot_uid(const struct server *s, uint16_t slot)
     return LAUNCHER_UID_BASE + slot + LAUNCHER_UID_STRIDE * (unsigned)s->generations[slot];
 }
 
-static void set_remove_later(struct server *s, struct cgroup_set *set)
-{
-    struct busy_set *b = hob_new(struct busy_set);
-    cgroup_close_doors(&s->l->cgroups, set);
-    b->set = *set;
-    hob_list_push_back(&s->busy, &b->in_busy);
-    s->busy_n++;
-}
-
-static void remove_busy(struct server *s, unsigned most)
-{
-    HOB_LIST_EACH(&s->busy, node, next)
-    {
-        struct busy_set *b = HOB_CONTAINER_OF(node, struct busy_set, in_busy);
-        if (most-- == 0)
-            return;
-        hob_list_remove(node);
-        if (!cgroup_remove(&s->l->cgroups, &b->set)) {
-            hob_list_push_back(&s->busy, node);
-            continue;
-        }
-        s->busy_n--;
-        free(b);
-    }
-}
-
 /* A frozen process of v1 takes a signal only when thawed. */
 static void sandbox_thaw(struct server *s, struct sandbox *b)
 {
@@ -152,6 +126,7 @@ static void sandbox_kill(struct server *s, struct sandbox *b)
     if (b->frozen.is_frozen || b->is_killed)
         sandbox_thaw(s, b);
     b->is_killed = true;
+    zygote_kill_forks(b->zygote);
     (void)kill(b->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
     sandbox_stop(s, b, hob_now_ms() + KILL_AGAIN_MS);
 }
@@ -190,15 +165,6 @@ static uint64_t rusage_us(const struct rusage *r)
            (uint64_t)(r->ru_utime.tv_usec + r->ru_stime.tv_usec);
 }
 
-static void netns_give_back(struct server *s, struct sandbox *b)
-{
-    if (b->netns >= 0 && b->tenant.app[0] && b->tenant.digest[0] &&
-        netns_is_empty(b->netns, s->l->proc, s->l->own_net))
-        shelf_keep_netns(&s->l->shelf, &b->tenant, b->netns);
-    else
-        hob_close_p(&b->netns);
-}
-
 static void sandbox_reaped(struct server *s, struct sandbox *b, int status, const struct rusage *rusage)
 {
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_EXITED, .id = b->key.id, .wait_status = status};
@@ -212,14 +178,15 @@ static void sandbox_reaped(struct server *s, struct sandbox *b, int status, cons
     s->generations[b->slot] = (uint16_t)((s->generations[b->slot] + 1U) % s->l->uid_generations);
     s->free_slots[s->free_n++] = b->slot;
     s->live--;
+    zygote_free(b->zygote);
     if (b->frozen.is_frozen || b->frozen.is_swapped ||
         !shelf_give_set(&s->l->shelf, &s->l->cgroups, &b->set, &reply.usage))
-        set_remove_later(s, &b->set);
+        shelf_drop(&s->l->shelf, &s->l->cgroups, &b->set);
     if (b->conn)
         conn_answer(b->conn, &reply);
     hob_close_p(&b->mnt);
     calls_free(b->calls);
-    netns_give_back(s, b);
+    shelf_end_netns(&s->l->shelf, &b->tenant, b->netns, s->l->proc, s->l->own_net);
     free(b);
 }
 
@@ -245,6 +212,7 @@ static void oom_scan(struct server *s)
         if (cgroup_oom_was(&s->l->cgroups, &b->set))
             sandbox_kill(s, b);
     }
+    forks_oom_scan(&s->forks);
 }
 
 static void on_oom(struct server *s)
@@ -277,25 +245,48 @@ static void say_launched(struct server *s, struct conn *c, struct sandbox *b, co
     conn_answer_fds(c, &reply, fds, fds[1] >= 0 ? CONN_FDS_MAX : 1);
 }
 
-static void do_launch(struct server *s, struct conn *c, const struct request *r, int fds[4])
+static bool id_is_free(struct server *s, struct conn *c, uint64_t id)
+{
+    struct hob_err err = {0};
+    if (!sandbox_find(s, c, id) && !forks_has(&s->forks, c, id))
+        return true;
+    (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is in use on this connection", (unsigned long long)id);
+    conn_fail(c, id, &err);
+    return false;
+}
+
+static void do_fork(struct server *s, struct conn *c, const struct hob_launch_request *head, const int fds[4])
+{
+    struct sandbox *b = sandbox_find(s, c, head->of);
+    bool can_fork = b && b->zygote && b->walls.has_code && !b->is_killed;
+    if (id_is_free(s, c, head->id))
+        forks_start(&s->forks, c, head, can_fork ? b->zygote : NULL, fds);
+}
+
+static void do_launch(struct server *s, struct conn *c, const struct request *r, const int fds[4])
 {
     struct hob_err err = {0};
     struct launched launched = {.pid = -1};
     uint64_t id = r->head->id;
-    if (sandbox_find(s, c, id)) {
-        (void)hob_fail(&err, HOB_E_CONFLICT, "id %llu is in use on this connection", (unsigned long long)id);
-        conn_fail(c, id, &err);
+    hob_auto_close int control = -1, theirs = -1;
+    if (!id_is_free(s, c, id))
         return;
-    }
     if (s->free_n == 0) {
         (void)hob_fail(&err, HOB_E_BUSY, "%d sandboxes are live, no more fit", LAUNCHER_SANDBOXES_MAX);
         conn_fail(c, id, &err);
         return;
     }
     unsigned uid = slot_uid(s, s->free_slots[s->free_n - 1]);
-    if (launch(s->l, r, fds, uid, &launched, &err) != HOB_OK) {
+    bool is_zygote = r->head->flags & HOB_LAUNCH_ZYGOTE;
+    if (is_zygote && (control = forks_control(&theirs)) < 0) {
+        (void)hob_fail_errno(&err, errno, "a zygote's control socket");
+        conn_fail(c, id, &err);
+        return;
+    }
+    const int all[4] = {fds[0], fds[1], fds[2], is_zygote ? theirs : fds[3]};
+    if (launch(s->l, r, all, uid, &launched, &err) != HOB_OK) {
         if (launched.set.number)
-            set_remove_later(s, &launched.set);
+            shelf_drop(&s->l->shelf, &s->l->cgroups, &launched.set);
         conn_fail(c, id, &err);
         return;
     }
@@ -306,6 +297,8 @@ static void do_launch(struct server *s, struct conn *c, const struct request *r,
         hob_close_p(&b->netns);
         b->netns = -1;
     }
+    if (control >= 0)
+        b->zygote = zygote_new(&s->forks, hob_steal_fd(&control), &launched.walls, b);
     say_launched(s, c, b, &launched);
 }
 
@@ -347,6 +340,8 @@ static void do_known(struct server *s, struct conn *c, const struct hob_launch_r
     struct hob_err err = {0};
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_DONE, .id = head->id};
     struct sandbox *b = sandbox_find(s, c, head->id);
+    if (!b && forks_ask(&s->forks, c, head))
+        return;
     if (!b) {
         (void)hob_fail(&err, HOB_E_NOT_FOUND, "id %llu is not live on this connection",
                        (unsigned long long)head->id);
@@ -391,6 +386,8 @@ static void do_request(struct server *s, struct conn *c, size_t n, int *fds, siz
         conn_fail(c, n >= sizeof *head ? head->id : 0, &err);
     } else if (head->op == HOB_LAUNCH_LAUNCH) {
         do_launch(s, c, &r, fds);
+    } else if (head->op == HOB_LAUNCH_FORK) {
+        do_fork(s, c, head, fds);
     } else if (head->op == HOB_LAUNCH_PROBE) {
         struct hob_launch_reply reply = {.answer = HOB_LAUNCH_PROBED, .id = head->id};
         probe_report(s->l, reply.text, sizeof reply.text);
@@ -411,6 +408,7 @@ static void conn_close(struct server *s, struct conn *c)
         b->conn = NULL;
         sandbox_kill(s, b);
     }
+    forks_forget(&s->forks, c);
     conn_free(c);
     s->conns_n--;
 }
@@ -498,13 +496,13 @@ static int64_t idle(struct server *s, bool is_quiet)
         s->oom_at_ms = hob_now_ms() + TICK_MS;
         oom_scan(s);
     }
-    if (is_quiet || s->busy_n > BUSY_MAX)
-        remove_busy(s, REMOVE_BATCH);
-    if (hob_list_is_empty(&s->busy) && s->live == 0 && is_quiet)
+    if (is_quiet || s->l->shelf.busy_n > BUSY_MAX)
+        shelf_remove(&s->l->shelf, &s->l->cgroups, REMOVE_BATCH);
+    if (s->l->shelf.busy_n == 0 && s->live == 0 && is_quiet)
         s->l->cgroups.oom_noise = 0; /* nobody is left whose signal it could hide */
     if (!s->is_ending && s->conns_n && (!is_quiet || shelf_restock(&s->l->shelf, &s->l->cgroups)))
         return is_quiet ? 0 : RESTOCK_MS;
-    if (s->oom_scans || !hob_list_is_empty(&s->busy))
+    if (s->oom_scans || s->l->shelf.busy_n)
         return TICK_MS;
     int64_t shelf_ms = shelf_due_ms(&s->l->shelf), reclaim_ms = frozen_reclaim(s->l, &s->frozen, is_quiet);
     return shelf_ms < 0 || (reclaim_ms >= 0 && reclaim_ms < shelf_ms) ? reclaim_ms : shelf_ms;
@@ -512,7 +510,7 @@ static int64_t idle(struct server *s, bool is_quiet)
 
 static bool is_over(const struct server *s)
 {
-    return s->is_ending && ((s->live == 0 && hob_list_is_empty(&s->busy)) || hob_now_ms() >= s->end_at_ms);
+    return s->is_ending && ((s->live == 0 && s->l->shelf.busy_n == 0) || hob_now_ms() >= s->end_at_ms);
 }
 
 static void dispatch(struct server *s, const struct epoll_event *e)
@@ -525,6 +523,8 @@ static void dispatch(struct server *s, const struct epoll_event *e)
         on_oom(s);
     else if (e->data.ptr == &s->calls)
         on_calls(s);
+    else if (e->data.ptr == &s->forks)
+        forks_take(&s->forks);
     else
         on_conn(s, e->data.ptr, e->events);
 }
@@ -542,9 +542,17 @@ static void serve(struct server *s)
         int64_t pause_ms = calls_pace(&s->calls);
         if (pause_ms >= 0 && (wait_ms < 0 || pause_ms < wait_ms))
             wait_ms = pause_ms;
+        int64_t forks_ms = forks_deadlines(&s->forks);
+        if (forks_ms >= 0 && (wait_ms < 0 || forks_ms < wait_ms))
+            wait_ms = forks_ms;
         if (s->is_ending)
             wait_ms = TICK_MS;
     }
+}
+
+static void on_zygote_bad(void *ctx, void *owner)
+{
+    sandbox_kill(ctx, owner);
 }
 
 static void open_server(struct server *s, int listener)
@@ -567,8 +575,9 @@ static void open_server(struct server *s, int listener)
         watch(s, cgroup_oom_fd(&s->l->cgroups), &s->oom_scans);
     hob_list_init(&s->conns);
     hob_list_init(&s->stopping);
-    hob_list_init(&s->busy);
+    shelf_open(&s->l->shelf);
     hob_list_init(&s->frozen);
+    forks_open(&s->forks, s->l, s->epoll, &s->frozen, on_zygote_bad, s);
     unsigned seed = hob_hash("generation", 10); /* two launchers of one machine should not meet */
     for (size_t i = 0; i < LAUNCHER_SANDBOXES_MAX; i++) {
         s->free_slots[s->free_n++] = (uint16_t)(LAUNCHER_SANDBOXES_MAX - 1 - i);

@@ -1,6 +1,7 @@
 #include "sandbox/shelf.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,16 @@
 #include "base/banned.h"
 
 enum { SHRINK_MS = 60 * 1000, KEEP_MS = 10 * 1000 };
+
+struct busy_set {
+    struct hob_node in_busy;
+    struct cgroup_set set;
+};
+
+void shelf_open(struct shelf *s)
+{
+    hob_list_init(&s->busy);
+}
 
 static size_t wanted(const struct shelf_level *level)
 {
@@ -97,11 +108,14 @@ static int kept_take(struct shelf *s, size_t i)
     return fd;
 }
 
-void shelf_keep_netns(struct shelf *s, const struct shelf_tenant *tenant, int netns)
+void shelf_end_netns(struct shelf *s, const struct shelf_tenant *tenant, int netns, int proc, int own_net)
 {
+    hob_auto_close int own = netns;
+    if (netns < 0 || !tenant->app[0] || !tenant->digest[0] || !netns_is_empty(netns, proc, own_net))
+        return;
     if (s->kept_n == SHELF_KEPT_MAX)
         (void)close(kept_take(s, 0));
-    s->kept[s->kept_n++] = (struct shelf_kept){*tenant, hob_now_ms(), netns};
+    s->kept[s->kept_n++] = (struct shelf_kept){*tenant, hob_now_ms(), hob_steal_fd(&own)};
 }
 
 int shelf_take_netns(struct shelf *s, const struct shelf_tenant *tenant, int own_net)
@@ -160,4 +174,30 @@ void shelf_clear(struct shelf *s, struct cgroups *cg)
     while (s->kept_n)
         (void)close(kept_take(s, 0));
     netns_maker_end(&s->maker);
+}
+
+void shelf_drop(struct shelf *s, const struct cgroups *cg, struct cgroup_set *set)
+{
+    struct busy_set *b = hob_new(struct busy_set);
+    cgroup_close_doors(cg, set);
+    b->set = *set;
+    hob_list_push_back(&s->busy, &b->in_busy);
+    s->busy_n++;
+}
+
+void shelf_remove(struct shelf *s, struct cgroups *cg, unsigned most)
+{
+    HOB_LIST_EACH(&s->busy, node, next)
+    {
+        struct busy_set *b = HOB_CONTAINER_OF(node, struct busy_set, in_busy);
+        if (most-- == 0)
+            return;
+        hob_list_remove(node);
+        if (!cgroup_remove(cg, &b->set)) {
+            hob_list_push_back(&s->busy, node);
+            continue;
+        }
+        s->busy_n--;
+        free(b);
+    }
 }

@@ -9,9 +9,11 @@
  * A network namespace whose sandbox has ended waits some seconds for the next sandbox of the same tenant, as struct
  * shelf_tenant understands it.
  *
+ * And what a sandbox has left behind: sets to be removed, which can take some time.
  * Owned by the launcher's worker. */
 #pragma once
 
+#include "base/list.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/netns.h"
 
@@ -41,8 +43,12 @@ struct shelf {
         kept[SHELF_KEPT_MAX]; /* network namespaces of sandboxes that have ended, the oldest first */
     size_t kept_n;
     struct cgroup_limits limits; /* the last asked for: the next will likely ask the same */
+    struct hob_list busy;        /* sets to be removed */
+    size_t busy_n;
 };
 
+/* Once, of one that is all zero. */
+void shelf_open(struct shelf *s);
 /* With its doors open. False with errno; what is in *ret_set is to be removed. */
 HOB_MUST_USE bool shelf_take_set(struct shelf *s, struct cgroups *cg, const struct cgroup_limits *limits,
                                  struct cgroup_set *ret_set);
@@ -51,10 +57,14 @@ HOB_MUST_USE bool shelf_give_set(struct shelf *s, struct cgroups *cg, struct cgr
                                  const struct hob_launch_usage *last);
 /* A network namespace, owned, or -1 with errno. */
 HOB_MUST_USE int shelf_take_netns(struct shelf *s, const struct shelf_tenant *tenant, int own_net);
-/* Takes an empty one whose sandbox has ended. */
-void shelf_keep_netns(struct shelf *s, const struct shelf_tenant *tenant, int netns);
+/* Takes that of a sandbox that has ended, or -1: kept when it is empty and was somebody's, else closed. */
+void shelf_end_netns(struct shelf *s, const struct shelf_tenant *tenant, int netns, int proc, int own_net);
 /* One thing more, or one too many less; false: nothing is to be done. Call when idle. */
 bool shelf_restock(struct shelf *s, struct cgroups *cg);
 /* In how many ms it may have to shrink; -1: not at all. */
 int64_t shelf_due_ms(const struct shelf *s);
 void shelf_clear(struct shelf *s, struct cgroups *cg);
+/* Is to be removed, when it can be. */
+void shelf_drop(struct shelf *s, const struct cgroups *cg, struct cgroup_set *set);
+/* Tries at most `most` of those. */
+void shelf_remove(struct shelf *s, struct cgroups *cg, unsigned most);

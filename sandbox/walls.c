@@ -86,7 +86,9 @@ void walls_text(const struct launcher *l, const struct walls *w, const struct cg
     struct text t = {.at = text, .max = text_bytes};
     add(&t, "namespaces: mnt pid ipc uts cgroup net%s\n", l->is_rootless ? " user" : "");
     add(&t, "ids: uid %u gid %u, %s\n", w->uid, w->uid,
-        l->has_uid_range ? "its own, no groups" : "shared by all instances");
+        !l->has_uid_range ? "shared by all instances"
+        : w->is_fork      ? "its version's, no groups"
+                          : "its own, no groups");
     add(&t, "capabilities: none, none to be gained, no_new_privs\n");
     add_filter(w, &t);
     add(&t, "landlock: ABI %d:%s%s%s\n", w->landlock_abi, w->landlock_abi >= 1 ? " files" : " none",
@@ -101,6 +103,9 @@ void walls_text(const struct launcher *l, const struct walls *w, const struct cg
     add(&t, w->filter.is_egress
                 ? "network: none; connect() is made by the runner, as far as egress lists it\n"
                 : "network: none\n");
+    if (w->is_fork)
+        add(&t,
+            "shared: uid, /tmp and namespaces with its version's instances; not memory, groups, limits\n");
 }
 
 /* --- what the machine gives: read by `hob doctor`; "fail": a promise of the sandbox does not hold here ------------- */

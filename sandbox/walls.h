@@ -20,6 +20,7 @@ struct walls { /* what differs from sandbox to sandbox, beside its cgroup limits
     int landlock_abi;
     bool has_code;     /* mounted at /app */
     bool has_listener; /* denied calls are seen */
+    bool is_fork;      /* shares more than a runtime with its version's other instances */
     struct seccomp_kind filter;
 };
 

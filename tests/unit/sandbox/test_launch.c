@@ -500,7 +500,7 @@ static void bad_fields_are_refused_with_the_reason(void **state)
 #define REFUSED(field, value, why) (bad = head, bad.field = (value), expect_refusal(bad, why))
     REFUSED(magic, 1, "magic");
     REFUSED(op, 0, "operation 0");
-    REFUSED(op, 8, "operation 8");
+    REFUSED(op, 9, "operation 9");
     REFUSED(memory_mb, 3, "memory_mb is 3; it may be 4 to 65536");
     REFUSED(memory_mb, 65537, "memory_mb");
     REFUSED(cpu_weight, 0, "cpu_weight");
@@ -510,7 +510,9 @@ static void bad_fields_are_refused_with_the_reason(void **state)
     REFUSED(tmp_inodes, 1, "tmp_inodes");
     REFUSED(tmp_bytes, 0, "tmp_bytes");
     REFUSED(fsize_bytes, 0, "fsize_bytes");
-    REFUSED(flags, 16, "flags");
+    REFUSED(flags, 32, "flags");
+    REFUSED(flags, HOB_LAUNCH_ZYGOTE | HOB_LAUNCH_EGRESS, "a zygote with egress");
+    REFUSED(flags, HOB_LAUNCH_ZYGOTE | HOB_LAUNCH_LEARN, "a zygote with egress, or to learn from");
     REFUSED(flags, HOB_LAUNCH_STEM | HOB_LAUNCH_EGRESS, "stem");
     REFUSED(flags, HOB_LAUNCH_STEM | HOB_LAUNCH_LEARN, "stem");
     REFUSED(flags, HOB_LAUNCH_PROFILE | HOB_LAUNCH_LEARN, "learning with a profile");

@@ -194,7 +194,7 @@ static void a_stem_with_code_and_unknown_flags_are_refused(void **state)
     struct instance in = launch_send(sock, &head, strings);
     assert_non_null(strstr(next_reply(sock, NULL).text, "want no digest"));
     instance_done(&in);
-    head.flags = HOB_LAUNCH_LEARN << 1;
+    head.flags = HOB_LAUNCH_ZYGOTE << 1;
     in = launch_send(sock, &head, strings);
     assert_int_equal(next_reply(sock, NULL).answer, HOB_LAUNCH_FAILED);
     instance_done(&in);
