@@ -15,6 +15,7 @@
  *                            egress (repeated: HOST:PORT, base/rules/egress.h)
  *                            syscall (repeated: NAME, base/rules/syscalls.h: only these) learn(0|1)
  *                            pool_max(sandboxes of this kind to keep ready, at most; 0)
+ *                            forks_max(may be one of so many forks in one sandbox of its version; 0: has its own)
  *  STARTED     runner->hobd  instance pid launch_us pool(hit: was started ahead; miss: none  hobd's end of the channel
  *                            was ready; none: kinds like it are not kept)
  *  FAILED      runner->hobd  instance code(enum hob_code) reason message   a START that came to nothing; final

@@ -44,9 +44,10 @@ struct node_start_spec {
     size_t egress_n;
     char *const *syscalls; /* only these (base/rules/syscalls.h) */
     size_t syscalls_n;
-    bool is_learning; /* and then `used` tells what it makes */
-    uint32_t pool_max; /* processes of this kind that the node may keep ready; 0: none */
-    int stdin_fd;      /* -1: none; borrows */
+    bool is_learning;   /* and then `used` tells what it makes */
+    uint32_t pool_max;  /* processes of this kind that the node may keep ready; 0: none */
+    uint32_t forks_max; /* may be one of so many forks in one sandbox of its version; 0: has its own */
+    int stdin_fd;       /* -1: none; borrows */
 };
 
 /* Listens at `socket_path`; `owner_uid` is the only one who may dial in. */

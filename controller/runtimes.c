@@ -49,6 +49,7 @@ static const struct field fields[] = {
     {"env", FIELD_ENV, false, offsetof(struct runtime_info, env)},
     {"pids_min", FIELD_COUNT, false, offsetof(struct runtime_info, pids_min)},
     {"pool_max", FIELD_COUNT, false, offsetof(struct runtime_info, pool_max)},
+    {"forks_max", FIELD_COUNT, false, offsetof(struct runtime_info, forks_max)},
 };
 
 static const struct field *field_find(const char *name)

@@ -16,6 +16,8 @@ struct runtime_info {
     char **version_argv; /* NULL-ended, or NULL */
     uint32_t pids_min;   /* threads that the runtime itself needs */
     uint32_t pool_max; /* processes that a node may start ahead, at most; 0: the runtime has no use for it */
+    uint32_t
+        forks_max; /* instances in one sandbox, forks of a zygote (`--zygote` behind argv); 0: it cannot */
 };
 struct runtimes;
 HOB_MUST_USE struct runtimes *runtimes_load(const char *dir, struct hob_err *err);

@@ -145,6 +145,21 @@ static enum hob_code check_env(struct judge *j, const struct function_config *f)
     return HOB_OK;
 }
 
+/* A sandbox of all its version's instances: what each of them would need of its own there. */
+static enum hob_code check_isolation(struct judge *j, const struct function_config *f)
+{
+    const char *with = f->engine == ENGINE_DOCKER  ? "engine docker"
+                       : f->kind == FUNCTION_HTTP  ? "kind http"
+                       : f->kind == FUNCTION_PARSE ? "kind parse"
+                       : f->egress_n               ? "egress"
+                       : f->syscalls_n             ? "syscalls"
+                                                   : NULL;
+    if (f->isolation == ISOLATION_INSTANCE || !with)
+        return HOB_OK;
+    return hob_fail(j->err, HOB_E_INVALID,
+                    "%s.isolation: \"version\" does not go with %s; leave out one of them", j->path, with);
+}
+
 enum hob_code function_config_build(struct judge *j, const char *name, const json_t *value,
                                     struct function_config *ret_config)
 {
@@ -185,6 +200,8 @@ enum hob_code function_config_build(struct judge *j, const char *name, const jso
     if (code == HOB_OK && f.engine == ENGINE_DOCKER && f.syscalls_n)
         code = hob_fail(j->err, HOB_E_UNSUPPORTED,
                         "%s.syscalls: is not supported with engine docker; use the sandbox", j->path);
+    if (code == HOB_OK)
+        code = check_isolation(j, &f);
     if (f.syscalls_n) /* one order, so that equal configurations are equal texts */
         qsort(f.syscalls, f.syscalls_n, sizeof f.syscalls[0], compare_texts);
     if (code == HOB_OK)

@@ -7,6 +7,7 @@
 
 static const char *const modes[] = {"cost", "balanced", "latency", NULL};
 static const char *const priorities[] = {"low", "normal", "high", NULL};
+static const char *const isolations[] = {"instance", "version", NULL};
 static const char *const engines[] = {"sandbox", "docker", NULL};
 static const char *const kinds[] = {"auto", "http", "parse", NULL};
 static const char *const kinds_later[] = {"fetch", "lambda", NULL};
@@ -138,6 +139,9 @@ static const struct key function_array[] = {
      .help = "When an instance is replaced by a fresh one."},
     {.name = "single_use", .type = KEY_BOOL, FIELD(function_config, single_use),
      .help = "A fresh instance for every invocation: nothing of one is seen by another."},
+    {.name = "isolation", .type = KEY_CHOICE, .choices = isolations, .fallback = ISOLATION_INSTANCE, FIELD(function_config, isolation),
+     .help = "Whose a sandbox is: one `instance`'s, or that of all instances of this `version` on a node, which are then forks of one process "
+     "(runtime python; less memory, weaker walls between them: docs/sandbox.md, Zygotes)."},
     {.name = "egress", .type = KEY_STRINGS, .max = HOB_MAX_EGRESS_RULES, .check = check_egress, FIELDS(function_config, egress),
      .example = "[\"api.pay.example:443\"]", .help = "What it may connect to (TCP): `NAME:PORT`, `*.NAME:PORT`, `ADDRESS:PORT`, `NETWORK/BITS:PORT`. Without it: nothing."},
     {.name = "syscalls", .type = KEY_STRINGS, .max = HOB_SYSCALLS_MAX, .check = check_syscall, FIELDS(function_config, syscalls),

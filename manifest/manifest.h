@@ -10,6 +10,7 @@ enum function_kind { FUNCTION_AUTO, FUNCTION_HTTP, FUNCTION_PARSE };
 enum function_engine { ENGINE_SANDBOX, ENGINE_DOCKER };
 enum { HTTP_PORT_DEFAULT = 8080 };
 enum scale_mode { SCALE_COST, SCALE_BALANCED, SCALE_LATENCY };
+enum isolation { ISOLATION_INSTANCE, ISOLATION_VERSION };
 enum priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH };
 
 struct scale_window { /* from each time of `cron` (UTC) on, for `span`: at least `min` instances */
@@ -69,7 +70,8 @@ struct function_config {
     char **secrets; /* names */
     size_t secrets_n;
     bool secrets_in_env;
-    char **egress; /* "HOST:PORT" (base/rules/egress.h); egress_n == 0: no network */
+    enum isolation isolation; /* whose the sandbox is: one instance's, or all of its version's on a node */
+    char **egress;            /* "HOST:PORT" (base/rules/egress.h); egress_n == 0: no network */
     size_t egress_n;
     char **syscalls; /* names (base/rules/syscalls.h), sorted; syscalls_n == 0: all that a sandbox allows */
     size_t syscalls_n;

@@ -37,9 +37,10 @@ struct agent {
     struct agent_options o;
     enum agent_state state;
     uv_timer_t warm;
-    struct engine *engine; /* sandbox */
-    struct engine *docker; /* NULL: not given */
-    struct stems *stems;   /* of the sandbox engine */
+    struct engine *engine;   /* sandbox */
+    struct engine *docker;   /* NULL: not given */
+    struct stems *stems;     /* of the sandbox engine */
+    struct zygotes *zygotes; /* of the same */
     struct uplink *uplink;
     struct asks *asks; /* with the uplink */
     struct entry *instances;
@@ -92,7 +93,7 @@ static struct entry *entry_find(struct agent *a, uint64_t id)
 
 static bool is_full(struct agent *a)
 {
-    a->files.stems_n = stems_count(a->stems);
+    a->files.stems_n = stems_count(a->stems) + zygotes_count(a->zygotes);
     return !files_can_start(&a->files);
 }
 
@@ -118,6 +119,7 @@ static void agent_start_instance(struct agent *a, const struct hob_pairs *pairs,
                                  .uplink = a->uplink,
                                  .engine = engine,
                                  .stems = engine == a->engine ? a->stems : NULL,
+                                 .zygotes = engine == a->engine ? a->zygotes : NULL,
                                  .files = &a->files,
                                  .ended = on_ended,
                                  .ctx = a};
@@ -176,6 +178,8 @@ static void agent_doctor(struct agent *a)
     memcpy(pool, "ok ", 3);
     stems_describe(a->stems, pool + 3, sizeof pool - 3);
     check_add(w, hob_str(pool));
+    zygotes_describe(a->zygotes, pool + 3, sizeof pool - 3);
+    check_add(w, hob_str(pool));
     if (a->engine->ops->is_up(a->engine))
         check_add(w, HOB_STR("ok launcher: connected"));
     checks_add(w, a->engine->ops->probe(a->engine));
@@ -201,6 +205,7 @@ static void agent_end(struct agent *a, int exit_code)
         instance_abandon(e->instance);
         free(e);
     }
+    zygotes_close(a->zygotes);
     stems_close(a->stems);
     a->engine->ops->close(a->engine); /* the launcher kills and removes what it launched for us */
     if (a->docker)
@@ -361,6 +366,7 @@ struct agent *agent_start(uv_loop_t *loop, const struct agent_options *o)
     (void)uv_timer_start(&a->warm, on_warm, WARM_MS, 0);
     a->engine = engine_sandbox_new(loop, o->launcher_path, &events, a);
     a->stems = stems_new(loop, a->engine, count_stems_max());
+    a->zygotes = zygotes_new(loop, a->engine, a->stems);
     a->docker = docker_new(a);
     return a;
 }

@@ -28,7 +28,8 @@ struct engine_spec {
     bool is_learning; /* each system call that it makes is told to the listener's `used` */
     bool has_profile; /* only these system calls, of those that a sandbox may make */
     struct hob_syscalls calls;
-    bool is_stem; /* started before it is known for whom: digest "", to be assigned */
+    bool is_stem;   /* started before it is known for whom: digest "", to be assigned */
+    bool is_zygote; /* waits to be asked for forks */
     int channel_fd, stdout_fd, stderr_fd, stdin_fd; /* takes; stdin_fd may be -1 */
 };
 struct engine_usage {
@@ -67,6 +68,10 @@ struct engine_ops {
      * now on tells the new listener, beginning with launched or failed. After failed the stem is gone, too. */
     void (*assign)(struct engine_run *r, const struct engine_spec *spec, const struct engine_listener *l,
                    void *ctx);
+    /* A run of its own within the sandbox of `zygote`, which has, or will have, its code. Of `spec` counts what counts for
+     * assign, and the descriptors. NULL: this engine has no forks. */
+    struct engine_run *(*fork)(struct engine_run *zygote, const struct engine_spec *spec,
+                               const struct engine_listener *l, void *ctx);
     void (*stop)(struct engine_run *r, uint32_t grace_ms); /* SIGTERM now, the end after grace_ms */
     void (*freeze)(struct engine_run *r); /* answered by frozen, or by nothing when it ends */
     void (*thaw)(struct engine_run *r);

@@ -7,6 +7,7 @@ static unsigned flags_of(const struct engine_spec *spec)
     return (spec->is_stem ? (unsigned)HOB_LAUNCH_STEM : 0) |
            (spec->has_egress && !spec->is_stem ? (unsigned)HOB_LAUNCH_EGRESS : 0) |
            (spec->has_profile ? (unsigned)HOB_LAUNCH_PROFILE : 0) |
+           (spec->is_zygote ? (unsigned)HOB_LAUNCH_ZYGOTE : 0) |
            (spec->is_learning ? (unsigned)HOB_LAUNCH_LEARN : 0);
 }
 
@@ -56,4 +57,18 @@ void engine_assign_message(uint64_t id, const struct engine_spec *spec, struct h
                                        .pids_max = spec->pids_max};
     memcpy(ret->digest, spec->digest, strlen(spec->digest));
     add_app(ret, spec);
+}
+
+enum hob_code engine_fork_message(uint64_t id, uint64_t of, const struct engine_spec *spec,
+                                  struct hob_buf *out)
+{
+    struct hob_launch_request q = {.magic = HOB_LAUNCH_MAGIC,
+                                   .op = HOB_LAUNCH_FORK,
+                                   .id = id,
+                                   .of = of,
+                                   .memory_mb = spec->memory_mb,
+                                   .cpu_percent = spec->cpu_percent,
+                                   .cpu_weight = spec->cpu_weight,
+                                   .pids_max = spec->pids_max};
+    return hob_buf_add(out, &q, sizeof q);
 }

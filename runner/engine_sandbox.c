@@ -436,21 +436,23 @@ static const struct sandbox *peek(const struct engine *e)
     return (const struct sandbox *)(const void *)e;
 }
 
-static bool send_launch(struct sandbox *e, const struct engine_run *r, const struct engine_spec *spec)
+/* `of`: the zygote's id, or 0. */
+static bool send_start(struct sandbox *e, const struct engine_run *r, uint64_t of,
+                       const struct engine_spec *spec)
 {
     hob_auto_buf struct hob_buf msg;
     hob_buf_init(&msg, sizeof(struct hob_launch_request) + HOB_LAUNCH_STRINGS_MAX);
-    if (engine_launch_message(r->id, spec, &msg) != HOB_OK)
+    if ((of ? engine_fork_message(r->id, of, spec, &msg) : engine_launch_message(r->id, spec, &msg)) !=
+        HOB_OK)
         return false;
     int fds[] = {spec->channel_fd, spec->stdout_fd, spec->stderr_fd, spec->stdin_fd};
     hob_msgsock_send(e->sock, hob_buf_str(&msg), fds, spec->stdin_fd >= 0 ? 4 : 3);
     return true;
 }
 
-static struct engine_run *sandbox_start(struct engine *base, const struct engine_spec *spec,
-                                        const struct engine_listener *l, void *ctx)
+static struct engine_run *run_start(struct sandbox *e, uint64_t of, const struct engine_spec *spec,
+                                    const struct engine_listener *l, void *ctx)
 {
-    struct sandbox *e = sandbox_of(base);
     struct engine_run *r = hob_new(struct engine_run);
     *r = (struct engine_run){.engine = e,
                              .id = ++e->last_id,
@@ -458,7 +460,7 @@ static struct engine_run *sandbox_start(struct engine *base, const struct engine
                              .asked_us = hob_now_us(),
                              .listener = *l,
                              .ctx = ctx};
-    if (e->state == ENGINE_UP && send_launch(e, r, spec)) {
+    if (e->state == ENGINE_UP && send_start(e, r, of, spec)) {
         r->state = RUN_LAUNCHING;
         HASH_ADD(hh, e->runs, id, sizeof r->id, r);
         return r;
@@ -468,6 +470,18 @@ static struct engine_run *sandbox_start(struct engine *base, const struct engine
     hob_list_push_back(&e->refused, &r->node);
     (void)uv_timer_start(&e->refuse, on_refuse, 0, 0);
     return r;
+}
+
+static struct engine_run *sandbox_start(struct engine *base, const struct engine_spec *spec,
+                                        const struct engine_listener *l, void *ctx)
+{
+    return run_start(sandbox_of(base), 0, spec, l, ctx);
+}
+
+static struct engine_run *sandbox_fork(struct engine_run *zygote, const struct engine_spec *spec,
+                                       const struct engine_listener *l, void *ctx)
+{
+    return run_start(zygote->engine, zygote->id, spec, l, ctx);
 }
 
 /* Places are kept for STOP and THAW: when even those are taken, enough of them are on their way. */
@@ -561,6 +575,7 @@ struct engine *engine_sandbox_new(uv_loop_t *loop, const char *launcher_path,
 {
     static const struct engine_ops ops = {.start = sandbox_start,
                                           .assign = sandbox_assign,
+                                          .fork = sandbox_fork,
                                           .stop = sandbox_stop,
                                           .freeze = sandbox_freeze,
                                           .thaw = sandbox_thaw,

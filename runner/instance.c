@@ -1,6 +1,6 @@
 /* Life of an instance, a table of state and event with every cell written (below):
  *
- *   START -> LAUNCHING -> RUNNING <-> FROZEN     (LAUNCHING: a stem is assigned; should that fail, a cold start)
+ *   START -> LAUNCHING -> RUNNING <-> FROZEN     (LAUNCHING: a stem is assigned, or a zygote forks; should that fail, a cold
  *               |  \         |          |
  *            FAILED  `----> STOPPING <--'      every state but LAUNCHING ends in EXITED
  *
@@ -49,9 +49,10 @@ struct instance {
     struct egress *egress;      /* NULL: it has none */
     enum stems_answer pool;
     bool is_from_stem;
-    int channel_fd;     /* hobd's end, until STARTED */
-    bool is_stop_asked; /* while LAUNCHING */
-    bool may_be_frozen; /* a FREEZE is out and no THAWED came since */
+    struct zygote *zygote; /* that it is a fork of, or NULL */
+    int channel_fd;        /* hobd's end, until STARTED */
+    bool is_stop_asked;    /* while LAUNCHING */
+    bool may_be_frozen;    /* a FREEZE is out and no THAWED came since */
     uint32_t grace_ms;
 };
 
@@ -105,6 +106,7 @@ static void instance_free(struct instance *i)
 {
     forget_streams(i);
     forget_spec(i);
+    zygote_leave(i->zygote);
     free(i);
 }
 
@@ -175,14 +177,15 @@ static void say_started(struct instance *i, const struct happening *h)
         ask_stop(i, &(struct happening){.grace_ms = i->grace_ms});
 }
 
-/* What goes wrong with a stem is not the function's doing: it gets a sandbox made from nothing. */
+/* What goes wrong with a stem or a zygote is not the function's doing: it gets a sandbox made from nothing. */
 static bool start_again(struct instance *i, const struct hob_err *why)
 {
     struct hob_err err;
-    if (!i->is_from_stem || i->is_stop_asked)
+    if ((!i->is_from_stem && !i->zygote) || i->is_stop_asked)
         return false;
     hob_log(HOB_LOG_WARN, "stem.lost", "instance=%llu %s", (unsigned long long)i->id, why->msg);
     i->is_from_stem = false;
+    zygote_leave(hob_steal(&i->zygote));
     i->pool = STEMS_MISS;
     forget_streams(i);
     return start_cold(i, -1, &err) == HOB_OK;
@@ -456,6 +459,31 @@ static enum hob_code start_cold(struct instance *i, int stdin_fd, struct hob_err
     return HOB_OK;
 }
 
+/* False: it cannot be one, now. */
+static bool start_forked(struct instance *i)
+{
+    struct hob_err err;
+    struct streams s;
+    struct engine_spec *spec = &i->spec->engine;
+    bool can_be = i->o.zygotes && i->spec->forks_max && spec->digest[0] && !spec->has_profile;
+    if (!can_be || streams_open(&s, i->spec->wants_logs, &err) != HOB_OK)
+        return false;
+    spec->channel_fd = s.their_channel;
+    spec->stdout_fd = s.their_out;
+    spec->stderr_fd = s.their_err;
+    spec->stdin_fd = -1;
+    i->run = take_streams(i, &s, &err) == HOB_OK
+                 ? zygotes_fork(i->o.zygotes, i->spec, &listener, i, &i->zygote)
+                 : NULL;
+    if (i->run) {
+        i->pool = STEMS_HIT;
+        return true;
+    }
+    streams_close(&s);
+    forget_streams(i);
+    return false;
+}
+
 /* False: there is none to take. */
 static bool start_from_stem(struct instance *i)
 {
@@ -492,7 +520,7 @@ struct instance *instance_start(const struct instance_options *o, const struct h
     i->spec = spec;
     i->o.files->starting_n++;
     bool can_be_stem = stdin_own < 0 && !spec->engine.has_egress && !spec->engine.is_learning;
-    if (can_be_stem && start_from_stem(i))
+    if (can_be_stem && (start_forked(i) || start_from_stem(i)))
         return i;
     if (start_cold(i, stdin_own, err) != HOB_OK) {
         instance_free(i);

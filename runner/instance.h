@@ -10,14 +10,16 @@
 #include "runner/files.h"
 #include "runner/stems.h"
 #include "runner/uplink.h"
+#include "runner/zygotes.h"
 
 struct instance;
 struct instance_options {
     uv_loop_t *loop;
-    struct uplink *uplink; /* borrows */
-    struct engine *engine; /* borrows */
-    struct stems *stems;   /* borrows; NULL: the engine keeps its own */
-    struct files *files;   /* borrows; counts in it those that start, and what they hold */
+    struct uplink *uplink;   /* borrows */
+    struct engine *engine;   /* borrows */
+    struct stems *stems;     /* borrows; NULL: the engine keeps its own */
+    struct zygotes *zygotes; /* borrows; NULL: none */
+    struct files *files;     /* borrows; counts in it those that start, and what they hold */
     void (*ended)(void *ctx, struct instance *i);
     void *ctx;
 };

@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "runner/init/await.h"
 
-enum { STEMS_PER_START_MAX = 64 };
+enum { STEMS_PER_START_MAX = 64, FORKS_PER_ZYGOTE_MAX = 256 };
 
 /* One row per number of START: where it goes, what it is when absent, and what is allowed. */
 struct number {
@@ -79,11 +79,16 @@ static enum hob_code read_names(struct instance_spec *s, const struct hob_pairs 
 /* Whose it is, and the image that takes the runtime's place. */
 static enum hob_code read_owner(struct instance_spec *s, const struct hob_pairs *start, struct hob_err *err)
 {
-    struct hob_str app = hob_pairs_get(start, "app"), image = hob_pairs_get(start, "image");
+    struct hob_str app = hob_pairs_get(start, "app"), image = hob_pairs_get(start, "image"),
+                   function = hob_pairs_get(start, "function");
     if (app.n >= sizeof s->app || (app.n && !hob_name_is_valid(app)))
         return hob_fail(err, HOB_E_INVALID, "app: not a name");
     if (app.n)
         memcpy(s->app, app.at, app.n);
+    if (function.n >= sizeof s->function || (function.n && !hob_name_is_valid(function)))
+        return hob_fail(err, HOB_E_INVALID, "function: not a name");
+    if (function.n)
+        memcpy(s->function, function.at, function.n);
     if (image.n >= sizeof s->image || (image.n && memchr(image.at, '\0', image.n)))
         return hob_fail(err, HOB_E_INVALID, "image: a name of at most 255 bytes");
     if (image.n)
@@ -170,6 +175,9 @@ enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct ho
     *s = (struct instance_spec){.wants_logs = hob_pairs_u64(start, "log_lines", 1) != 0};
     uint64_t pool_max = hob_pairs_u64(start, "pool_max", 0);
     s->pool_max = (uint32_t)(pool_max < STEMS_PER_START_MAX ? pool_max : STEMS_PER_START_MAX);
+    uint64_t forks_max = hob_pairs_u64(start, "forks_max", 0);
+    s->forks_max = (uint32_t)(forks_max < FORKS_PER_ZYGOTE_MAX ? forks_max : FORKS_PER_ZYGOTE_MAX);
+    s->version = (uint32_t)hob_pairs_u64(start, "version", 0);
     hob_buf_init(&s->strings, HOB_LAUNCH_STRINGS_MAX);
     enum hob_code code = read_numbers(&s->engine, start, err);
     if (code == HOB_OK)

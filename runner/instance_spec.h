@@ -8,10 +8,12 @@
 struct instance_spec {
     struct engine_spec engine; /* descriptors not set */
     struct hob_buf strings;
-    char runtime[32], digest[65], app[65], image[256];
+    char runtime[32], digest[65], app[65], image[256], function[65];
+    uint32_t version;
     bool wants_logs;
     struct policy *policy; /* with egress: what it may connect to, owned; else NULL */
     uint32_t pool_max;     /* stems to keep of its like, at most; 0: none */
+    uint32_t forks_max; /* may be one of so many forks in a sandbox of its version; 0: has one of its own */
 };
 /* HOB_E_INVALID or HOB_E_TOO_LARGE; on failure nothing is owned. */
 HOB_MUST_USE enum hob_code instance_spec_read(struct instance_spec *ret_spec, const struct hob_pairs *start,

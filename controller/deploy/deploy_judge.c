@@ -108,6 +108,10 @@ static enum hob_code check_runtime(const struct deployer_options *o, const struc
         err->reason = "runtime_missing";
         return hob_err_wrap(err, "function '%s'", f->name);
     }
+    if (f->isolation == ISOLATION_VERSION && !rt->forks_max)
+        return hob_fail_reason(err, HOB_E_UNSUPPORTED, "isolation_unsupported",
+                               "function '%s': runtime '%s' cannot share a sandbox; leave out \"isolation\"",
+                               f->name, f->runtime);
     return f->entry ? check_entry(st, f, err) : choose_entry(st, rt, f, err);
 }
 

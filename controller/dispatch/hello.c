@@ -152,6 +152,13 @@ static uint32_t pool_max(const struct instance *i, const struct runtime_info *rt
     return can_wait ? rt->pool_max : 0;
 }
 
+/* After one was killed right behind its start, the next has a sandbox of its own: it may have been the zygote's end. */
+static uint32_t forks_max(const struct instance *i, const struct runtime_info *rt)
+{
+    const struct function_config *f = i->pool->config;
+    return f->isolation == ISOLATION_VERSION && !i->pool->has_lost_pooled ? rt->forks_max : 0;
+}
+
 void hello_start(struct instance *i, const struct node_events *events)
 {
     const struct function_config *f = i->pool->config;
@@ -186,6 +193,7 @@ void hello_start(struct instance *i, const struct node_events *events)
                    .syscalls_n = f->syscalls_n,
                    .is_learning = learn_begins(i),
                    .pool_max = pool_max(i, rt),
+                   .forks_max = forks_max(i, rt),
                    .stdin_fd = -1,
                },
                events, i);

@@ -223,6 +223,7 @@ static void write_start(struct node_hub *h, const struct node_start_spec *s)
     if (s->is_learning)
         hob_pairs_add_u64(w, "learn", 1);
     hob_pairs_add_u64(w, "pool_max", s->pool_max);
+    hob_pairs_add_u64(w, "forks_max", s->forks_max);
 }
 
 static void send_start(struct node_hub *h, const struct node_start_spec *s, struct hob_err *ret_err)

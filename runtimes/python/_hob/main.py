@@ -147,6 +147,10 @@ def run():
     except OSError as error:
         sys.exit(f"this is Hob's python runtime: it is started by hob-runner, with a channel on descriptor 3 ({error})")
     try:
+        if sys.argv[1:] == ["--zygote"]:
+            from . import zygote
+
+            zygote.run(wire)  # returns in a fork
         handler, concurrency, server, early = _start(wire)
         server.serve(wire, handler, concurrency, early)
     except channel.Broken as broken:

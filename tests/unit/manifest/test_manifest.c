@@ -660,7 +660,7 @@ static void a_configuration_survives_write_read_and_copy(void **state)
         "{\"name\":\"b\",\"runtime\":\"c\",\"entry\":\"b\",\"engine\":\"sandbox\",\"kind\":\"auto\",\"port\":8080,\"memory_mb\":128,\"timeout_ms\":10000,"
         "\"queue_timeout_ms\":5000,\"init_timeout_ms\":10000,\"concurrency\":1,\"cpu_percent\":0,\"queue_max\":1000,"
         "\"vars\":{},\"secrets\":[],\"secrets_in_env\":false,\"scale\":{\"min\":0,\"max\":100,\"mode\":\"balanced\",\"keep_s\":0,\"windows\":[]},"
-        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"egress\":[],\"syscalls\":[],"
+        "\"priority\":\"normal\",\"recycle\":{\"invocations\":0,\"age_s\":0},\"single_use\":false,\"isolation\":\"instance\",\"egress\":[],\"syscalls\":[],"
         "\"routes\":[],\"bindings\":[]}");
 }
 
