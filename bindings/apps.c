@@ -170,6 +170,11 @@ const json_t *backend_app_json(const struct backend_app *app, enum backend_setti
     return app->values[which];
 }
 
+const json_t *backend_app_chosen(const struct backend_app *app)
+{
+    return app->settings;
+}
+
 void backend_app_settings(const struct backend_app *app, struct hob_jw *w)
 {
     for (unsigned i = 0; i < SETTINGS_; i++) {

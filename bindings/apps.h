@@ -94,6 +94,8 @@ const char *backend_setting_name(enum backend_setting which); /* camelCase, as i
 /* Appends all settings as members of an object that is open: what was set, and the defaults of the rest. */
 struct hob_jw;
 void backend_app_settings(const struct backend_app *app, struct hob_jw *w);
+/* Those that were set, without defaults. Like backend_app_json. */
+const json_t *backend_app_chosen(const struct backend_app *app);
 int64_t backend_app_created_ms(const struct backend_app *app);
 bool backend_app_bool(const struct backend_app *app, enum backend_setting which);
 int64_t backend_app_int(const struct backend_app *app, enum backend_setting which);

@@ -94,9 +94,33 @@ static enum hob_code write_change(void *ctx, const struct data_change *change, s
                : HOB_OK;
 }
 
+static enum hob_code note_first(void *ctx, const struct data_change *change, struct hob_err *err)
+{
+    (void)err;
+    *(int64_t *)ctx = change->sequence;
+    return HOB_OK;
+}
+
+/* Who follows the log must hear when it was forgotten further than he has read. */
+static enum hob_code judge_after(const struct job *j, struct data_tx *tx, struct hob_err *err)
+{
+    int64_t first = 0;
+    if (!j->sequence || data_changes(tx, 0, 1, note_first, &first, err) != HOB_OK)
+        return j->sequence ? err->code : HOB_OK;
+    if (first == 0 || j->sequence >= first - 1)
+        return HOB_OK;
+    return hob_fail_reason(
+        err, HOB_E_NOT_FOUND, "changes_forgotten",
+        "changes up to %lld are forgotten (changeLogDays): read everything anew, then go on "
+        "from there",
+        (long long)(first - 1));
+}
+
 static enum hob_code changes_work(void *ctx, struct data_tx *tx, struct hob_err *err)
 {
     struct job *j = ctx;
+    if (judge_after(j, tx, err) != HOB_OK)
+        return err->code;
     hob_buf_clear(&j->out);
     return data_changes(tx, j->sequence, j->limit, write_change, j, err);
 }

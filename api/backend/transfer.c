@@ -43,6 +43,8 @@ struct move {
     bool is_running;
     struct hob_buf body;
     char *sql; /* a whole database of env.sql */
+    bool wants_settings;
+    json_t *settings; /* in: of the first line; out: the app's */
     struct transfer_counts counts;
 };
 
@@ -65,6 +67,7 @@ static void move_free(struct move *m)
     free(m->after);
     free(m->copy);
     free(m->sql);
+    json_decref(m->settings);
     free(m);
     call_release(c);
 }
@@ -83,17 +86,22 @@ static struct move *move_begin(struct call *c)
     if (!app)
         return NULL;
     struct move *m = move_new(c);
-    if (transfer_parts(call_query(c, "without"), &m->without, &err) == HOB_OK &&
-        file_place(c->control->o.backend, app, &m->place, &err) == HOB_OK)
-        return m;
-    move_fail(m, &err);
-    return NULL;
+    if (transfer_parts(call_query(c, "without"), &m->without, &err) != HOB_OK) {
+        move_fail(m, &err);
+        return NULL;
+    }
+    /* what cannot be reached is an S3 store without its secret: its bytes are not moved anyway */
+    m->place.is_s3 = file_place(c->control->o.backend, app, &m->place, &err) != HOB_OK || m->place.is_s3;
+    return m;
 }
 
 static struct transfer_page page_of(const struct move *m)
 {
-    return (struct transfer_page){
-        .app = m->call->copies[0], .after = hob_str(m->after), .without = m->without, .files = &m->place};
+    return (struct transfer_page){.app = m->call->copies[0],
+                                  .after = hob_str(m->after),
+                                  .without = m->without,
+                                  .files = &m->place,
+                                  .settings = m->settings};
 }
 
 /* --- export ---------------------------------------------------------------------------------------------------------- */
@@ -125,6 +133,20 @@ static enum hob_code page_work(void *ctx, struct data_tx *tx, struct hob_err *er
     return transfer_export(tx, &page, &m->out, m->next, err);
 }
 
+/* What exports left that nobody goes on with. */
+static void sweep(const char *dir, const char *start, time_t kept_s)
+{
+    DIR *d = opendir(dir);
+    struct stat st;
+    if (!d)
+        return;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) /* NOLINT(concurrency-mt-unsafe): ours alone */
+        if (strncmp(e->d_name, start, strlen(start)) == 0 &&
+            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= time(NULL) - kept_s)
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    (void)closedir(d);
+}
+
 /* On a thread of the databases' readers, because it blocks. */
 static enum hob_code sql_work(void *ctx, struct data_tx *tx, struct hob_err *err)
 {
@@ -134,6 +156,8 @@ static enum hob_code sql_work(void *ctx, struct data_tx *tx, struct hob_err *err
     hob_auto_close int fd = m->has_none ? -1 : open(m->copy, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     (void)tx;
     hob_buf_clear(&m->out);
+    if (m->was_copied)
+        sweep(m->call->control->tmp_dir, COPY_START, COPY_KEPT_S);
     if (fd < 0 && !m->has_none)
         return hob_fail_errno(err, errno, "opening the copy of the SQL database");
     if (fd >= 0)
@@ -158,20 +182,6 @@ static void on_copied(void *ctx, const struct hob_err *err)
         sql_read(m);
 }
 
-/* What exports left that nobody goes on with. */
-static void sweep(const char *dir, const char *start, time_t kept_s)
-{
-    DIR *d = opendir(dir);
-    struct stat st;
-    if (!d)
-        return;
-    for (const struct dirent *e; (e = readdir(d)) != NULL;) /* NOLINT(concurrency-mt-unsafe): ours alone */
-        if (strncmp(e->d_name, start, strlen(start)) == 0 &&
-            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= time(NULL) - kept_s)
-            (void)unlinkat(dirfd(d), e->d_name, 0);
-    (void)closedir(d);
-}
-
 void transfer_copies_sweep(const char *tmp_dir)
 {
     sweep(tmp_dir, COPY_START, 0);
@@ -181,7 +191,6 @@ static void sql_copy(struct move *m)
 {
     struct control *k = m->call->control;
     hob_auto_free char *start = hob_asprintf(COPY_START "%s-", m->call->copies[0]);
-    sweep(k->tmp_dir, start, COPY_KEPT_S);
     hob_random_hex(m->snapshot.id, TRANSFER_ID_CHARS / 2);
     m->snapshot.at = 0;
     free(m->copy);
@@ -213,6 +222,7 @@ void handle_data_export(struct call *c)
         return;
     struct hob_str after = call_query(c, "after");
     m->after = hob_strndup(after.at ? after.at : "", after.n);
+    m->settings = json_incref((json_t *)(uintptr_t)backend_app_chosen(call_backend(c)));
     if (!transfer_is_sql(hob_str(m->after), &m->snapshot)) {
         appdb_read(c->control->o.dbs, c->copies[0], page_work, on_page, m);
     } else if (!*m->snapshot.id) {
@@ -229,15 +239,18 @@ static enum hob_code lines_work(void *ctx, struct data_tx *tx, struct hob_err *e
 {
     struct move *m = ctx;
     struct transfer_lines lines = {.text = hob_buf_str(&m->body), .without = m->without, .files = &m->place};
-    return transfer_import(tx, &lines, &m->counts, err);
+    return transfer_import(tx, &lines, &m->counts, &m->settings, err);
 }
 
-static void on_written(void *ctx, const struct hob_err *err)
+static void on_set(void *ctx, const struct hob_err *err)
 {
     struct move *m = ctx;
     struct call *c = m->call;
-    if (err) {
-        move_fail(m, err);
+    struct hob_err said;
+    if (err) { /* the same import again is no harm */
+        said = *err;
+        (void)hob_err_wrap(&said, "the lines are in, but not the settings");
+        move_fail(m, &said);
         return;
     }
     /* rows were written past the backend: what it keeps of the app in memory must go */
@@ -255,6 +268,17 @@ static void on_written(void *ctx, const struct hob_err *err)
     hob_jw_object_end(w);
     call_finish(c);
     move_free(m);
+}
+
+static void on_written(void *ctx, const struct hob_err *err)
+{
+    struct move *m = ctx;
+    if (err)
+        move_fail(m, err);
+    else if (m->wants_settings && json_object_size(m->settings))
+        backend_app_set(m->call->control->o.backends, m->call->copies[0], m->settings, on_set, m);
+    else
+        on_set(m, NULL);
 }
 
 static void on_replaced(void *ctx, const struct hob_err *err)
@@ -318,6 +342,7 @@ void handle_data_import(struct call *c)
     struct move *m = move_begin(c);
     if (!m)
         return;
+    m->wants_settings = hob_str_is(call_query(c, "settings"), "1");
     call_stream_begin(c, &import_stream, m);
     http_body_read(c->x, HOB_MAX_IMPORT_BYTES);
 }

@@ -35,7 +35,9 @@ static const struct control_query export_queries[] = {
     {"without", "what is left out: cache, sql, files, with commas between; nothing when absent"},
     {NULL, NULL}};
 static const struct control_query import_queries[] = {
-    {"without", "lines that are passed over: cache, sql, files, with commas between"}, {NULL, NULL}};
+    {"without", "lines that are passed over: cache, sql, files, with commas between"},
+    {"settings", "1: set the app's settings that the first line has, too"},
+    {NULL, NULL}};
 static const struct control_query change_queries[] = {
     {"after", "only behind this sequence number"},
     {"limit", "at most so many, up to 1000; 100 when absent"},

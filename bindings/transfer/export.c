@@ -65,13 +65,15 @@ static enum hob_code export_param(void *ctx, const struct kv_row *row, struct ho
     return end_line(&w, out) ? HOB_OK : too_large(err);
 }
 
-static enum hob_code export_start(struct data_tx *tx, const char *app, struct hob_buf *out,
+static enum hob_code export_start(struct data_tx *tx, const struct transfer_page *page, struct hob_buf *out,
                                   struct hob_err *err)
 {
     struct hob_jw w;
     start_line(&w, out);
     hob_jw_kint(&w, "hob_export", 1);
-    hob_jw_kcstr(&w, "app", app);
+    hob_jw_kcstr(&w, "app", page->app);
+    hob_jw_key(&w, "settings");
+    hob_jw_json(&w, page->settings);
     if (!end_line(&w, out))
         return too_large(err);
     if (data_class_each(tx, export_class, out, err) != HOB_OK)
@@ -211,7 +213,7 @@ enum hob_code transfer_export(struct data_tx *tx, const struct transfer_page *pa
 {
     struct hob_str id, class_name = hob_str_cut(page->after, '/', &id);
     if (!page->after.n)
-        return export_start(tx, page->app, out, err) == HOB_OK
+        return export_start(tx, page, out, err) == HOB_OK
                    ? go_on(tx, HOB_STR(""), page->without, ret_next, err)
                    : err->code;
     if (page->after.at[0] == '+')

@@ -13,6 +13,7 @@ struct import {
     struct data_tx *tx;
     const struct transfer_lines *lines;
     struct transfer_counts counts;
+    json_t *settings; /* of the first line */
 };
 
 static const char *text_of(const json_t *j, const char *member)
@@ -243,10 +244,13 @@ static enum hob_code import_param(struct import *im, const json_t *line, struct 
 static enum hob_code import_line(struct import *im, const json_t *line, struct hob_err *err)
 {
     const json_t *version = json_object_get(line, "hob_export");
-    if (version)
-        return json_number_value(version) > 1
-                   ? hob_fail(err, HOB_E_UNSUPPORTED, "the export was written by a newer Hob")
-                   : HOB_OK;
+    if (version && json_number_value(version) > 1)
+        return hob_fail(err, HOB_E_UNSUPPORTED, "the export was written by a newer Hob");
+    if (version) {
+        json_decref(im->settings);
+        im->settings = json_incref(json_object_get(line, "settings"));
+        return HOB_OK;
+    }
     if (json_object_get(line, "object"))
         return import_object(im, line, err);
     if (json_object_get(line, "relation"))
@@ -263,7 +267,7 @@ static enum hob_code import_line(struct import *im, const json_t *line, struct h
 }
 
 enum hob_code transfer_import(struct data_tx *tx, const struct transfer_lines *lines,
-                              struct transfer_counts *ret_counts, struct hob_err *err)
+                              struct transfer_counts *ret_counts, json_t **ret_settings, struct hob_err *err)
 {
     struct import im = {.tx = tx, .lines = lines};
     struct hob_str rest = lines->text;
@@ -274,8 +278,14 @@ enum hob_code transfer_import(struct data_tx *tx, const struct transfer_lines *l
         if (!one.n || piece_is(one, &part))
             continue;
         hob_auto_json json_t *line = hob_json_parse(one, "the line", err);
-        if (!line || import_line(&im, line, err) != HOB_OK)
+        if (!line || import_line(&im, line, err) != HOB_OK) {
+            json_decref(im.settings);
             return hob_err_wrap(err, "line %llu", (unsigned long long)im.counts.lines);
+        }
+    }
+    if (im.settings) {
+        json_decref(*ret_settings);
+        *ret_settings = im.settings;
     }
     im.counts.pieces = ret_counts->pieces; /* told by who took them */
     *ret_counts = im.counts;

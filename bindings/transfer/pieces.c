@@ -302,21 +302,15 @@ static void on_taken(void *ctx, const struct hob_err *err)
     free(t);
 }
 
-static enum hob_code refuse(void *ctx, struct hob_err *err)
-{
-    *err = ((struct take *)ctx)->work.err;
-    return err->code;
-}
-
 void transfer_take(struct backend *b, const struct backend_app *app, struct hob_str lines, unsigned without,
                    transfer_taken_cb done, void *ctx)
 {
     struct take *t = hob_new(struct take);
     *t = (struct take){.lines = lines, .without = without, .done = done, .ctx = ctx};
-    bool is_good = file_place(b, app, &t->place, &t->work.err) == HOB_OK;
-    t->parts = hob_asprintf("%s/parts", t->place.dir ? t->place.dir : "");
+    t->place.is_s3 = file_place(b, app, &t->place, &t->work.err) != HOB_OK || t->place.is_s3;
+    t->parts = hob_asprintf("%s/%s/parts", backend_files(b)->dir, backend_app_name(app));
     t->work.files = backend_files(b);
-    t->work.work = is_good ? take_work : refuse;
+    t->work.work = take_work;
     t->work.done = on_taken;
     t->work.ctx = t;
     file_work_start(&t->work);

@@ -1,7 +1,7 @@
 /* Moving an app's data out and in, as JSON lines: objects and all that belongs to them, the facts of env.cache, the
  * database of env.sql and the bytes of files. Blocking, inside the jobs of store/appdb.h where nothing else is said.
  *
- *   {"hob_export":1,"app":"shop"}                                             the first line
+ *   {"hob_export":1,"app":"shop","settings":{"maxLimit":500}}                 the first line
  *   {"class":"Order","fields":{"total":{"type":"Number"}},"permissions":{},"indexes":{"name":{"total":1}}}
  *   {"config":"limit","value":5,"masterKeyOnly":false}
  *   {"class":"Order","object":{"objectId":..,"createdAt":..,"updatedAt":..,"ACL":{},...},"hidden":{..}}
@@ -17,7 +17,7 @@
  * a file before its name. Bytes in an S3 store are not in an export: only their names are. */
 #pragma once
 
-#include "base/buf.h"
+#include "base/json.h"
 #include "bindings/backend.h"
 #include "store/appdb.h"
 
@@ -32,6 +32,7 @@ struct transfer_page {
     struct hob_str after; /* where the page before ended; empty: from the start */
     unsigned without;
     const struct blob_place *files;
+    const json_t *settings; /* those that were set */
 };
 /* Appends whole lines until there are some megabytes; *ret_next (with NUL) is where to go on, "" at the end. */
 enum { TRANSFER_CURSOR_BYTES = 1024 };
@@ -68,5 +69,7 @@ struct transfer_lines {
     unsigned without;
     const struct blob_place *files;
 };
+/* *ret_settings: those of the first line (owned), when it is among these lines, else left alone: the caller may set them. */
 HOB_MUST_USE enum hob_code transfer_import(struct data_tx *tx, const struct transfer_lines *lines,
-                                           struct transfer_counts *ret_counts, struct hob_err *err);
+                                           struct transfer_counts *ret_counts, json_t **ret_settings,
+                                           struct hob_err *err);

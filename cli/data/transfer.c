@@ -270,7 +270,8 @@ static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_
     if (!from)
         return err->code;
     const char *without = args_get(a, "without");
-    hob_auto_free char *query = url_path("?without=%s", without ? without : "");
+    hob_auto_free char *query =
+        url_path("?without=%s&settings=%s", without ? without : "", args_has(a, "settings") ? "1" : "0");
     hob_auto_free char *full = hob_asprintf("%s%s", path, query);
     im.path = full;
     hob_buf_init(&im.piece, LINE_BYTES_MAX);
@@ -300,8 +301,8 @@ const struct command cmd_data_export = {
     .summary = "Write all data of an app as JSON lines, to keep or to take elsewhere; - is stdout.",
     .details =
         "Classes, permissions, configuration, objects with ids, dates and ACLs, relations, password hashes, files with their\n"
-        "bytes (not those in an S3 store), the database of env.sql, env.cache: as secret as the app itself. Not in it are the\n"
-        "app's settings and keys (`hob app show`), its secrets and functions.\n"
+        "bytes (not those in an S3 store), the database of env.sql, env.cache, the settings: as secret as the app itself. Not in it are the\n"
+        "app's keys, webhooks, secrets and functions.\n"
         "hob data export shop shop.jsonl && hob app create copy && hob data import copy shop.jsonl\n"
         "A broken export goes on when the command is given again. What is written meanwhile may or may not be in it;\n"
         "a snapshot of one moment, of the objects alone, is `hob backup FILE --app APP`.",
@@ -312,6 +313,7 @@ const struct command cmd_data_export = {
 };
 static const struct option import_options[] = {
     {0, "from-line", "N", "go on there, where a broken import said so"},
+    {0, "settings", NULL, "set the settings that the export has, too"},
     OPTION_WITHOUT,
     {0},
 };

@@ -145,7 +145,6 @@ test("a file that comes while files are exported brings its bytes along", async 
 });
 
 test("bytes in an S3 store are left where they are, and none are put there", async () => {
-  assert.equal(hob.cli(["secret", "set", "S3KEY", "--app", "remote"], { input: "x" }).code, 0);
   await App.make(hob, "remote", { files: { store: "s3", endpoint: "http://127.0.0.1:9", bucket: "b", accessKeyId: "k", secretAccessKeySecret: "S3KEY" } });
   const done = hob.cli(["data", "import", "remote", at("whole.jsonl")]);
   assert.notEqual(done.code, 0);
@@ -166,6 +165,22 @@ test("an import that broke off inside of bytes goes on behind a restart", async 
   later.url = `${hob.url}/parse`;
   assert.equal(sha(await later.download(names.big)), sha(big));
   assert.deepEqual(await later.run(READ), told);
+});
+
+test("settings are in the first line, and are set only where that is asked for", async () => {
+  const set = (app) => hob.api("GET", `/v1/apps/${app}/backend`).then((answer) => answer.json.settings);
+  await App.make(hob, "chosen", { maxLimit: 77, appName: "Chosen" });
+  cli("data", "export", "chosen", at("chosen.jsonl"));
+  assert.deepEqual(JSON.parse(lines("chosen.jsonl")[0]).settings, { maxLimit: 77, appName: "Chosen" });
+  await App.make(hob, "other", { appName: "Other" });
+  cli("data", "import", "other", at("chosen.jsonl"));
+  assert.deepEqual([(await set("other")).maxLimit, (await set("other")).appName], [1000, "Other"]);
+  cli("data", "import", "other", at("chosen.jsonl"), "--settings");
+  assert.deepEqual([(await set("other")).maxLimit, (await set("other")).appName], [77, "Chosen"]);
+  write("odd.jsonl", [{ hob_export: 1, settings: { noSuch: 1 } }]);
+  const done = hob.cli(["data", "import", "other", at("odd.jsonl"), "--settings"]);
+  assert.notEqual(done.code, 0);
+  assert.match(done.err, /no setting 'noSuch'/);
 });
 
 test("what is not wanted is left out, when leaving and when coming", async () => {

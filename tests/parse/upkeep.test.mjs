@@ -120,6 +120,10 @@ test("changes older than changeLogDays are forgotten, and a restore to any time 
   await hob.kill9();
   await relaunch(app);
   assert.deepEqual(changes("old").map((c) => c.sequence), [15, 16, 17, 18, 19, 20]);
+  assert.equal(cli("data", "changes", "old", "--after", "14").trimEnd().split("\n").length, 6);
+  const behind = hob.cli(["data", "changes", "old", "--after", "13"]);
+  assert.notEqual(behind.code, 0, "what follows the log must not miss changes without a word");
+  assert.match(behind.err, /changes up to 14 are forgotten/);
   const days = (n) => new Date(Date.now() - n * 86400000).toISOString();
   const late = hob.cli(["data", "restore", "old", days(20), "--yes"]);
   assert.notEqual(late.code, 0);
