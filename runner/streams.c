@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -21,6 +22,11 @@ static bool open_channel(struct streams *s)
     }
     s->channel = ends[0];
     s->their_channel = ends[1];
+    /* It is a socket of our network, where its holder could take an abstract name. It cannot if it has one: here is one
+     * of the kernel's choice. */
+    struct sockaddr_un any = {.sun_family = AF_UNIX};
+    if (bind(ends[1], (struct sockaddr *)&any, sizeof any.sun_family) < 0)
+        return false;
     return fcntl(s->channel, F_SETFL, O_NONBLOCK) == 0;
 }
 

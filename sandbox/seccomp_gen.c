@@ -109,11 +109,9 @@ static void emit_leaf(struct code *c, enum leaf leaf, unsigned variant)
         break;
     case LEAF_IOCTL:
         emit_load(c, offsetof(struct seccomp_data, args) + sizeof(uint64_t));
-        if (variant & EGRESS) { /* a connected socket is of the host's network: it shall not tell of that */
-            emit(c, BPF_JMP | BPF_JGE | BPF_K, POLICY_IOCTLS_OF_SOCKETS, 0, 2);
-            emit(c, BPF_JMP | BPF_JGT | BPF_K, POLICY_IOCTLS_OF_SOCKETS + 0xff, 1, 0);
-            emit_errno(c, EPERM);
-        }
+        emit(c, BPF_JMP | BPF_JGE | BPF_K, POLICY_IOCTLS_OF_SOCKETS_FIRST, 0, 2);
+        emit(c, BPF_JMP | BPF_JGT | BPF_K, POLICY_IOCTLS_OF_SOCKETS_LAST, 1, 0);
+        emit_errno(c, EPERM);
         for (size_t i = 0; i < HOB_COUNT(ioctls_forbidden); i++)
             emit(c, BPF_JMP | BPF_JEQ | BPF_K, ioctls_forbidden[i],
                  (unsigned)(HOB_COUNT(ioctls_forbidden) - 1 - i), i + 1 == HOB_COUNT(ioctls_forbidden));

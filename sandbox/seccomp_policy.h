@@ -38,8 +38,10 @@
         0x5412u /* TIOCSTI */, 0x541cu /* TIOCLINUX */                                                       \
     }
 
-/* with egress: EPERM for these 256, what sockets tell of and change in their network (SIOC...) */
-#define POLICY_IOCTLS_OF_SOCKETS 0x8900u
+/* and EPERM for these, what sockets tell of and change in their network (SIOC...): the channel, and with egress what
+ * connect() made, are sockets of the host's network, which no function shall hear of */
+#define POLICY_IOCTLS_OF_SOCKETS_FIRST 0x8900u
+#define POLICY_IOCTLS_OF_SOCKETS_LAST 0x8bffu
 
 /* ENOSYS without a word: what libraries try at every start or thread and do well without. */
 #define POLICY_QUIET "clone3", "io_uring_setup", "pkey_alloc"

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -370,11 +370,33 @@ static void sockets(FILE *out, const char *argument)
             }
 }
 
+/* The channel is a socket that was made outside: of the network there it shall neither tell nor take a name in it. */
+static void channel_network(FILE *out)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    memcpy(name.sun_path + 1, "taken", 5);
+    MUST_FAIL(out, "taking an abstract name outside",
+              bind(3, (void *)&name, (socklen_t)(sizeof name.sun_family + 6)));
+    char devices[64][40];
+    struct {
+        int n;
+        void *at;
+    } list = {sizeof devices, devices};
+    MUST_FAIL(out, "the addresses of the host's network devices", ioctl(3, 0x8912 /* SIOCGIFCONF */, &list));
+    struct {
+        char name[16];
+        int index;
+        char pad[20];
+    } device = {.index = 2};
+    MUST_FAIL(out, "the name of a network device of the host", ioctl(3, 0x8910 /* SIOCGIFNAME */, &device));
+}
+
 /* The argument names an abstract socket, and a port on loopback, that listen outside: "NAME:PORT". */
 static void outside(FILE *out, const char *argument)
 {
     char name[108] = "";
     const char *colon = strchr(argument, ':');
+    channel_network(out);
     if (!colon)
         return;
     snprintf(name, sizeof name, "%.*s", (int)(colon - argument), argument);

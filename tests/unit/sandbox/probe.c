@@ -114,18 +114,13 @@ static int descriptors(char **env)
 
 static int network(void)
 {
-    int devices = 0;
-    for (unsigned i = 1; i < 64; i++) {
-        struct {
-            char name[16];
-            int index;
-            char pad[64];
-        } request = {.index = (int)i};
-        int s = socket(AF_INET, SOCK_DGRAM, 0);
-        if (s >= 0 && ioctl(s, 0x8910 /* SIOCGIFNAME */, &request) == 0)
-            devices++;
-        close(s);
-    }
+    int devices = -2; /* two lines of heading */
+    char line[512];
+    FILE *f = fopen("/proc/self/net/dev", "r");
+    while (f && fgets(line, sizeof line, f))
+        devices++;
+    if (f)
+        fclose(f);
     printf("devices=%d\n", devices);
     static const struct {
         int family, type, protocol;
