@@ -50,17 +50,22 @@ static void put_digits(char *out, unsigned n, unsigned v)
 void hob_utc_format(int64_t utc_ms, char out[25])
 {
     static _Thread_local int64_t kept_seconds = INT64_MIN;
-    static _Thread_local char kept[20];
-    int64_t seconds = utc_ms / 1000;
+    static _Thread_local char kept[20] = "0000-00-00T00:00:00";
+    int64_t ms = utc_ms % 1000, seconds = utc_ms / 1000 - (ms < 0); /* before 1970, too */
     if (seconds != kept_seconds) {
         struct tm tm;
         time_t time = (time_t)seconds;
         (void)gmtime_r(&time, &tm);
-        (void)strftime(kept, sizeof kept, "%Y-%m-%dT%H:%M:%S", &tm);
+        put_digits(kept, 4, (unsigned)(tm.tm_year + 1900));
+        put_digits(kept + 5, 2, (unsigned)tm.tm_mon + 1);
+        put_digits(kept + 8, 2, (unsigned)tm.tm_mday);
+        put_digits(kept + 11, 2, (unsigned)tm.tm_hour);
+        put_digits(kept + 14, 2, (unsigned)tm.tm_min);
+        put_digits(kept + 17, 2, (unsigned)tm.tm_sec);
         kept_seconds = seconds;
     }
     memcpy(out, kept, 19);
     out[19] = '.';
-    put_digits(out + 20, 3, (unsigned)(utc_ms % 1000) % 1000u);
+    put_digits(out + 20, 3, (unsigned)(ms < 0 ? ms + 1000 : ms));
     memcpy(out + 23, "Z", 2);
 }

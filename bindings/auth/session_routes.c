@@ -88,16 +88,29 @@ static void tell_another(struct backend_call *c)
     tell_session(c);
 }
 
+/* Those members, or parts of them ("createdWith.action"). */
+static const char *find_fixed(json_t *members)
+{
+    const char *name;
+    json_t *ignored;
+    json_object_foreach(members, name, ignored)
+    {
+        struct hob_str behind, root = hob_str_cut(hob_str(name), '.', &behind);
+        for (size_t i = 0; i < HOB_COUNT(fixed); i++)
+            if (hob_str_is(root, fixed[i]))
+                return fixed[i];
+    }
+    return NULL;
+}
+
 static bool has_fixed(struct backend_call *c)
 {
-    for (size_t i = 0; i < HOB_COUNT(fixed); i++) {
-        if (!json_object_get(c->request.params, fixed[i]))
-            continue;
-        (void)parse_fail(&c->err, PARSE_INVALID_KEY_NAME, "%s of a session cannot be set", fixed[i]);
-        ask_fail(c);
-        return true;
-    }
-    return false;
+    const char *name = find_fixed(c->request.params);
+    if (!name)
+        return false;
+    (void)parse_fail(&c->err, PARSE_INVALID_KEY_NAME, "%s of a session cannot be set", name);
+    ask_fail(c);
+    return true;
 }
 
 static void open_for(struct backend_call *c, const char *action, json_t *custom)

@@ -355,6 +355,23 @@ static bool is_email(struct hob_str s)
     return at && s.n <= 320 && !memchr(s.at, '\n', s.n) && !memchr(s.at, '\r', s.n);
 }
 
+/* "authData.x" would be a part of what is kept elsewhere, or judged as a whole. */
+static enum hob_code judge_dotted(json_t *members, struct hob_err *err)
+{
+    static const char *const whole[] = {"username",      "password", "email",
+                                        "emailVerified", "authData", "sessionToken"};
+    const char *name;
+    json_t *ignored;
+    json_object_foreach(members, name, ignored)
+    {
+        const char *dot = strchr(name, '.');
+        for (size_t i = 0; dot && i < HOB_COUNT(whole); i++)
+            if (hob_str_is(hob_str_n(name, (size_t)(dot - name)), whole[i]))
+                return parse_fail(err, PARSE_INVALID_KEY_NAME, "Invalid field name: %.80s.", name);
+    }
+    return HOB_OK;
+}
+
 static enum hob_code judge_members(struct backend_call *c, struct user_flow *f, struct hob_err *err)
 {
     const json_t *password = json_object_get(f->shown, "password"),
@@ -371,7 +388,7 @@ static enum hob_code judge_members(struct backend_call *c, struct user_flow *f, 
     if (json_object_get(f->shown, "emailVerified") && !identity_is_master(&c->who))
         return parse_fail(err, PARSE_OPERATION_FORBIDDEN,
                           "Clients aren't allowed to manually update email verification.");
-    return HOB_OK;
+    return judge_dotted(f->shown, err);
 }
 
 /* The members that objects shall see: without password, authData and what only looks like a member. The texts stay

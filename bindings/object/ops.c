@@ -375,13 +375,20 @@ static bool path_is_valid(const char *path)
     return true;
 }
 
+static bool is_system_member(const char *name)
+{
+    return strcmp(name, "objectId") == 0 || strcmp(name, "createdAt") == 0 || strcmp(name, "updatedAt") == 0;
+}
+
 static enum hob_code resolve_dotted(struct changes *ch, const char *name, const json_t *given,
                                     struct hob_str original, struct hob_err *err)
 {
     hob_auto_free char *root = hob_strndup(name, (size_t)(strchr(name, '.') - name));
     hob_auto_free char *path = hob_strdup(strchr(name, '.') + 1);
     char *last;
-    if (!field_name_is_valid(hob_str(root)) || !path_is_valid(path))
+    /* what is judged as a whole has no parts that can be set */
+    bool is_whole = is_system_member(root) || strcmp(root, "ACL") == 0;
+    if (is_whole || !field_name_is_valid(hob_str(root)) || !path_is_valid(path))
         return parse_fail(err, PARSE_INVALID_KEY_NAME, "Invalid field name: %.80s.", name);
     struct change *known = changes_find(ch, root);
     json_t *value hob_auto_json = known ? json_deep_copy(known->value) : current(ch, original, root);
@@ -418,11 +425,6 @@ static enum hob_code resolve_dotted(struct changes *ch, const char *name, const 
     json_decref(c->value);
     c->value = hob_steal(&value);
     return value_type_of(c->value, &c->type, err);
-}
-
-static bool is_system_member(const char *name)
-{
-    return strcmp(name, "objectId") == 0 || strcmp(name, "createdAt") == 0 || strcmp(name, "updatedAt") == 0;
 }
 
 enum hob_code changes_resolve(const json_t *data, struct hob_str original, struct changes *ch,

@@ -128,6 +128,110 @@ test("paths of every kind are answered", async () => {
   }
 });
 
+test("keys of every alphabet are kept inside objects, and are no names of fields or classes", async () => {
+  const keys = ["ключ", "鍵", "🔑", "é", "e\u0301", "\u202eabc", "a\u200bb", "\ufeff", "a b", "a\"b", "a'b", "a\\b", "\n", "\u0001", "ＡＢ", "ß", "İ", "\u212a"];
+  for (const key of keys) {
+    const body = JSON.stringify({ o: { [key]: { [key]: key } }, l: [{ [key]: 1 }] });
+    const made = await app.need("POST", "/classes/Keys", { body });
+    const back = await app.get("Keys", made.objectId);
+    assert.deepEqual([back.o, back.l], [{ [key]: { [key]: key } }, [{ [key]: 1 }]], JSON.stringify(key));
+    await app.fails(105, "POST", "/classes/Keys", { body: { [key]: 1 } });
+    await app.fails(105, "PUT", `/classes/Keys/${made.objectId}`, { body: { [`o.${key}.$x`]: 1 } });
+    await app.fails(105, "GET", "/classes/Keys", { query: { where: { [key]: 1 } } });
+    const found = await app.ask("POST", "/classes/Keys", { body: { _method: "GET", where: { o: { [key]: { [key]: key } } } } });
+    assert.equal(found.json.results?.length, 1, `${JSON.stringify(key)} ${found.text}`);
+    fine(await app.ask("POST", `/classes/${encodeURIComponent(key)}`, { body: {} }), `class ${key}`);
+    await app.fails(103, "POST", `/schemas/${encodeURIComponent(`A${key}`)}`, { as: "master", body: {} });
+  }
+  assert.equal((await app.find("Keys", { limit: 1000 })).length, keys.length, "é in two forms are two keys");
+  fine(await app.ask("POST", "/classes/Keys", { body: { o: { ["k".repeat(1000000)]: 1 } } }), "a long key");
+  fine(await app.ask("POST", "/classes/Keys", { body: "{\"o\":{\"\\udfff\":1}}" }), "half a surrogate as a key");
+  fine(await app.ask("POST", "/classes/Keys", { body: "{\"o\":{\"a\\u0000b\":1}}" }), "NUL in a key");
+});
+
+test("names that the system keeps for itself are nobody's", async () => {
+  for (const name of ["_Mine", "_Join:users:_Role", "_SCHEMA", "_Global", "c1", "1A", "A-B", "A.B", "A'--", "a".repeat(300), "__proto__", "constructor"]) {
+    const made = await app.ask("POST", `/classes/${encodeURIComponent(name)}`, { body: { a: 1 } });
+    fine(made, name);
+    if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(name) || name.length > 200) assert.ok([103, 119].includes(made.json.code), `${name}: ${made.text.slice(0, 200)}`);
+  }
+  for (const name of ["_rperm", "_wperm", "_id", "_hashed_password", "_session_token", "_acl", "__type", "__op", "length", "className", "$where", "a.", ".a", "a..b"])
+    fine(await app.ask("POST", "/classes/Names", { body: { [name]: "x" } }), name);
+  const o = await app.create("Names", { ok: 1 });
+  for (const body of [{ objectId: "other" }, { createdAt: "2001-01-01T00:00:00.000Z" }, { updatedAt: { __op: "Delete" } }, { _rperm: ["*"] }])
+    fine(await app.ask("PUT", `/classes/Names/${o.objectId}`, { body }), JSON.stringify(body));
+  for (const name of ["ACL.*", "ACL.x", "objectId.x", "createdAt.iso", "updatedAt.0"])
+    for (const as of [undefined, "master"]) {
+      await app.fails(105, "PUT", `/classes/Names/${o.objectId}`, { body: { [name]: { read: true } }, as });
+      await app.fails(105, "POST", "/classes/Names", { body: { [name]: { read: true } }, as });
+    }
+  const row = await app.get("Names", o.objectId, { as: "master" });
+  assert.deepEqual([row.objectId, Object.keys(row).sort().join()], [o.objectId, "createdAt,objectId,ok,updatedAt"]);
+  assert.ok(new Date(row.createdAt) > new Date("2020-01-01"));
+});
+
+test("what is kept of a user or session elsewhere is not forged by its parts", async () => {
+  const user = await app.signUp("whole"), as = user.sessionToken, me = await app.need("GET", "/sessions/me", { as });
+  for (const name of ["authData.facebook", "authData.x.id", "password.x", "sessionToken.x", "emailVerified.x", "username.x", "email.x"]) {
+    for (const who of [as, "master"]) await app.fails(105, "PUT", `/users/${user.objectId}`, { body: { [name]: { id: "1" } }, as: who });
+    await app.fails(105, "POST", "/users", { body: { username: "forger", password: "secret", [name]: { id: "1" } } });
+  }
+  for (const name of ["createdWith.action", "user.objectId", "expiresAt.iso", "sessionToken.x", "ACL.*"]) {
+    await app.fails(105, "PUT", `/sessions/${me.objectId}`, { body: { [name]: "x" }, as });
+    await app.fails(105, "POST", "/sessions", { body: { [name]: "x" }, as });
+  }
+  const row = await app.need("GET", `/users/${user.objectId}`, { as: "master" });
+  assert.deepEqual(Object.keys(row).sort(), ["ACL", "createdAt", "objectId", "updatedAt", "username"]);
+});
+
+test("dates end at the years 0 and 9999, wherever they are said", async () => {
+  const date = (iso) => ({ __type: "Date", iso });
+  const edges = ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z", "2000-02-29T00:00:00.000Z"];
+  const beyond = ["-000001-12-31T23:59:59.999Z", "+010000-01-01T00:00:00.000Z", "0000-01-01T00:00:00.000+00:01", "9999-12-31T23:59:59.999-00:01", "1900-02-29T00:00:00.000Z",
+    "2020-01-01T24:00:01.000Z", "2020-01-01T00:60:00.000Z", "2020-01-01T00:00:61.000Z", "2020-00-01T00:00:00.000Z", "2020-01-00T00:00:00.000Z", "", "NaN", "Infinity", "1e3", "99999999999999999999"];
+  for (const iso of edges) {
+    const o = await app.create("Dates", { at: date(iso) });
+    assert.equal((await app.get("Dates", o.objectId)).at.iso, iso);
+    assert.equal((await app.find("Dates", { where: { at: date(iso) } })).length, 1, iso);
+  }
+  assert.deepEqual((await app.find("Dates", { order: "at" })).map((o) => o.at.iso), [...edges].sort());
+  for (const iso of beyond) {
+    await app.fails(111, "POST", "/classes/Dates", { body: { at: date(iso) } });
+    for (const where of [{ at: { $gt: date(iso) } }, { at: { $in: [date(iso)] } }, { createdAt: { $lt: iso } }]) fine(await app.ask("GET", "/classes/Dates", { query: { where } }), JSON.stringify(where));
+  }
+  for (const text of ["in 99999999999999999999 years", "9999999 years ago", "in -1 days", "in 1e9 days", "now ago", "", "in NaN days", "1 year 2 year 3 year ago"])
+    fine(await app.ask("GET", "/classes/Dates", { query: { where: { at: { $lt: { $relativeTime: text } } } } }), text);
+  for (const at of [0, 1e300, -1e300, true, [], date(5)]) await app.fails(111, "POST", "/classes/Dates", { body: { at } });
+});
+
+test("numbers that are none are no numbers anywhere, and none comes out of operations", async () => {
+  const o = await app.create("Nan", { n: 1.7e308, g: { __type: "GeoPoint", latitude: 0, longitude: 0 }, l: [1] });
+  for (const word of ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "01", "1.", ".5", "0x10", "+1"]) {
+    for (const body of [`{"n":${word}}`, `{"l":[${word}]}`, `{"n":{"__op":"Increment","amount":${word}}}`, `{"where":{"n":${word}},"_method":"GET"}`])
+      assert.equal((await app.ask("POST", "/classes/Nan", { body })).status, 400, body);
+    fine(await app.ask("GET", "/classes/Nan", { query: { where: `{"n":{"$gt":${word}}}`, limit: word, skip: word } }), word);
+  }
+  await app.fails(111, "PUT", `/classes/Nan/${o.objectId}`, { body: { n: op("Increment", { amount: 1.7e308 }) } });
+  for (const text of ["NaN", "Infinity", "1e999"]) {
+    await app.fails(111, "POST", "/classes/Nan", { body: { n: text } });
+    await app.fails(107, "PUT", `/classes/Nan/${o.objectId}`, { body: { n: op("Increment", { amount: text }) } });
+    await app.fails(111, "POST", "/classes/Nan", { body: { g: { __type: "GeoPoint", latitude: text, longitude: 0 } } });
+    fine(await app.ask("GET", "/classes/Nan", { query: { where: { g: { $nearSphere: { __type: "GeoPoint", latitude: 0, longitude: 0 }, $maxDistance: text } } } }), text);
+  }
+  assert.equal((await app.get("Nan", o.objectId)).n, 1.7e308);
+});
+
+test("of two first values of a field, of different types at the same time, one wins and the field has one type", async () => {
+  for (let i = 0; i < 10; i++) {
+    const values = [1, "x", true, [1], { a: 1 }, { __type: "Date", iso: "2020-01-01T00:00:00.000Z" }, pointer("A", "x"), { __type: "GeoPoint", latitude: 1, longitude: 1 }];
+    const answers = await Promise.all(values.map((f) => app.ask("POST", `/classes/Race${i}`, { body: { f } })));
+    const made = answers.filter((a) => a.status === 201);
+    assert.equal(made.length, 1, answers.map((a) => a.text).join());
+    for (const a of answers.filter((x) => x.status !== 201)) assert.equal(a.json.code, 111, a.text);
+    assert.equal((await app.find(`Race${i}`)).length, 1);
+  }
+});
+
 test("random requests never break it", async () => {
   let seed = 12345;
   const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;

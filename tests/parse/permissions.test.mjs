@@ -105,6 +105,7 @@ async function perform(who, operation, className, object, n) {
   return { find: () => answer.json.results.length, count: () => answer.json.count }[operation]?.() ?? "ok";
 }
 
+const schema = (className, body) => app.need("POST", `/schemas/${className}`, { as: "master", body });
 let number = 0;
 for (const [clpName, makeClp] of Object.entries(CLPS)) {
   test(`every caller and access list in a class that is ${clpName}`, async () => {
@@ -140,9 +141,63 @@ for (const [clpName, makeClp] of Object.entries(CLPS)) {
   });
 }
 
-/* --- the finer rules ----------------------------------------------------------------------------------------------- */
+/* --- protected fields ---------------------------------------------------------------------------------------------- */
 
-const schema = (className, body) => app.need("POST", `/schemas/${className}`, { as: "master", body });
+/* Who is in which lists; `row`: those that a row's pointers decide. */
+const PROTECTS = {
+  none: () => ({}),
+  "from all": () => ({ "*": ["a", "b"] }),
+  "from strangers": () => ({ "*": ["a", "b"], authenticated: [] }),
+  "less from users": () => ({ "*": ["a", "b"], authenticated: ["b"] }),
+  "from users only": () => ({ authenticated: ["a"] }),
+  "not from a role": () => ({ "*": ["a"], "role:Team": [] }),
+  "less from an inner role": () => ({ "*": ["a", "b"], "role:Inner": ["b"] }),
+  "not from one user": (u) => ({ "*": ["a"], [u("other")]: [] }),
+  "not from the row's boss": () => ({ "*": ["a", "b"], "userField:boss": ["b"] }),
+  "not from the row's crew": () => ({ "*": ["a"], "userField:crew": [] }),
+  "of one another": () => ({ "*": ["a"], authenticated: ["b"] }),
+};
+const hides = (who, lists, row) => {
+  if (isMaster(who)) return [];
+  const applies = (key) => subjects(who).includes(key) || (key === "authenticated" && users[who]) ||
+    (row && key.startsWith("userField:") && users[who] && holds(who, row, [key.slice(10)]));
+  const all = Object.entries(lists).filter(([key]) => applies(key)).map(([, names]) => names);
+  return ["a", "b"].filter((name) => all.length && all.every((names) => names.includes(name)));
+};
+
+for (const [name, makeLists] of Object.entries(PROTECTS)) {
+  test(`fields that are protected ${name} are shown, asked for, ordered by, included and answered as each caller may`, async () => {
+    const u = (who) => users[who].objectId, lists = makeLists(u), className = `P${++number}`, wrong = [];
+    await schema(className, { fields: { a: { type: "String" }, b: { type: "String" }, n: { type: "Number" }, boss: { type: "Pointer", targetClass: "_User" }, crew: { type: "Array" } },
+      classLevelPermissions: { ...Object.fromEntries(OPS.map((o) => [o, { "*": true }])), protectedFields: lists } });
+    const row = { a: "a", b: "b", n: 1, boss: pointer("_User", u("owner")), crew: [pointer("_User", u("other")), pointer("_User", u("nested"))] };
+    const { objectId } = await app.create(className, row, { as: "master" });
+    const holder = (await app.create(`${className}H`, { p: pointer(className, objectId) }, { as: "master" })).objectId;
+    const shown = (o) => ["a", "b"].filter((f) => o && f in o).join();
+    const check = (what, got, wanted) => got === wanted || wrong.push(`${what}: ${got}, should be ${wanted}`);
+    await Promise.all(CALLERS.map(async (who) => {
+      const options = { as: as(who) }, where = `/classes/${className}`;
+      const hidden = hides(who, lists, row), fixed = hides(who, lists, null);
+      const seen = ["a", "b"].filter((f) => !hidden.includes(f)).join();
+      check(`${who} get`, shown(await app.get(className, objectId, options)), seen);
+      check(`${who} find`, shown((await app.find(className, {}, options))[0]), seen);
+      check(`${who} keys`, shown((await app.find(className, { keys: "a,b" }, options))[0]), seen);
+      check(`${who} include`, shown((await app.get(`${className}H`, holder, { ...options, query: { include: "p" } })).p), seen);
+      for (const f of ["a", "b"]) {
+        const refused = fixed.includes(f) ? 119 : undefined;
+        for (const query of [{ where: { [f]: "a" } }, { where: { $or: [{ n: 1 }, { [f]: { $exists: true } }] } }, { order: `-${f}` },
+          { where: { [f]: { $regex: "^a" } }, limit: 0, count: 1 }])
+          check(`${who} ${JSON.stringify(query)}`, (await app.ask("GET", where, { ...options, query })).json.code, refused);
+      }
+      if (who === "read-only-master") return;
+      const put = await app.ask("PUT", `${where}/${objectId}`, { ...options, body: { n: op("Increment", { amount: 1 }) } });
+      check(`${who} put`, `${put.status} ${shown(put.json)}`, "200 ");
+    }));
+    assert.deepEqual(wrong, []);
+  });
+}
+
+/* --- the finer rules ----------------------------------------------------------------------------------------------- */
 
 test("a refusal says so in the protocol's words", async () => {
   await schema("Words", { classLevelPermissions: { get: { requiresAuthentication: true } } });

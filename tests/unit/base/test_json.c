@@ -157,6 +157,14 @@ static void a_virtual_clock_moves_only_when_told(void **state)
     char text[25];
     hob_utc_format(1767225600123, text);
     assert_string_equal(text, "2026-01-01T00:00:00.123Z");
+    hob_utc_format(-1, text); /* before the epoch, and with years of less than four digits */
+    assert_string_equal(text, "1969-12-31T23:59:59.999Z");
+    hob_utc_format(-1000, text);
+    assert_string_equal(text, "1969-12-31T23:59:59.000Z");
+    hob_utc_format(-62167219200000, text);
+    assert_string_equal(text, "0000-01-01T00:00:00.000Z");
+    hob_utc_format(253402300799999, text);
+    assert_string_equal(text, "9999-12-31T23:59:59.999Z");
     assert_true(hob_hash("a", 1) == hob_hash("a", 1));
 }
 
