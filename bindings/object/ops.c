@@ -370,8 +370,8 @@ static void tell_path(struct changes *ch, const char *name, json_t *value)
 static bool path_is_valid(const char *path)
 {
     if (!*path || *path == '.' || path[strlen(path) - 1] == '.' || strstr(path, "..") || strchr(path, '$') ||
-        strstr(path, "__proto__") || strstr(path, "constructor"))
-        return false;
+        strncmp(path, "__", 2) == 0 || strstr(path, ".__") || strstr(path, "constructor"))
+        return false; /* "__type" and "__op" would make another value of what is around them */
     return true;
 }
 

@@ -170,6 +170,13 @@ test("names that the system keeps for itself are nobody's", async () => {
   assert.ok(new Date(row.createdAt) > new Date("2020-01-01"));
 });
 
+test("a part of an object cannot turn the whole into something else", async () => {
+  const o = await app.create("Parts", { o: { a: { b: 1 } }, l: [{}] });
+  for (const name of ["o.__op", "o.__type", "o.a.__type", "o.__proto__", "o.a.__proto__.x", "l.0.__op", "o.constructor", "o.$x", "o..a", ".o", "o."])
+    await app.fails(105, "PUT", `/classes/Parts/${o.objectId}`, { body: { [name]: "Delete" } });
+  assert.deepEqual((({ o: object, l }) => [object, l])(await app.get("Parts", o.objectId)), [{ a: { b: 1 } }, [{}]]);
+});
+
 test("what is kept of a user or session elsewhere is not forged by its parts", async () => {
   const user = await app.signUp("whole"), as = user.sessionToken, me = await app.need("GET", "/sessions/me", { as });
   for (const name of ["authData.facebook", "authData.x.id", "password.x", "sessionToken.x", "emailVerified.x", "username.x", "email.x"]) {
