@@ -131,6 +131,7 @@ struct budget {
     uint64_t until_us; /* 0: none */
     uint64_t rows_max;
     sqlite3_stmt *stmt; /* whose steps over unindexed rows count */
+    unsigned matches;
     bool is_late, is_wide;
 };
 struct slow_query {
@@ -361,6 +362,8 @@ HOB_MUST_USE enum hob_code sql_start(struct sql *s, struct run *r, struct hob_er
 /* Makes the steps of a run count against the budget of a query; time_ms 0: the limit. */
 void budget_start(struct data_tx *tx, uint32_t time_ms, sqlite3_stmt *stmt);
 void budget_end(struct data_tx *tx);
+/* For what takes long inside one step of SQLite's machine (a search by a pattern): has this thread's query had its time? */
+bool budget_is_late(void);
 /* Says so when the failure was the budget's doing. */
 enum hob_code budget_fail(struct data_tx *tx, enum hob_code rc, struct hob_err *err);
 

@@ -20,6 +20,18 @@ static int on_progress(void *ctx)
     return b->is_late || b->is_wide;
 }
 
+/* Of the query that this thread runs; NULL: none. */
+static _Thread_local struct budget *running;
+
+bool budget_is_late(void)
+{
+    enum { MATCHES_BETWEEN_LOOKS = 8 };
+    struct budget *b = running;
+    if (b && !b->is_late && ++b->matches % MATCHES_BETWEEN_LOOKS == 0)
+        b->is_late = hob_now_us() > b->until_us;
+    return b && b->is_late;
+}
+
 void budget_start(struct data_tx *tx, uint32_t time_ms, sqlite3_stmt *stmt)
 {
     struct budget *b = &tx->conn->budget;
@@ -27,11 +39,13 @@ void budget_start(struct data_tx *tx, uint32_t time_ms, sqlite3_stmt *stmt)
     *b = (struct budget){.until_us = hob_now_us() + ms * UINT64_C(1000), .stmt = stmt};
     b->rows_max = HOB_MAX_DATA_QUERY_ROWS;
     (void)sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_FULLSCAN_STEP, 1); /* kept statements count on */
+    running = b;
     sqlite3_progress_handler(tx->conn->db.h, STEPS_BETWEEN_LOOKS, on_progress, b);
 }
 
 void budget_end(struct data_tx *tx)
 {
+    running = NULL;
     sqlite3_progress_handler(tx->conn->db.h, 0, NULL, NULL);
     tx->conn->budget.stmt = NULL;
 }
@@ -295,6 +309,7 @@ static void budget_resume(struct data_tx *tx, const struct asked *a)
 {
     struct budget *b = &tx->conn->budget;
     *b = a->budget;
+    running = b;
     sqlite3_progress_handler(tx->conn->db.h, STEPS_BETWEEN_LOOKS, on_progress, b);
 }
 

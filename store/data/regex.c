@@ -203,6 +203,8 @@ enum hob_code regex_matches(struct regex *r, struct hob_str text, bool *ret_matc
     }
     if (++r->uses == JIT_AFTER)
         (void)pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE); /* without it matching is slower, not wrong */
+    if (budget_is_late())
+        return hob_fail(err, HOB_E_TIMEOUT, "the query took too long");
     int rc = pcre2_match(r->code, (PCRE2_SPTR)(text.at ? text.at : ""), text.n, 0, 0, r->data, r->limits);
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
         return hob_fail_parse(err, HOB_E_INVALID, 102,

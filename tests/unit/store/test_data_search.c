@@ -393,6 +393,44 @@ static enum hob_code work_many(void *ctx, struct data_tx *tx, struct hob_err *er
     return HOB_OK;
 }
 
+/* Texts on which "(a+)+b"-like patterns need nearly all the steps that one value may have. */
+static enum hob_code work_slow_texts(void *ctx, struct data_tx *tx, struct hob_err *err)
+{
+    (void)ctx;
+    if (pool_make_class(tx, "Slow", err) != HOB_OK ||
+        data_field_add(tx, "Slow", &(struct data_field){.name = "s", .type = DATA_STRING}, err) != HOB_OK)
+        return err->code;
+    for (int i = 0; i < 64; i++) {
+        char id[16], doc[64];
+        (void)snprintf(id, sizeof id, "s%d", i);
+        (void)snprintf(doc, sizeof doc, "{\"s\":\"aaaaaaaaaaaaaaa%d\"}", i);
+        struct data_row row = {.id = hob_str(id), .created_ms = 1, .updated_ms = 1, .doc = hob_str(doc)};
+        if (data_insert(tx, "Slow", &row, err) != HOB_OK)
+            return err->code;
+    }
+    return HOB_OK;
+}
+
+static void a_query_of_few_but_long_steps_ends_with_its_time(void **state)
+{
+    struct pool *p = *state;
+    assert_job(p, pool_write(p, work_slow_texts, NULL));
+    struct hob_err err;
+    struct search s = search_for("Slow");
+    hob_auto_json json_t *j = hob_json_parse(
+        HOB_STR(
+            "{\"$or\":[{\"s\":{\"$regex\":\"^(a+)+[!]?[!_]\"}},{\"s\":{\"$regex\":\"^(a+)+[?]?[?_]\"}},{\"s\":{\"$regex\":\"^(a+)+[#]?[#_]\"}}]}"),
+        "where", &err);
+    assert_non_null(j);
+    s.q.where = j;
+    assert_job(p, pool_read(p, work_search, &s)); /* it is no more than that */
+    s.q.time_ms = 1;
+    assert_int_equal(pool_read(p, work_search, &s), HOB_E_TIMEOUT);
+    assert_string_equal(hob_err_reason(&p->err), "query_timeout");
+    s.q.where = NULL;
+    hob_buf_done(&s.plan);
+}
+
 static void a_query_beyond_its_time_is_cancelled_and_the_next_one_works(void **state)
 {
     struct pool *p = *state;
@@ -840,6 +878,7 @@ int main(void)
         T(places_near_come_first_and_within_a_distance),
         T(full_text_finds_words_and_ranks_them),
         T(depth_breadth_and_length_of_a_query_are_bounded),
+        T(a_query_of_few_but_long_steps_ends_with_its_time),
         T(a_query_beyond_its_time_is_cancelled_and_the_next_one_works),
         T(a_hint_names_an_index_or_is_refused),
         T(slow_queries_are_remembered_and_an_index_is_proposed),
