@@ -1,5 +1,7 @@
 /* env.sql's databases: what a stranger's statements may do, and what they may not. */
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -266,6 +268,90 @@ static void a_full_line_refuses_and_a_stop_tells_who_waits(void **state)
     json_decref(quick);
 }
 
+/* --- the file as a whole --- */
+
+static enum hob_code copy_out(struct fixture *f, const char *app, const char *path)
+{
+    sql_backup(f->s, app, path, on_done, f);
+    wait_done(f, f->done + 1);
+    return f->err.code;
+}
+
+static enum hob_code put_in(struct fixture *f, const char *app, const char *path)
+{
+    sql_replace(f->s, app, path, on_done, f);
+    wait_done(f, f->done + 1);
+    return f->err.code;
+}
+
+static bool has(struct fixture *f, const char *part)
+{
+    return memmem(hob_buf_data(&f->out), f->out.n, part, strlen(part)) != NULL;
+}
+
+static void a_copy_of_the_file_takes_the_place_of_another_while_that_is_open(void **state)
+{
+    struct fixture f;
+    struct stat st;
+    char path[100];
+    set_up(&f, state);
+    (void)snprintf(path, sizeof path, "%s/copy", f.h->dir);
+    assert_int_equal(copy_out(&f, "shop", path), HOB_E_NOT_FOUND);
+    assert_int_equal(stat(path, &st), -1);
+    need(&f, "CREATE TABLE t (a)");
+    need(&f, "INSERT INTO t VALUES ('kept')");
+    assert_ok(copy_out(&f, "shop", path));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(copy_out(&f, "shop", path), HOB_E_CONFLICT);
+    assert_ok(ask_json(&f, "other", "[{\"sql\":\"CREATE TABLE mine (a)\"},{\"sql\":\"CREATE TABLE t (b)\"}]",
+                       false));
+    assert_ok(put_in(&f, "other", path));
+    assert_int_equal(stat(path, &st), -1);
+    assert_ok(ask_json(
+        &f, "other", "[{\"sql\":\"SELECT a FROM t\"},{\"sql\":\"SELECT name FROM sqlite_schema\"}]", false));
+    assert_true(has(&f, "kept"));
+    assert_false(has(&f, "mine"));
+    assert_ok(ask_json(&f, "other", "[{\"sql\":\"INSERT INTO t VALUES (2)\"}]", false));
+    need(&f, "INSERT INTO t VALUES (3)");
+    need(&f, "SELECT count(*) FROM t");
+    assert_true(has(&f, "[[2]]"));
+    tear_down(&f);
+}
+
+static void a_file_that_is_no_whole_database_is_not_put_in_place(void **state)
+{
+    static const char *const bad[] = {"", "hello", "SQLite format 3",
+                                      "SQLite format 3\0\x10\0garbage behind the head"};
+    static const size_t bytes[] = {0, 5, 15, 40};
+    struct fixture f;
+    struct hob_err err;
+    char path[100];
+    set_up(&f, state);
+    (void)snprintf(path, sizeof path, "%s/file", f.h->dir);
+    need(&f, "CREATE TABLE t (a, b)");
+    need(&f, "CREATE INDEX by_a ON t (a)");
+    need(&f, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+             " INSERT INTO t SELECT i, hex(randomblob(20)) FROM n");
+    for (size_t i = 0; i < HOB_COUNT(bad); i++) {
+        assert_ok(hob_write_file(path, hob_str_n(bad[i], bytes[i]), 0600, &err));
+        assert_int_equal(put_in(&f, "shop", path), HOB_E_INVALID);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(put_in(&f, "shop", path), HOB_E_NOT_FOUND);
+    assert_ok(copy_out(&f, "shop", path));
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    hob_auto_free char *noise = hob_calloc(1, 8192);
+    memset(noise, 'Z', 8192);
+    assert_int_equal(pwrite(fd, noise, 8192, 16384), 8192);
+    (void)close(fd);
+    assert_int_equal(put_in(&f, "shop", path), HOB_E_INVALID);
+    assert_contains(f.err.msg, "damaged");
+    need(&f, "SELECT count(*) FROM t");
+    assert_true(has(&f, "[[2000]]")); /* what was there stays */
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +361,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_takes_too_long_or_too_much_is_stopped, home_make, home_drop),
         cmocka_unit_test_setup_teardown(malformed_calls_are_refused, home_make, home_drop),
         cmocka_unit_test_setup_teardown(apps_have_files_of_their_own_and_few_stay_open, home_make, home_drop),
+        cmocka_unit_test_setup_teardown(a_copy_of_the_file_takes_the_place_of_another_while_that_is_open,
+                                        home_make, home_drop),
+        cmocka_unit_test_setup_teardown(a_file_that_is_no_whole_database_is_not_put_in_place, home_make,
+                                        home_drop),
         cmocka_unit_test_setup_teardown(a_full_line_refuses_and_a_stop_tells_who_waits, home_make, home_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
