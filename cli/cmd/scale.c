@@ -41,15 +41,15 @@ static void print_decision(struct table *t, const json_t *d)
     table_cellf(t, "%lld up, %lld starting", integer(d, "ready"), integer(d, "starting"));
     table_cellf(t, "%lld", integer(d, "queued"));
     table_cellf(t, "%.3g/s", number(d, "rate"));
-    table_cell(t, took);
+    table_cell(t, integer(d, "service_us") ? took : "-"); /* nothing had run yet */
 }
 
 /* What the words of WHY mean, those that are shown. */
 static void print_legend(struct cli *c, const json_t *all)
 {
     static const char *const words[][2] = {
-        {"rate", "so many requests a second came"},
-        {"backlog", "requests waited, and would have waited longer than a start takes"},
+        {"rate", "so many requests a second came (over one second or ten, whichever is more)"},
+        {"backlog", "requests waited, and those that were up would not have come to them before a new one"},
         {"floor", "scale.min, or a window of scale.windows"},
         {"schedule", "a scheduled call was due"},
         {"habit", "by the distances between its requests so far, the next was due"},
@@ -111,6 +111,11 @@ const struct command cmd_scale_explain = {
     .name = "scale explain",
     .usage = "FUNCTION",
     .summary = "Say in words why a function has the instances it has now.",
+    .details =
+        "The sentences say what the rate of requests asks for, what those that wait ask for, and when instances go.\n"
+        "The table has the last decisions, the newest first: what was done and WHY, and what was known then:\n"
+        "how many instances THERE WERE, requests WAITING, their RATE, and how long one RUNs. What can be set is in\n"
+        "docs/autoscaling.md.",
     .options = explain_options,
     .positionals_min = 1,
     .positionals_max = 1,

@@ -94,15 +94,16 @@ static void print_row(struct table *t, const struct row *r)
     table_cellf(t, "%lld", integer(r->j, "in_flight"));
     table_cellf(t, "%lld", integer(r->j, "queued"));
     table_cell(t, *states ? states : "none");
-    table_cellf(t, "%s / %s", p50, p99);
-    table_cell(t, wait);
+    bool has_run = number(r->j, "run_p99_ms") > 0;
+    table_cellf(t, has_run ? "%s / %s" : "-", p50, p99);
+    table_cell(t, has_run ? wait : "-");
     table_cellf(t, "%lld", integer(r->j, "cold") + integer(r->j, "pooled"));
 }
 
 static void paint(struct cli *c, const json_t *answer, size_t lines_max)
 {
     static const char *const heads[] = {"FUNCTION",  "REQ/S",         "WORK",     "WAIT",
-                                        "INSTANCES", "RUN P50 / P99", "WAIT P99", "STARTS"};
+                                        "INSTANCES", "RUN P50 / P99", "WAIT P99", "COLD"};
     const json_t *node = json_object_get(answer, "node");
     struct row *rows = hob_new_n(struct row, ROWS_MAX);
     size_t n = sort_rows(answer, rows);
@@ -237,8 +238,11 @@ const struct command cmd_top = {
     .summary = "Watch functions at work: requests a second, instances by state, latencies, queues.",
     .details =
         "Refreshes every second; q quits. REQ/S is the rate over ten seconds, WORK and WAIT how many requests are\n"
-        "at work and waiting now, RUN the time in the function, WAIT P99 the time from a request's arrival until\n"
-        "an instance had it, STARTS how many requests waited for a new instance.",
+        "at work and waiting now. INSTANCES are starting, ready (idle), busy, frozen (idle, and using no CPU) or\n"
+        "stopping. RUN is the time in the function, WAIT P99 the time from a request's arrival until an instance\n"
+        "had it, of the last requests; COLD how many requests waited for a new instance since the server started.\n"
+        "Memory promised is the sum of memory_mb of all instances, not what they use. 'hob scale explain FUNCTION'\n"
+        "says in words why there are as many instances.",
     .options = options,
     .run = run,
 };
