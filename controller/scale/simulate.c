@@ -2,6 +2,7 @@
  * what can be, ask the scaler, start, let go. */
 #include "controller/scale/simulate.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/list.h"
@@ -10,12 +11,17 @@
 #include "base/banned.h"
 
 enum { PATIENCE_US = 5 * 1000 * 1000, MAX_DEFAULT = 100, SETTLE_MAX_US = 30ll * 60 * 1000 * 1000 };
+enum { STARTS_PER_CORE = 2, STARTS_MIN = 4 }; /* as the dispatcher grants them; one place is another app's */
 
 struct sim_instance {
     struct hob_node in_free; /* with a free slot, most recently used first */
-    uint64_t asked_us, idle_us;
+    uint64_t asked_us, ready_us, idle_us;
     unsigned in_flight;
-    bool is_live, is_ready;
+    bool is_live;
+};
+struct start { /* that shares the cores; all take the same work, so the first begun is the first done */
+    unsigned instance;
+    double done_at; /* by s->worked_us */
 };
 struct event { /* a start or a run that ends */
     uint64_t at_us, order;
@@ -37,6 +43,9 @@ struct sim {
     size_t heap_n;
     size_t *queue; /* arrivals that wait */
     size_t head, tail;
+    struct start *sharing; /* with o.cores: a ring of o.max + 1 */
+    size_t sharing_head, sharing_n;
+    double worked_us; /* what each start that was there all the time has got of a core */
     uint32_t *waits;
     size_t waits_n;
     unsigned ready, starting, in_flight;
@@ -72,6 +81,45 @@ static struct event pop(struct sim *s)
     }
     s->heap[i] = last;
     return first;
+}
+
+/* ---- starts that share cores ---- */
+
+static double share(const struct sim *s)
+{
+    return s->sharing_n > s->o.cores ? (double)s->o.cores / (double)s->sharing_n : 1;
+}
+
+static uint64_t share_next_us(const struct sim *s)
+{
+    if (s->sharing_n == 0)
+        return UINT64_MAX;
+    double left = s->sharing[s->sharing_head].done_at - s->worked_us;
+    return s->now_us + (left > 0 ? (uint64_t)ceil(left / share(s)) : 0);
+}
+
+static void share_begin(struct sim *s, unsigned instance)
+{
+    size_t at = (s->sharing_head + s->sharing_n++) % (s->o.max + 1);
+    s->sharing[at] = (struct start){instance, s->worked_us + (double)s->o.cold_us};
+}
+
+static struct event share_end(struct sim *s)
+{
+    unsigned instance = s->sharing[s->sharing_head].instance;
+    s->sharing_head = (s->sharing_head + 1) % (s->o.max + 1);
+    s->sharing_n--;
+    return (struct event){.at_us = s->now_us, .instance = instance, .is_start = true};
+}
+
+static unsigned may_start(const struct sim *s, unsigned wanted)
+{
+    unsigned by_cores = s->o.cores * STARTS_PER_CORE;
+    unsigned most = (by_cores > STARTS_MIN ? by_cores : STARTS_MIN) - 1;
+    if (s->o.cores == 0)
+        return wanted;
+    unsigned room = most > s->starting ? most - s->starting : 0;
+    return wanted < room ? wanted : room;
 }
 
 /* ---- what the scaler sees ---- */
@@ -114,7 +162,10 @@ static void start_one(struct sim *s)
     turn(s, 1);
     if (s->ready + s->starting > s->r->peak)
         s->r->peak = s->ready + s->starting;
-    push(s, (struct event){.at_us = s->now_us + s->o.cold_us, .instance = i, .is_start = true});
+    if (s->o.cores)
+        share_begin(s, i);
+    else
+        push(s, (struct event){.at_us = s->now_us + s->o.cold_us, .instance = i, .is_start = true});
 }
 
 static void stop_one(struct sim *s, struct sim_instance *i)
@@ -122,7 +173,7 @@ static void stop_one(struct sim *s, struct sim_instance *i)
     if (s->watch && s->watch->on_stop)
         s->watch->on_stop(s->watch->ctx, i->in_flight, s->now_us - i->idle_us);
     hob_list_remove(&i->in_free);
-    i->is_live = i->is_ready = false;
+    i->is_live = false;
     s->ready--;
     s->r->instance_s += (double)(s->now_us - i->asked_us) / 1e6;
     turn(s, -1);
@@ -136,8 +187,7 @@ static void dispatch(struct sim *s, const struct sim_arrival *a, struct sim_inst
         s->watch->on_dispatch(s->watch->ctx, s->now_us, wait);
     scaler_note_wait(&s->scaler, wait);
     s->waits[s->waits_n++] = wait > UINT32_MAX ? UINT32_MAX : (uint32_t)wait;
-    s->r->cold +=
-        wait > 0 && i->in_flight == 0 && i->idle_us == s->now_us && i->asked_us + s->o.cold_us == s->now_us;
+    s->r->cold += wait > 0 && i->in_flight == 0 && i->idle_us == s->now_us && i->ready_us == s->now_us;
     s->r->busy_s += (double)a->service_us / 1e6;
     s->in_flight++;
     if (++i->in_flight >= s->o.concurrency)
@@ -203,7 +253,7 @@ static void act(struct sim *s)
     struct scaler_decision d = scaler_decide(&s->scaler, &v);
     if (d.starts && s->watch && s->watch->on_start)
         s->watch->on_start(s->watch->ctx, &v, &d);
-    for (unsigned i = 0; i < d.starts; i++)
+    for (unsigned i = may_start(s, d.starts); i > 0; i--)
         start_one(s);
     if (s->tick_us && s->now_us >= s->tick_us) {
         bool has_traffic = s->scaler.arrivals != s->ticked || s->head < s->tail;
@@ -231,7 +281,7 @@ static void finish(struct sim *s, const struct event *e)
     if (e->is_start) {
         s->starting--;
         s->ready++;
-        i->is_ready = true;
+        i->ready_us = s->now_us;
         scaler_note_cold(&s->scaler, s->now_us - i->asked_us);
     } else {
         i->in_flight--;
@@ -250,13 +300,19 @@ static bool step(struct sim *s)
 {
     uint64_t arrival = s->next < s->n ? s->arrivals[s->next].at_us : UINT64_MAX;
     uint64_t event = s->heap_n ? s->heap[1].at_us : UINT64_MAX;
-    uint64_t at = earlier(earlier(arrival, event), s->look_us);
+    uint64_t shared = share_next_us(s), at = earlier(earlier(arrival, event), earlier(s->look_us, shared));
     bool is_over = s->next >= s->n && s->head == s->tail && s->in_flight == 0 &&
                    (s->ready + s->starting == 0 || at > s->last_end_us + SETTLE_MAX_US);
     if (at == UINT64_MAX || is_over)
         return false;
-    s->now_us = at > s->now_us ? at : s->now_us;
-    if (event == at) {
+    if (at > s->now_us) {
+        s->worked_us += (double)(at - s->now_us) * share(s);
+        s->now_us = at;
+    }
+    if (shared == at) {
+        struct event e = share_end(s);
+        finish(s, &e);
+    } else if (event == at) {
         struct event e = pop(s);
         if (!e.is_start)
             scaler_note_service(&s->scaler, e.service_us);
@@ -303,6 +359,7 @@ void simulate(const struct sim_arrival *arrivals, size_t n, const struct sim_opt
     hob_list_init(&s.free);
     s.instances = hob_new_n(struct sim_instance, s.o.max + 1);
     s.heap = hob_new_n(struct event, (size_t)s.o.max * (s.o.concurrency + 1) + 2);
+    s.sharing = hob_new_n(struct start, s.o.max + 1);
     s.queue = hob_new_n(size_t, n + 1);
     s.waits = hob_new_n(uint32_t, n + 1);
     s.now_us = s.last_end_us = n ? arrivals[0].at_us : 0;
@@ -312,6 +369,7 @@ void simulate(const struct sim_arrival *arrivals, size_t n, const struct sim_opt
     conclude(&s);
     free(s.instances);
     free(s.heap);
+    free(s.sharing);
     free(s.queue);
     free(s.waits);
 }

@@ -249,6 +249,32 @@ static void a_hundred_functions_start_within_a_start_each(void **state)
     }
 }
 
+static struct sim_result burst(unsigned requests, unsigned cores)
+{
+    struct sim_arrival a[8];
+    struct sim_result r;
+    assert_true(requests <= 8);
+    for (unsigned i = 0; i < requests; i++)
+        a[i] = (struct sim_arrival){.at_us = 1000, .service_us = 10 * SECOND};
+    simulate(a, requests,
+             &(struct sim_options){
+                 .mode = SCALE_LATENCY, .cold_us = 10 * MS, .patience_us = 60 * SECOND, .cores = cores},
+             NULL, &r);
+    assert_int_equal(r.starts, requests);
+    return r;
+}
+
+static void starts_share_the_cores_that_there_are(void **state)
+{
+    (void)state;
+    assert_in_range(burst(8, 0).wait_max_us, 10 * MS, 10 * MS + 3);
+    assert_in_range(burst(2, 2).wait_max_us, 10 * MS, 10 * MS + 3);
+    assert_in_range(burst(3, 2).wait_max_us, 15 * MS, 15 * MS + 3);
+    assert_in_range(burst(3, 1).wait_max_us, 30 * MS, 30 * MS + 3);
+    assert_in_range(burst(4, 2).wait_max_us, 25 * MS, 25 * MS + 3); /* three at a time, then the fourth alone */
+    assert_in_range(burst(8, 8).wait_max_us, 10 * MS, 10 * MS + 3);
+}
+
 /* A4. Seen to fail with SERVICE_RUNS 8: a mean of so few runs moves the number of instances by chance. */
 static void constant_load_for_half_an_hour_does_not_flap(void **state)
 {
@@ -493,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_replay_decides_alike),
         cmocka_unit_test(nobody_waits_longer_than_a_start_while_there_is_room),
         cmocka_unit_test(a_hundred_functions_start_within_a_start_each),
+        cmocka_unit_test(starts_share_the_cores_that_there_are),
         cmocka_unit_test(constant_load_for_half_an_hour_does_not_flap),
         cmocka_unit_test(a_burst_does_not_double_anothers_cold_start),
         cmocka_unit_test(the_simulated_table_is_reproduced),
