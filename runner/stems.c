@@ -12,11 +12,11 @@
 
 #include "base/clock.h"
 #include "base/frame.h"
-#include "base/fs.h"
 #include "base/id.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "runner/memory.h"
 
 enum {
     SHELVES_MAX = 32,
@@ -268,31 +268,6 @@ static void stem_start(struct stems *s, struct shelf *h)
     t->run = s->engine->ops->start(s->engine, &h->spec, &listener, t);
 }
 
-struct memory {
-    uint64_t total_kb, available_kb; /* 0: the kernel does not say */
-};
-
-static struct memory memory_read(void)
-{
-    const char *path =
-        getenv("HOB_POOL_MEMINFO"); /* NOLINT(concurrency-mt-unsafe): tests name another file */
-    hob_auto_buf struct hob_buf text;
-    hob_buf_init(&text, 16384);
-    if (hob_read_file(path ? path : "/proc/meminfo", &text, NULL) != HOB_OK ||
-        hob_buf_add(&text, "", 1) != HOB_OK)
-        return (struct memory){0};
-    const char *total = strstr(hob_buf_data(&text), "MemTotal:"),
-               *available = strstr(hob_buf_data(&text), "MemAvailable:");
-    if (!total || !available)
-        return (struct memory){0};
-    return (struct memory){strtoull(total + 9, NULL, 10), strtoull(available + 13, NULL, 10)};
-}
-
-static bool is_below(const struct memory *m, unsigned percent)
-{
-    return m->available_kb * 100 < m->total_kb * percent;
-}
-
 static struct stem *shelf_oldest(const struct shelf *h, bool is_ready)
 {
     HOB_LIST_EACH(&h->stems, node, next)
@@ -335,7 +310,7 @@ static void stems_refill(struct stems *s)
     if (!s->engine->ops->is_up(s->engine))
         return;
     struct memory memory = memory_read();
-    if (is_below(&memory, AVAILABLE_MIN_PERCENT)) {
+    if (memory_is_below(&memory, AVAILABLE_MIN_PERCENT)) {
         s->short_until_ms = now_ms + PRESSURE_MS;
         return;
     }
@@ -372,7 +347,7 @@ static unsigned stems_wanted(const struct stems *s)
 static void stems_grow(struct stems *s, const struct memory *m)
 {
     struct shelf *last = NULL;
-    uint64_t plenty = is_below(m, AVAILABLE_PLENTY_PERCENT) ? 0 : m->total_kb / PLENTY_KB;
+    uint64_t plenty = memory_is_below(m, AVAILABLE_PLENTY_PERCENT) ? 0 : m->total_kb / PLENTY_KB;
     s->plenty = plenty < s->stems_max ? (unsigned)plenty : s->stems_max;
     if (s->booting_n || stems_wanted(s) >= s->plenty)
         return;
@@ -411,7 +386,7 @@ static void stems_keep(struct stems *s)
 {
     uint64_t now_ms = hob_now_ms();
     struct memory memory = memory_read();
-    if (s->stems_n && is_below(&memory, AVAILABLE_MIN_PERCENT)) {
+    if (s->stems_n && memory_is_below(&memory, AVAILABLE_MIN_PERCENT)) {
         if (now_ms >= s->short_until_ms)
             hob_log(HOB_LOG_WARN, "stems.memory", "stems=%u: given back, the machine is short of memory",
                     s->stems_n);
