@@ -31,9 +31,10 @@
  *  DENIED      runner->hobd  instance call nth(of that name) last(0|1)     a system call that was denied
  *  USED        runner->hobd  instance call        of one started with learn=1: a system call that it made, once each
  *  NOTE        runner->hobd  instance text        a line for the function's log: what was refused to it, and why
- *  ENGINE      hobd->runner  ask(number) verb(ls|test|build|image|dockerfile) name    a question about an engine of the node
+ *  ENGINE      hobd->runner  ask(number) verb(ls|test|build|image|dockerfile|gc) name    a question about an engine of the node
  *                            pull(missing|always|never) auth(image: X-Registry-Auth)
  *                            digest app(dockerfile: name is its path in that code)
+ *                            keep dry(0|1)(gc: images that are needed, runner/docker/marks.h; only say which are not)
  *              runner->hobd  ask progress(text for people)                   on the way, perhaps
  *              runner->hobd  ask code(enum hob_code; 0: fine) reason message json         its answer, exactly one
  * When the link closes, the runner stops every instance that was started over it. */

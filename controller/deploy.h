@@ -27,6 +27,8 @@ HOB_MUST_USE struct deployer *deployer_new(const struct deployer_options *o);
 /* Cancels what runs (its callbacks still come), then `closed`. */
 void deployer_close(struct deployer *d, void (*closed)(void *ctx), void *ctx);
 
+bool deployer_is_idle(const struct deployer *d); /* no deploy is under way */
+
 struct deploy_function {
     const char *name;
     uint32_t version;                     /* in a dry run: the number it would get */

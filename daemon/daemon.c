@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "controller/admin.h"
 #include "controller/deploy.h"
+#include "controller/image_gc.h"
 #include "controller/invocation.h"
 #include "controller/tokens.h"
 #include "daemon/backend.h"
@@ -30,7 +31,9 @@ enum {
     FREEZE_MS = 100,
     MEMORY_MB_MAX = 64 * 1024 * 1024,
     FREEZE_MS_MAX = 3600000,
-    UPKEEP_MS_MAX = 3600000
+    UPKEEP_MS_MAX = 3600000,
+    GC_SECONDS = 3600,
+    GC_SECONDS_MAX = 30 * 24 * 3600
 };
 enum {
     DRAIN_MS = 10000,
@@ -68,6 +71,7 @@ struct daemon {
     struct node_hub *nodes;
     struct dispatcher *dispatcher;
     struct deployer *deployer;
+    struct image_gc *image_gc;
     struct admin *admin;
     struct backend_parts backend;
     struct gateway *gateway;
@@ -271,6 +275,12 @@ static void wire(struct daemon *d)
                                                           .nodes = d->nodes,
                                                           .vault = d->vault,
                                                           .dispatcher = d->dispatcher});
+    d->image_gc = image_gc_new(&(struct image_gc_options){
+        .loop = &d->loop,
+        .catalog = d->catalog,
+        .deployer = d->deployer,
+        .nodes = d->nodes,
+        .every_s = env_number("HOB_DOCKER_GC_SECONDS", GC_SECONDS, GC_SECONDS_MAX)});
     d->admin = admin_new(&(struct admin_options){.loop = &d->loop,
                                                  .store = d->store,
                                                  .catalog = d->catalog,
@@ -307,6 +317,7 @@ static enum hob_code open_faces(struct daemon *d, struct hob_err *err)
                                                        .tokens = d->tokens,
                                                        .logs = d->logs,
                                                        .nodes = d->nodes,
+                                                       .image_gc = d->image_gc,
                                                        .runtimes = d->runtimes,
                                                        .gateway = d->gateway,
                                                        .backends = d->backend.apps,
@@ -438,6 +449,7 @@ static void on_deployer_closed(void *ctx)
 static void on_backend_closed(void *ctx)
 {
     struct daemon *d = ctx;
+    image_gc_close(d->image_gc);
     deployer_close(d->deployer, on_deployer_closed, d);
 }
 

@@ -140,6 +140,13 @@ static void fetch(struct asks *a, uint64_t id, const struct hob_pairs *question)
     engine_docker_fetch(a->docker, &f, on_told, ask_new(a, id));
 }
 
+static void collect(struct asks *a, uint64_t id, const struct hob_pairs *question)
+{
+    hob_auto_free char *keep = text_of(question, "keep");
+    bool is_dry = hob_pairs_u64(question, "dry", 0) != 0;
+    engine_docker_gc(a->docker, keep ? keep : "", is_dry, on_told, ask_new(a, id));
+}
+
 void asks_take(struct asks *a, const struct hob_pairs *question)
 {
     struct hob_str verb = hob_pairs_get(question, "verb"), name = hob_pairs_get(question, "name");
@@ -163,6 +170,8 @@ void asks_take(struct asks *a, const struct hob_pairs *question)
         send_answer(a, id, (struct hob_str){"", 0}, &err);
     } else if (is_test) {
         engine_docker_test(a->docker, on_told, ask_new(a, id));
+    } else if (hob_str_is(verb, "gc")) {
+        collect(a, id, question);
     } else if (hob_str_is(verb, "build")) {
         engine_docker_build(a->docker, text, on_told, ask_new(a, id));
     } else {

@@ -6,6 +6,7 @@
 #include "api/server/http.h"
 #include "controller/admin.h"
 #include "controller/deploy.h"
+#include "controller/image_gc.h"
 #include "controller/invocation.h"
 #include "controller/tokens.h"
 
@@ -22,6 +23,7 @@ struct control_options { /* all borrowed for the control's life */
     struct catalog *catalog;
     struct dispatcher *dispatcher;
     struct deployer *deployer;
+    struct image_gc *image_gc;
     struct admin *admin;
     struct vault *vault;
     struct tokens *tokens;

@@ -152,6 +152,7 @@ void handle_runtimes(struct call *c);
 void handle_doctor(struct call *c);  /* doctor.c */
 void handle_engines(struct call *c); /* engines.c */
 void handle_engine_test(struct call *c);
+void handle_engine_gc(struct call *c);
 void handle_runtime_build(struct call *c);
 void handle_apps(struct call *c); /* functions.c */
 void handle_app_remove(struct call *c);

@@ -9,6 +9,7 @@
 static const struct control_query deploy_queries[] = {{"env", "an overlay of hob.json's \"env\""},
                                                       {"dry_run", "1: judge everything, change nothing"},
                                                       {NULL, NULL}};
+static const struct control_query gc_queries[] = {{"dry_run", "1: only say which"}, {NULL, NULL}};
 static const struct control_query log_queries[] = {
     {"tail", "newest matching lines first of all; 100 when absent"},
     {"follow", "1: then every line as it comes"},
@@ -64,6 +65,8 @@ const struct control_route control_routes[] = {
      "listEngines", "What isolates functions here, and what is missing"},
     {"POST", "/v1/engines/{engine}/test", handle_engine_test, CALL_BODY_NONE, false, 200, NULL, "EngineTest", NULL,
      "testEngine", "Start something in it and remove it again"},
+    {"POST", "/v1/engines/{engine}/gc", handle_engine_gc, CALL_BODY_NONE, false, 200, NULL, "ImageGc", gc_queries,
+     "collectImages", "Remove the images that it made or pulled and that no version needs any more, a hundred at most"},
     {"GET", "/v1/manifest.schema.json", handle_manifest_schema, CALL_BODY_NONE, false, 200, NULL, "application/schema+json", NULL,
      "getManifestSchema", "The JSON Schema of hob.json"},
     {"GET", "/v1/openapi.json", handle_openapi, CALL_BODY_NONE, false, 200, NULL, "application/json", NULL,

@@ -65,6 +65,21 @@ static const struct schema_member engine_test[] = {
     {"start_ms", "integer", "docker: from the order to the first process's word", false},
     {"image", "string", "docker: what was started", false},
 };
+static const struct schema_member gc_image[] = {
+    {"image", "string", "its ID", true},
+    {"kind", "string", "built, pulled or runtime", true},
+    {"name", "string", "of the runtime, or one that it has in Docker", true},
+    {"bytes", "integer", "as Docker tells its size; layers that others share are not freed", true},
+    {"state", "string", "removed; unneeded (a dry run); released (others gave it names: it stays); in use", true},
+};
+static const struct schema_member image_gc[] = {
+    {"images", "GcImage[]", "", true},
+    {"dry_run", "boolean", "", true},
+    {"removed", "integer", "", true},
+    {"failed", "integer", "what Docker would not give", true},
+    {"left", "integer", "not looked at: a hundred were removed, or a deploy began", true},
+    {"bytes", "integer", "of those removed", true},
+};
 static const struct schema_member app[] = {
     {"name", "string", "", true},
     {"functions", "integer", "how many", true},
@@ -382,6 +397,8 @@ static const struct schema schemas[] = {
     SCHEMA("Engine", engine),
     SCHEMA("Engines", engines),
     SCHEMA("EngineTest", engine_test),
+    SCHEMA("GcImage", gc_image),
+    SCHEMA("ImageGc", image_gc),
     SCHEMA("App", app),
     SCHEMA("Apps", apps),
     SCHEMA("Route", route),

@@ -56,6 +56,50 @@ static enum hob_code run_test(struct cli *c, const struct args *a, struct hob_er
     return HOB_OK;
 }
 
+static void print_images(struct cli *c, const json_t *list)
+{
+    static const char *const heads[] = {"IMAGE", "KIND", "NAME", "MB", "STATE"};
+    struct table t;
+    table_init(&t, HOB_COUNT(heads), heads);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        table_cellf(&t, "%.19s", text_of(one, "image"));
+        table_cell(&t, text_of(one, "kind"));
+        table_cell(&t, text_of(one, "name"));
+        table_cellf(&t, "%.1f", (double)json_integer_value(json_object_get(one, "bytes")) / 1e6);
+        table_cell(&t, text_of(one, "state"));
+    }
+    table_print(c, &t);
+}
+
+static void print_collected(struct cli *c, const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "images");
+    bool is_dry = json_is_true(json_object_get(answer, "dry_run"));
+    long long removed = (long long)json_integer_value(json_object_get(answer, "removed"));
+    long long left = (long long)json_integer_value(json_object_get(answer, "left"));
+    if (json_array_size(list))
+        print_images(c, list);
+    note(c, "%lld images %s.", removed,
+         is_dry ? "would be removed; a dry run: nothing was changed" : "removed");
+    if (left)
+        note(c, "%lld more are left: run it again.", left);
+}
+
+static enum hob_code run_gc(struct cli *c, const struct args *a, struct hob_err *err)
+{
+    hob_auto_json json_t *answer = client_call(
+        c, "POST", args_has(a, "dry-run") ? "/v1/engines/docker/gc?dry_run=1" : "/v1/engines/docker/gc", NULL,
+        err);
+    if (!answer)
+        return err->code;
+    if (c->is_json)
+        print_json(c, answer);
+    else
+        print_collected(c, answer);
+    return HOB_OK;
+}
+
 static enum hob_code run_build(struct cli *c, const struct args *a, struct hob_err *err)
 {
     hob_auto_free char *path = url_path("/v1/runtimes/%s/image", args_at(a, 0));
@@ -85,6 +129,19 @@ const struct command cmd_engine_test = {
     .options = NO_OPTIONS,
     .positionals_max = 1,
     .run = run_test,
+};
+static const struct option gc_options[] = {
+    {0, "dry-run", NULL, "only say which"},
+    {0},
+};
+const struct command cmd_engine_gc = {
+    .name = "engine gc",
+    .usage = "[--dry-run]",
+    .summary = "Remove the images that Hob made or pulled and that no version needs any more.",
+    .details =
+        "The server does it by itself every hour. Images of others, with a container, or with a name of others stay.",
+    .options = gc_options,
+    .run = run_gc,
 };
 const struct command cmd_runtime_build = {
     .name = "runtime build",

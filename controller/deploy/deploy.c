@@ -513,6 +513,11 @@ static void on_nothing_to_close(uv_handle_t *handle)
     free(d);
 }
 
+bool deployer_is_idle(const struct deployer *d)
+{
+    return hob_list_is_empty(&d->running);
+}
+
 void deployer_close(struct deployer *d, void (*closed)(void *ctx), void *ctx)
 {
     HOB_ASSERT(!d->is_closing);

@@ -92,6 +92,8 @@ uint64_t node_engine_ask(struct node_hub *h, const struct node_engine_question *
     add_text(w, "auth", q->auth);
     add_text(w, "digest", q->digest);
     add_text(w, "app", q->app);
+    add_text(w, "keep", q->keep);
+    add_text(w, "dry", q->dry);
     uint64_t id = a->id; /* sending may fail, and with it every question */
     node_send(h, NULL, 0);
     return id;

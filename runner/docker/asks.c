@@ -82,7 +82,7 @@ static void ask_step(struct docker_ask *q)
         tell(q, (struct hob_str){"", 0}, &err);
         return;
     }
-    if (e->state != DOCKER_UP)
+    if (e->state != DOCKER_UP || gc_is_removing(e))
         return;
     struct image *i = image_get(e, q->image);
     if (i->state == IMAGE_ASKING)

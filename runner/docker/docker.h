@@ -41,3 +41,6 @@ struct docker_fetch {       /* all copied */
     void (*progress)(void *ctx, const char *text); /* may be NULL */
 };
 void engine_docker_fetch(struct engine *e, const struct docker_fetch *f, docker_told_cb cb, void *ctx);
+/* Takes images away that Hob made or pulled and that `keep` (marks.h) does not name, a hundred at most; `is_dry`: only says
+ * which. The answer: {"images":[...],"removed":N,...} (gc.c). */
+void engine_docker_gc(struct engine *e, const char *keep, bool is_dry, docker_told_cb cb, void *ctx);

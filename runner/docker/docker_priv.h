@@ -8,6 +8,7 @@
 #include "runner/docker/answers.h"
 #include "runner/docker/api.h"
 #include "runner/docker/docker.h"
+#include "runner/docker/marks.h"
 #include "runner/init/hand.h"
 
 enum docker_state { DOCKER_DOWN, DOCKER_PROBING, DOCKER_SWEEPING, DOCKER_UP, DOCKER_CLOSING };
@@ -40,6 +41,7 @@ struct docker {
     char home_id[13], own_id[17];           /* labels: whose containers, and of which incarnation */
     uint64_t last_box;
     struct hob_list boxes, runs, asks, fetches;
+    struct docker_gc *gc;   /* NULL: none is under way */
     char *build_network;    /* of Dockerfiles' steps */
     char *registries;       /* NULL: any */
     struct holder *holders; /* by app */
@@ -191,6 +193,14 @@ void fetches_step(struct docker *e);
 void fetches_fail_all(struct docker *e);
 /* context.c: the folder `dir` as an archive for POST /build, in an unnamed file of `tmp_dir`; -1 with err. Worker. */
 int context_write(const char *dir, const char *tmp_dir, struct hob_err *err);
+
+/* --- gc.c: images that nobody needs any more ------------------------------------------------------------------------ */
+
+void gc_step(struct docker *e);
+void gc_fail(struct docker *e);
+bool gc_is_removing(const struct docker *e); /* what asks for an image waits: it might be the one that goes */
+/* The name that makes `id` Hob's, to be given by POST. Returns owned. */
+char *gc_mark_path(const struct docker *e, enum mark_kind kind, const char *what, const char *id);
 
 /* --- usage.c: what a container uses, read from the kernel ---------------------------------------------------------- */
 

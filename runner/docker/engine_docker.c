@@ -82,6 +82,7 @@ static void docker_down(struct docker *e, const char *why, int errnum)
     runs_lose(e, e->why);
     asks_fail_all(e);
     fetches_fail_all(e);
+    gc_fail(e);
     spares_free_all(e);
     images_forget_all(e);
     if (was_up && e->state != DOCKER_CLOSING)
@@ -370,6 +371,7 @@ static void on_kick(uv_timer_t *timer)
     runs_step(timer->data);
     asks_step(timer->data);
     fetches_step(timer->data);
+    gc_step(timer->data);
 }
 
 /* ---- door ---- */
@@ -430,6 +432,7 @@ static void op_close(struct engine *base)
     images_forget_all(e);
     asks_fail_all(e);
     fetches_fail_all(e);
+    gc_fail(e);
     runs_free_all(e);
     spares_free_all(e);
     holders_free_all(e);

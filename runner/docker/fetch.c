@@ -1,9 +1,10 @@
 /* Flow of a fetch, which makes a name or a Dockerfile an image's ID:
  *
- *   WAITING (for the engine) -> LOOKING -> told                      it is there
- *                                  `-> PULLING -> LOOKING -> told    it was not, or is asked for always
- *   WAITING -> PACKING (worker) -> BUILDING -> LOOKING -> told       of a Dockerfile
+ *   WAITING (for the engine) -> LOOKING -> told                                          it is there
+ *                 `-> LISTING (what is there) -> PULLING -> LOOKING -> MARKING -> told     it was not, or is asked for always
+ *   WAITING -> PACKING (worker) -> BUILDING -> LOOKING -> MARKING -> told                  of a Dockerfile
  *
+ * What a pull brought, and was not there before, and what was built gets a name of Hob's (marks.h), by which it goes again.
  * The end of the engine ends it from anywhere. What Docker says on the way is told as lines for people, some a second. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +26,18 @@ enum {
     LINES_MAX = 2000, /* of a build, told to people */
     TEXT_BYTES = 512,
     LAYERS_MAX = 128,
+    MARKS_MAX = 8, /* of one pull: names that it gave to one image */
 };
 
-enum fetch_state { FETCH_WAITING, FETCH_LOOKING, FETCH_PULLING, FETCH_PACKING, FETCH_BUILDING };
+enum fetch_state {
+    FETCH_WAITING,
+    FETCH_LOOKING,
+    FETCH_LISTING,
+    FETCH_PULLING,
+    FETCH_MARKING,
+    FETCH_PACKING,
+    FETCH_BUILDING
+};
 
 struct layer {
     char id[16];
@@ -45,6 +55,10 @@ struct fetch {
     uv_work_t work;
     struct hob_err work_err;
     struct docker_call *call;
+    json_t *before;         /* the images that were there before the pull */
+    char *marks[MARKS_MAX]; /* paths of POST */
+    unsigned marks_n;
+    char found[8 + DOCKER_ID_CHARS];
     char built[DOCKER_TEXT]; /* the ID that a build named */
     char error[DOCKER_TEXT]; /* the first that Docker told on the way */
     struct layer layers[LAYERS_MAX];
@@ -61,6 +75,9 @@ static void fetch_free(struct fetch *f)
 {
     if (f->context_fd >= 0)
         (void)close(f->context_fd);
+    json_decref(f->before);
+    while (f->marks_n)
+        free(f->marks[--f->marks_n]);
     free(f->image);
     free(f->pull);
     free(f->auth);
@@ -102,19 +119,47 @@ static const char *name_of(const struct fetch *f)
 
 /* ---- steps: looking ---- */
 
-static void fetch_pull(struct fetch *f);
+static void fetch_list(struct fetch *f);
+static void fetch_mark(struct fetch *f);
+
+static void fetch_done(struct fetch *f)
+{
+    char text[TEXT_BYTES];
+    int n = snprintf(text, sizeof text, "{\"image\":\"%s\",\"pulled\":%s}", f->found,
+                     f->was_pulled ? "true" : "false");
+    fetch_tell(f, hob_str_n(text, (size_t)n), NULL);
+}
+
+static void add_mark(struct fetch *f, enum mark_kind kind, const char *what)
+{
+    if (f->marks_n < MARKS_MAX)
+        f->marks[f->marks_n++] = gc_mark_path(f->e, kind, what, f->found);
+}
+
+/* Names that the pull gave. */
+static void add_pulled_marks(struct fetch *f, const json_t *image)
+{
+    const json_t *names = json_object_get(image, "RepoTags");
+    bool is_nameless = json_array_size(names) == 0; /* pulled by its digest */
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (name && mark_is_due(f->e->home_id, f->before, f->found, name))
+            add_mark(f, MARK_PULLED, name);
+    }
+    if (is_nameless && mark_is_due(f->e->home_id, f->before, f->found, f->image))
+        add_mark(f, MARK_PULLED, f->image);
+}
 
 static void on_looked(void *ctx, const struct docker_answer *a, const struct hob_err *err)
 {
     struct fetch *f = ctx;
     struct docker_image found;
     struct hob_err own;
-    char text[TEXT_BYTES];
     f->call = NULL;
     bool may_pull =
         f->image && !f->was_pulled && strcmp(f->pull, "never") != 0 && !docker_image_id_is_valid(f->image);
     if (err && err->code == HOB_E_NOT_FOUND && may_pull) {
-        fetch_pull(f);
+        fetch_list(f);
     } else if (err && err->code == HOB_E_NOT_FOUND) {
         (void)hob_fail_reason(&own, HOB_E_INVALID, "image_missing",
                               "the image '%.120s' is not in this machine's Docker%s", name_of(f),
@@ -125,10 +170,13 @@ static void on_looked(void *ctx, const struct docker_answer *a, const struct hob
     } else if (docker_image_read(a->json, &found, &own) != HOB_OK) {
         fetch_fail(f, &own);
     } else {
-        int n = snprintf(text, sizeof text, "{\"image\":\"%s\",\"pulled\":%s}", found.id,
-                         f->was_pulled ? "true" : "false");
+        memcpy(f->found, found.id, sizeof f->found);
         docker_image_done(&found);
-        fetch_tell(f, hob_str_n(text, (size_t)n), NULL);
+        if (f->was_pulled)
+            add_pulled_marks(f, a->json);
+        else if (f->built[0])
+            add_mark(f, MARK_BUILT, "");
+        fetch_mark(f);
     }
 }
 
@@ -141,7 +189,55 @@ static void fetch_look(struct fetch *f, const char *name)
         on_looked, f);
 }
 
+/* ---- steps: marking ---- */
+
+static void on_marked(void *ctx, const struct docker_answer *a, const struct hob_err *err)
+{
+    struct fetch *f = ctx;
+    (void)a;
+    f->call = NULL;
+    if (err)
+        hob_log(HOB_LOG_WARN, "docker.mark", "id=%s %s", f->found, err->msg); /* then it is never removed */
+    fetch_mark(f);
+}
+
+static void fetch_mark(struct fetch *f)
+{
+    if (f->marks_n == 0) {
+        fetch_done(f);
+        return;
+    }
+    hob_auto_free char *path = f->marks[--f->marks_n];
+    f->state = FETCH_MARKING;
+    f->call = docker_call_start(
+        f->e->api, &(struct docker_request){.method = "POST", .path = path, .timeout_ms = DOCKER_CALL_MS},
+        on_marked, f);
+}
+
 /* ---- steps: pulling ---- */
+
+static void fetch_pull(struct fetch *f);
+
+static void on_before(void *ctx, const struct docker_answer *a, const struct hob_err *err)
+{
+    struct fetch *f = ctx;
+    f->call = NULL;
+    if (err) {
+        fetch_fail(f, err);
+        return;
+    }
+    f->before = json_incref((json_t *)(uintptr_t)a->json);
+    fetch_pull(f);
+}
+
+static void fetch_list(struct fetch *f)
+{
+    f->state = FETCH_LISTING;
+    f->call = docker_call_start(
+        f->e->api,
+        &(struct docker_request){.method = "GET", .path = "/images/json", .timeout_ms = DOCKER_CALL_MS},
+        on_before, f);
+}
 
 static struct layer *layer_of(struct fetch *f, const char *id)
 {
@@ -406,7 +502,7 @@ static void fetch_step(struct fetch *f)
 {
     struct docker *e = f->e;
     struct hob_err err;
-    if (f->state != FETCH_WAITING)
+    if (f->state != FETCH_WAITING || gc_is_removing(e))
         return;
     if (e->state == DOCKER_DOWN) {
         docker_fail_unavailable(e, &err);
@@ -418,7 +514,7 @@ static void fetch_step(struct fetch *f)
     } else if (f->dockerfile) {
         fetch_build(f);
     } else if (strcmp(f->pull, "always") == 0 && !docker_image_id_is_valid(f->image)) {
-        fetch_pull(f);
+        fetch_list(f);
     } else {
         fetch_look(f, f->image);
     }

@@ -57,12 +57,31 @@ static void image_fail(struct image *i, const struct hob_err *err)
     runs_kick(i->e);
 }
 
+static void on_marked(void *ctx, const struct docker_answer *a, const struct hob_err *err)
+{
+    (void)a;
+    if (err)
+        hob_log(HOB_LOG_WARN, "docker.mark", "%s", err->msg); /* then it is never removed */
+    docker_ended(ctx);
+}
+
+/* Also one that another home made: each has its own name on it. */
+static void mark_runtime(const struct image *i)
+{
+    hob_auto_free char *path = gc_mark_path(i->e, MARK_RUNTIME, i->name + runtime_prefix.n, i->found.id);
+    (void)docker_call_start(
+        i->e->api, &(struct docker_request){.method = "POST", .path = path, .timeout_ms = DOCKER_CALL_MS},
+        on_marked, i->e);
+}
+
 static void image_ready(struct image *i, struct docker_image *found)
 {
     docker_image_done(&i->found);
     i->found = *found;
     i->state = IMAGE_READY;
     i->since_ms = hob_now_ms();
+    if (hob_str_starts(hob_str(i->name), runtime_prefix))
+        mark_runtime(i);
     if (i->work)
         work_free(i->work);
     i->work = NULL;

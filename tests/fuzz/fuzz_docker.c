@@ -1,9 +1,10 @@
-/* What a Docker Engine answers: version, info, image, created, event, in whatever JSON. The first byte chooses. Oracle:
+/* What a Docker Engine answers: version, info, image, created, event, list of images, in whatever JSON. The first byte chooses. Oracle:
  * what was accepted looks as it must, and a second reading says the same. */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "runner/docker/answers.h"
+#include "runner/docker/marks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,6 +39,25 @@ static void check_image(const json_t *j)
     docker_image_done(&i);
 }
 
+/* Whatever it is, no name is taken for Hob's that another home could have given. */
+static void check_marks(const json_t *j)
+{
+    static const char home[] = "0123456789ab", other[] = "ba9876543210";
+    struct marked i, again;
+    if (!marked_read(home, j, &i))
+        return;
+    HOB_ASSERT(docker_image_id_is_valid(i.id) && i.names_n <= MARK_NAMES_MAX);
+    size_t marks = 0;
+    for (size_t k = 0; k < i.names_n; k++) {
+        HOB_ASSERT(docker_image_name_is_valid(i.names[k]) && !(i.is_mark[k] && i.is_pulled[k]));
+        HOB_ASSERT(!i.is_mark[k] || mark_of(other, i.names[k], NULL) == MARK_NONE);
+        marks += i.is_mark[k];
+    }
+    HOB_ASSERT((marks > 0) == (i.kind != MARK_NONE));
+    HOB_ASSERT(marked_is_needed(&i, hob_str_n(i.id + 7, 16), ""));
+    HOB_ASSERT(marked_read(home, j, &again) && again.others_n == i.others_n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct hob_err err;
@@ -48,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *j hob_auto_json = hob_json_parse(hob_str_n(data + 1, size - 1), "fuzz", &err);
     if (!j)
         return 0;
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0:
         check_version(j);
         break;
@@ -70,6 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         HOB_ASSERT(!l.image_id || docker_image_id_is_valid(l.image_id));
         break;
     }
+    case 5:
+        check_marks(j);
+        break;
     default:
         docker_event_read(j, &v);
         HOB_ASSERT(v.action && v.id);
