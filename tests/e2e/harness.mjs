@@ -20,6 +20,9 @@ export const isRoot = process.getuid() === 0;
 export const isSanitized = fs.existsSync(path.join(BIN, "hobd")) && fs.readFileSync(path.join(BIN, "hobd")).includes("__asan_init");
 export const mib = (n) => (isSanitized ? 4 * n + 128 : n) * 1024 * 1024;
 
+/* How this machine's npm reaches its registry is its owner's to say, also where a test has a home of its own. */
+const registry = { npm_config_userconfig: path.join(os.homedir(), ".npmrc"),
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(NODE_EXTRA_CA_CERTS|https?_proxy|no_proxy|npm_config_.*)$/i.test(name))) };
 const sanitizers = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^[A-Z]+SAN_OPTIONS$/.test(name)));
 
 /* Why an ordinary user cannot run this build (a folder above it is closed to others), or false. For tests that need one. */
@@ -268,7 +271,7 @@ export class Daemon {
   cli(args, { input, cwd = this.dir, env = {}, timeout = 60000 } = {}) {
     const done = spawnSync(path.join(BIN, "hob"), args, {
       input, cwd, timeout, encoding: "utf8", maxBuffer: 64 * 1024 * 1024,
-      env: { PATH: process.env.PATH, HOME: this.dir, HOB_URL: this.url, HOB_TOKEN: this.token, ...env },
+      env: { PATH: process.env.PATH, HOME: this.dir, ...registry, HOB_URL: this.url, HOB_TOKEN: this.token, ...env },
     });
     return { code: done.status, out: done.stdout, err: done.stderr, signal: done.signal };
   }

@@ -11,6 +11,9 @@ let w, house, fake;
 const listen = (server) => new Promise((ready) => server.listen(0, "127.0.0.1", () => ready(server)));
 const CALLBACK = "http://127.0.0.1:1/callback";
 
+/* Debian's Node 18 has no getSetCookie(); there a comma in front of a name parts them. */
+const cookiesOf = ({ headers }) => headers.getSetCookie?.() ?? (headers.get("set-cookie") ?? "").split(/, (?=[^;,]+=)/).filter(Boolean);
+
 /** oidc-provider with one client, and a browser that logs in as whom it is told. */
 async function startHouse() {
   const { default: Provider } = await load("oidc-provider");
@@ -31,7 +34,7 @@ async function startHouse() {
     const go = async (url, body) => {
       const answer = await fetch(url, { redirect: "manual", method: body ? "POST" : "GET", body: body && new URLSearchParams(body),
         headers: { cookie: [...jar].map(([k, v]) => `${k}=${v}`).join("; ") } });
-      for (const line of answer.headers.getSetCookie()) jar.set(...line.split(";")[0].split(/=(.*)/s).slice(0, 2));
+      for (const line of cookiesOf(answer)) jar.set(...line.split(";")[0].split(/=(.*)/s).slice(0, 2));
       const next = answer.headers.get("location");
       return next ? new URL(next, url).href : answer.text();
     };
