@@ -67,8 +67,8 @@ bool node_can_freeze(const struct node_hub *h);
 typedef void (*node_doctor_cb)(void *ctx, const struct hob_str *lines, size_t n, const struct hob_err *err);
 void node_doctor(struct node_hub *h, node_doctor_cb cb, void *ctx);
 /* A question about the node's engines: "ls" (name ""), "test" an engine, "build" the docker engine's image of a runtime,
- * "image" (its ID, pulled when need be), "dockerfile" (the ID of what is built of it), "gc" (images that nobody needs). Exactly one answer, never from
- * inside: JSON text, borrowed, or an error. */
+ * "image" (its ID, pulled when need be), "dockerfile" (the ID of what is built of it), "gc" (images that nobody needs).
+ * Exactly one answer, never from inside: JSON text, borrowed, or an error. */
 typedef void (*node_engine_cb)(void *ctx, struct hob_str json, const struct hob_err *err);
 struct node_engine_question {
     const char *verb, *name;

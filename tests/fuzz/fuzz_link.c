@@ -1,7 +1,8 @@
 /* Both ends of the link. The first byte chooses:
  *   even  the runner's end: START's pairs become an engine's words. Oracle: what was accepted holds its limits, and its
  *         strings are as many and as long as counted.
- *   odd   hobd's end: messages (u16 length each) from a runner to a node with two instances. Oracle: the promises of
+ *   odd   hobd's end: messages (u16 length each) from a runner to a node with two instances, a question about its engines
+ *         (number 1) and one to its doctor. Oracle: the promises of
  *         controller/node.h, counted by the listeners, and no descriptor lost.
  * And for every message: what parses, written again, is the same bytes. */
 #include <fcntl.h>
@@ -51,6 +52,33 @@ static void on_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dro
     (void)is_stderr;
     (void)dropped;
     HOB_ASSERT(s->started == 1 && s->exited == 0 && text.at);
+}
+
+static void on_text(void *ctx, struct hob_str text)
+{
+    const struct seen *s = ctx;
+    HOB_ASSERT(s->started == 1 && s->exited == 0 && (text.at || text.n == 0));
+}
+
+static void on_denied(void *ctx, struct hob_str call, uint64_t nth, bool is_last)
+{
+    (void)nth, (void)is_last;
+    on_text(ctx, call);
+}
+
+static void on_progress(void *ctx, struct hob_str text)
+{
+    const unsigned *calls = ctx;
+    HOB_ASSERT(*calls == 0 && text.at);
+}
+
+static void on_engine(void *ctx, struct hob_str json, const struct hob_err *err)
+{
+    unsigned *calls = ctx;
+    (void)json;
+    HOB_ASSERT(++*calls == 1);
+    HOB_ASSERT(!err ||
+               (err->code > HOB_OK && err->code < HOB_E_COUNT_ && strlen(err->msg) < sizeof err->msg));
 }
 
 static void on_doctor(void *ctx, const struct hob_str *lines, size_t n, const struct hob_err *err)
@@ -104,8 +132,14 @@ static void add_instance(struct node_hub *h, uint64_t id, struct seen *seen)
 {
     struct node_instance *i = hob_new(struct node_instance);
     i->id = id;
-    i->events = (struct node_events){
-        .started = on_started, .failed = on_failed, .exited = on_exited, .log_line = on_line};
+    i->events = (struct node_events){.started = on_started,
+                                     .failed = on_failed,
+                                     .exited = on_exited,
+                                     .log_line = on_line,
+                                     .walls = on_text,
+                                     .note = on_text,
+                                     .denied = on_denied,
+                                     .used = on_text};
     i->ctx = seen;
     HASH_ADD(hh, h->instances, id, sizeof i->id, i);
 }
@@ -114,11 +148,15 @@ static void fuzz_node(struct hob_str in)
 {
     struct node_hub h = {.state = NODE_UP};
     struct seen seen[2] = {0};
-    unsigned doctor_calls = 0;
+    unsigned doctor_calls = 0, engine_calls = 0;
     bool is_open = true;
     const char *why;
     hob_list_init(&h.later);
     hob_list_init(&h.questions);
+    hob_list_init(&h.asks);
+    struct node_ask *ask = hob_new(struct node_ask);
+    *ask = (struct node_ask){.id = 1, .cb = on_engine, .progress = on_progress, .ctx = &engine_calls};
+    hob_list_push_back(&h.asks, &ask->node);
     struct node_question *q = hob_new(struct node_question);
     q->cb = on_doctor;
     q->ctx = &doctor_calls;
@@ -146,7 +184,8 @@ static void fuzz_node(struct hob_str in)
         node_question_answer(q, NULL, 0, NULL);
     for (size_t i = 0; i < 2; i++)
         HOB_ASSERT(seen[i].failed + seen[i].exited == 1);
-    HOB_ASSERT(doctor_calls == 1);
+    node_engine_fail_all(&h, &(struct hob_err){.code = HOB_E_UNAVAILABLE});
+    HOB_ASSERT(doctor_calls == 1 && engine_calls == 1);
 }
 
 static int lowest_free_fd(void)
