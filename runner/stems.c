@@ -439,6 +439,7 @@ static void shelf_make(struct stems *s, const struct instance_spec *spec)
     memcpy(h->runtime, spec->runtime, sizeof h->runtime);
     h->spec = spec->engine;
     h->spec.is_stem = true;
+    h->spec.app = NULL; /* nobody's yet, and `spec` goes before the shelf does */
     h->spec.cpu_weight = BOOT_WEIGHT;
     h->spec.runtime = h->runtime;
     h->spec.digest = "";

@@ -41,6 +41,7 @@ static struct engine_run *fake_start(struct engine *e, const struct engine_spec 
                              .memory_mb = spec->memory_mb,
                              .cpu_weight = spec->cpu_weight};
     assert_string_equal(spec->digest, "");
+    assert_null(spec->app); /* nobody's; seen to fail: it pointed into a START that was over */
     if (spec->stdout_fd >= 0)
         (void)close(spec->stdout_fd);
     if (spec->stderr_fd >= 0)
@@ -116,6 +117,7 @@ static struct instance_spec spec_of(const char *runtime, const char *strings, si
     s.engine.argc = 2;
     s.engine.memory_mb = 128;
     s.engine.cpu_weight = 100;
+    s.engine.app = "shop";
     return s;
 }
 #define SPEC() spec_of("node", "node\0a.cjs", 11)
