@@ -25,7 +25,7 @@ enum {
     ENTER_MS =
         9000, /* a zygote that has just been started has to load first; the runner waits a second longer */
     KILL_AGAIN_MS = 500,
-    KILLS_MAX = 40, /* whose end is not told after so many belongs to a zygote that does not do its work */
+    KILLS_MAX = 16, /* whose end is not told after so many belongs to a zygote that does not do its work */
     TICK_MS = 10,
     FORKS_EVENTS_MAX = 16,
 };
