@@ -1,13 +1,13 @@
 // Frozen instances, everything in force: how many come up, what each is charged, what they take of hobd and its helpers.
-//   node bench/density.mjs     (5 minutes; BENCH_DENSITY_C: how many of C, BENCH_RUNTIMES=c,python,node which)
+//   node bench/density.mjs     (5 minutes; BENCH_DENSITY_C: how many of C, BENCH_RUNTIMES=c,python,zygote,node which; zygote: Python, all of one version)
 import fs from 'node:fs';
 import { load, pidsWith, rssKiB, sleep, startHob, table } from './lib.mjs';
 import { deploy, group, read } from './apps.mjs';
 
 const wanted = Number(process.env.BENCH_DENSITY_C ?? 10000), BATCH = 200;
-const runtimes = (process.env.BENCH_RUNTIMES ?? 'c,python,node').split(',');
-const COUNT = { c: wanted, python: 200, node: 100 }, PER_GIB = { c: 2000, python: 280, node: 120 };
-const NAME = { c: 'C', python: 'Python', node: 'Node' };
+const runtimes = (process.env.BENCH_RUNTIMES ?? 'c,python,zygote,node').split(',');
+const COUNT = { c: wanted, python: 200, zygote: 128, node: 100 }, PER_GIB = { c: 2000, python: 280, zygote: 400, node: 120 };
+const NAME = { c: 'C', python: 'Python', zygote: 'Python by a zygote', node: 'Node' };
 
 /** hobd, hob-runner, hob-launcher (its worker: what holds the most): descriptors and resident KiB. */
 function daemons(hob) {
@@ -31,7 +31,11 @@ async function density(runtime, count) {
   const memory = group(hob, 'memory');
   const before = { ...daemons(hob), charged: read(memory, 'memory.usage_in_bytes') };
   let failed = 0;
-  for (let i = 0; i < count; i += BATCH) {
+  if (runtime === 'zygote') {
+    deploy(hob, 'python', 'many0', 1, { isolation: 'version', scale: { min: count, max: count } });
+    failed += load('each', hob.address, '/fn/many0/f%d', 1, 0).errors;
+  }
+  for (let i = 0; i < count && runtime !== 'zygote'; i += BATCH) {
     const n = Math.min(BATCH, count - i);
     deploy(hob, runtime, `many${i}`, n, { scale: { keep_s: 3600 } });
     failed += load('each', hob.address, `/fn/many${i}/f%d`, n, 0).errors;
@@ -39,7 +43,7 @@ async function density(runtime, count) {
   for (let tries = 0; tries < 100 && (await frozen(hob)) < count - failed; tries++) await sleep(100);
   const after = daemons(hob);
   const result = { failed, frozen: await frozen(hob), each: (read(memory, 'memory.usage_in_bytes') - before.charged) / count };
-  const again = load('each', hob.address, '/fn/many0/f%d', Math.min(BATCH, count), 0); // thawed
+  const again = load('each', hob.address, '/fn/many0/f%d', runtime === 'zygote' ? 1 : Math.min(BATCH, count), 0); // thawed
   result.thawed = again.errors;
   result.own = Object.entries(after).map(([name, { files, kib }]) => {
     const had = before[name] ?? { files: 0, kib: 0 };

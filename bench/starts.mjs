@@ -15,8 +15,8 @@ const errors = (lists) => lists.flat().reduce((n, x) => n + x.errors, 0);
 
 // --- first answers ---
 /** `count` first answers, `gap` us apart; latencies and CPU per start of the platform and of the instances. */
-function first(hob, runtime, app, count, gap) {
-  deploy(hob, runtime, app, count);
+function first(hob, runtime, app, count, gap, config = {}) {
+  deploy(hob, runtime, app, count, config);
   const pids = platform(hob), cpuacct = group(hob, 'cpuacct');
   const before = cpu(pids), inside = read(cpuacct, 'cpuacct.usage');
   const result = load('each', hob.address, `/fn/${app}/f%d`, count, gap);
@@ -48,6 +48,13 @@ for (let r = 0; r < rounds; r++) {
     note(`${runtime} pooled 20`, first(pooled, runtime, `${runtime}${r}b`, 30, 20000));
     note(`${runtime} bare`, first(bare, runtime, `${runtime}${r}a`, 20, 20000));
   }
+  // one instance more of a version whose zygote runs: every request starts one
+  deploy(pooled, 'python', `forks${r}`, 1, { isolation: 'version', single_use: true });
+  load('each', pooled.address, `/fn/forks${r}/f0`, 3, 0);
+  note('python forks', load('each', pooled.address, `/fn/forks${r}/f0`, 30, 150000));
+  await sleep(1500);
+  // and of versions that never ran, whose zygotes come out of the pool
+  note('python zygotes', first(pooled, 'python', `zygotes${r}`, 30, 150000, { isolation: 'version' }));
 }
 table('First answer of a function in a fresh sandbox, through the gateway', [
   ...rows('C, back to back', figures.c, 1500),
@@ -58,6 +65,8 @@ table('First answer of a function in a fresh sandbox, through the gateway', [
   ...rows('Python, prepared, 150 ms apart', figures['python pooled'], 2000, 6000),
   ...rows('Python, prepared, 20 ms apart', figures['python pooled 20']),
   ...rows('Python, nothing prepared, 20 ms apart', figures['python bare'], 8000),
+  ...rows('Python, isolation "version", a zygote out of the pool forks, 150 ms apart', figures['python zygotes'], 2000, 6000),
+  ...rows('Python, isolation "version", a running zygote forks, 150 ms apart', figures['python forks'], 2000, 6000).slice(0, 2),
   ['errors', `${errors(Object.values(figures))}`, '0', errors(Object.values(figures)) === 0],
 ]);
 

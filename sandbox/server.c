@@ -227,7 +227,7 @@ static void on_calls(struct server *s)
     if (!calls_take(&s->calls, &e))
         return;
     const struct sandbox *b = e.owner;
-    calls_tell(&e, b->conn, b->key.id);
+    calls_tell(&e, b->conn, zygote_caller(b->zygote, e.pid, b->key.id));
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */

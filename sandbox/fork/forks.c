@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -362,6 +363,26 @@ void zygote_kill_forks(struct zygote *z)
             fork_thaw(k);
         cgroup_kill(&z->all->l->cgroups, &k->set);
     }
+}
+
+/* By its groups: threads and children of a fork are in the same. */
+uint64_t zygote_caller(const struct zygote *z, pid_t pid, uint64_t id)
+{
+    char path[32], text[2048], name[32];
+    if (!z)
+        return id;
+    (void)snprintf(path, sizeof path, "%d/cgroup", (int)pid);
+    hob_auto_close int fd = openat(z->all->l->proc, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    HOB_LIST_EACH(&z->forks, node, next)
+    {
+        const struct fork *k = HOB_CONTAINER_OF(node, const struct fork, in_zygote);
+        (void)snprintf(name, sizeof name, "/i%llu\n", (unsigned long long)k->set.number);
+        if (strstr(text, name))
+            return k->key.id;
+    }
+    return id;
 }
 
 void zygote_free(struct zygote *z)

@@ -49,6 +49,8 @@ HOB_MUST_USE int forks_control(int *ret_theirs);
 HOB_MUST_USE struct zygote *zygote_new(struct forks *f, int control, const struct walls *walls, void *owner);
 /* It is being killed, and they with it: a frozen fork would keep its pid namespace from ending. */
 void zygote_kill_forks(struct zygote *z);
+/* Which of its forks a process belongs to, by its id; `id` for the zygote itself, for none, or when z is NULL. */
+uint64_t zygote_caller(const struct zygote *z, pid_t pid, uint64_t id);
 /* Its sandbox's last process is gone: its forks' ends are told. */
 void zygote_free(struct zygote *z);
 /* FORK, judged; borrows fds. The answer comes when the child is in its groups, or never will be. */

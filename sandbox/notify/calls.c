@@ -191,7 +191,7 @@ bool calls_take(struct calls_desk *d, struct calls_event *ret_event)
             unwatch(c); /* nobody is left who could call */
         return false;
     }
-    *ret_event = (struct calls_event){.owner = c->owner, .connect.socket = -1};
+    *ret_event = (struct calls_event){.owner = c->owner, .pid = (pid_t)u.call.pid, .connect.socket = -1};
     judge(c, &u, ret_event);
     return ret_event->is_denied || ret_event->is_used || ret_event->is_connect;
 }

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sandbox/notify/egress.h"
 #include "sandbox/seccomp.h"
@@ -31,6 +32,7 @@ struct calls_desk {
 };
 struct calls_event {
     void *owner;
+    pid_t pid;                           /* whose call it is, a thread's */
     bool is_denied, is_used, is_connect; /* is_used may come with is_connect */
     char name[32];                       /* of what was denied or used: "mount", or "number 1234" */
     unsigned nth;                        /* denied: the how manieth call of that name */

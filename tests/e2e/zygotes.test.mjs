@@ -26,6 +26,7 @@ def ask(q):
     if 'eat' in q: HELD.append(bytearray(int(q['eat']) << 20))
     if 'exit' in q: os._exit(int(q['exit']))
     if 'child' in q: return subprocess.Popen(['/usr/bin/python3', '-I', '-S', '-c', 'import time; time.sleep(1000)']).pid
+    if 'deny' in q: return __import__('ctypes').CDLL(None, use_errno=True).unshare(0x40000000)
     if 'kill' in q: return tried(os.kill, int(q['kill']), int(q['signal']))
     if 'spy' in q: return [tried(open, '/proc/%s/%s' % (q['spy'], name)) for name in ('mem', 'environ', 'maps', 'status')]
     return {
@@ -143,6 +144,15 @@ test("each instance's lines come to the log as its own", { skip: !isRoot }, asyn
   }, "the lines of both").catch(async () => assert.fail(JSON.stringify(await hob.logs("lines", "f"))));
 
   await drop("lines");
+});
+
+test("a denied system call is told in the log as that of the instance that made it", { skip: !isRoot }, async () => {
+  await deploy("denied", { scale: { min: 3, max: 3 } });
+  await each("denied", 3);
+  const { instance } = await ask("denied", "?deny=1");
+  const line = await until(async () => (await hob.logs("denied", "f")).find((l) => l.text.includes("denied system call: unshare")), "the line");
+  assert.equal(BigInt(`0x${line.instance}`), BigInt(instance));
+  await drop("denied");
 });
 
 test("an instance that runs out of memory ends alone", { skip: !isRoot }, async () => {
