@@ -1,10 +1,10 @@
 # kind http: the parts of hob-init that stand between the channel and a server, as a library for tests and fuzzing
 # (hob-init itself is compiled whole, against musl), and what the suite http_kind runs on.
-HTTP_KIND_OBJ := $(patsubst %.c,$(B)/obj/%.o,runner/init/http_answer.c runner/init/http_request.c)
-$(B)/tests/runner/test_http_kind: $(HTTP_KIND_OBJ)
-$(B)/tests/runner/test_http_kind: LDLIBS := $(HTTP_KIND_OBJ) $(call lib,base) $(LDLIBS)
-$(B)/fuzzers/fuzz_http_answer: $(HTTP_KIND_OBJ)
-$(B)/fuzzers/fuzz_http_answer: LDLIBS := $(HTTP_KIND_OBJ) $(call lib,base) $(LDLIBS)
+HTTP_KIND_OBJ := $(patsubst %.c,$(B)/obj/%.o,runner/init/http_answer.c runner/init/http_request.c runner/init/json_text.c)
+$(B)/tests/runner/test_http_kind $(B)/tests/runner/test_gate: $(HTTP_KIND_OBJ)
+$(B)/tests/runner/test_http_kind $(B)/tests/runner/test_gate: LDLIBS := $(HTTP_KIND_OBJ) $(call lib,base) $(LDLIBS)
+$(B)/fuzzers/fuzz_http_answer $(B)/fuzzers/fuzz_http_asked: $(HTTP_KIND_OBJ)
+$(B)/fuzzers/fuzz_http_answer $(B)/fuzzers/fuzz_http_asked: LDLIBS := $(HTTP_KIND_OBJ) $(call lib,base) $(LDLIBS)
 
 # A small server in C, static: what examples/server and the suite deploy.
 $(B)/examples/server: examples/server/server.c

@@ -425,6 +425,7 @@ test('no descriptor is left behind by a thousand invocations of every outcome', 
 
 test('hob-init refuses options that it does not know', () => {
   for (const args of [['--', '--http', '0', '--', '/bin/true'], ['--', '--http', '65536', '--', '/bin/true'], ['--', '--http', '80x', '--', '/bin/true'],
+    ['--', '--http', '8080+', '--', '/bin/true'], ['--', '--http', '8080+8080', '--', '/bin/true'], ['--', '--http', '8080+9002+1', '--', '/bin/true'],
     ['--', '--http', '8080', '/bin/true'], ['--', '--http', '8080', '--'], []])
     assert.equal(spawnSync(INIT, args).status, 127, args.join(' '));
 });

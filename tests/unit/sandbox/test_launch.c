@@ -585,6 +585,18 @@ static void miscounted_strings_and_descriptors_are_refused(void **state)
          "--http\0"
          "8080\0--",
          "--http: want", 3},
+        {4, 0, 22, 22,
+         "--http\0"
+         "8080+1023\0--\0a",
+         "--http: want", 3},
+        {4, 0, 22, 22,
+         "--http\0"
+         "8080+8080\0--\0a",
+         "--http: want", 3},
+        {4, 0, 18, 18,
+         "--http\0"
+         "8080+\0--\0a",
+         "--http: want", 3},
     };
     for (size_t i = 1; i < HOB_COUNT(bad); i++) {
         head.argc = bad[i].argc;
