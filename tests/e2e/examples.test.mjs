@@ -35,6 +35,7 @@ before(async () => {
   docker = isDocker ? await Dockerd.start() : undefined;
   hob = await Daemon.start(docker ? { env: { HOB_DOCKER_HOST: `unix://${docker.socket}` } } : {});
   if (docker) await until(async () => (await hob.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine", 20000);
+  for (const app of ["guestbook", "todo"]) assert.equal(hob.cli(["app", "create", app]).code, 0);
   for (const name of fs.readdirSync(path.join(ROOT, "examples"))) {
     if (needsNpm(name) && npmUnreachable()) {
       console.error(`SKIPPED: examples/${name} needs npm: ${npmUnreachable()}`);
@@ -82,6 +83,40 @@ test("express/web is an Express application", async (t) => {
   assert.equal((await fn("express/web/?name=Ada")).text, "Hello, Ada, from Express\n");
   const echo = await fn("express/web/echo", { method: "POST", body: '{"a":1}', headers: { "content-type": "application/json" } });
   assert.deepEqual(echo.json, { a: 1 });
+});
+
+test("guestbook/book keeps what it is told in the app's backend, for who is signed in by name", async () => {
+  const write = (body, headers = {}) => fn("guestbook/book/", { method: "POST", body, headers: { "content-type": "application/x-www-form-urlencoded", ...headers } });
+  const made = await write("name=Ada&text=%3Cb%3EHello");
+  assert.equal(made.status, 201, made.text);
+  assert.equal((await write("name=Ada")).status, 400);
+  const backend = (await hob.api("GET", "/v1/apps/guestbook/backend")).json;
+  const user = await request(`${hob.url}/parse/users`, { method: "POST", body: '{"username":"grace","password":"p4ssw0rd!"}',
+    headers: { "content-type": "application/json", "x-parse-application-id": backend.application_id } });
+  assert.equal(user.status, 201, user.text);
+  assert.equal((await write("name=Mallory&text=Signed", { "x-parse-session-token": user.json.sessionToken })).text, "Thank you, grace.\n");
+  const page = await fn("guestbook/book/");
+  assert.match(page.text, /Visit number 1\./);
+  assert.match(page.text, /<b>grace<\/b>: Signed[^]*<b>Ada<\/b>: &lt;b&gt;Hello/);
+});
+
+test("todo has its page, and its cloud code runs", async (t) => {
+  if (npmUnreachable()) return t.skip(npmUnreachable());
+  assert.match((await fn("todo/page/")).text, /<html|<!doctype/i);
+  const backend = (await hob.api("GET", "/v1/apps/todo/backend")).json;
+  const call = (name, body, token) => request(`${hob.url}/parse/${name}`, { method: "POST", body: JSON.stringify(body),
+    headers: { "content-type": "application/json", "x-parse-application-id": backend.application_id, ...(token ? { "x-parse-session-token": token } : {}) } });
+  const user = await call("users", { username: "ada", password: "p4ssw0rd!" });
+  assert.equal(user.status, 201, user.text);
+  const made = await call("classes/Todo", { title: "  buy milk  " }, user.json.sessionToken);
+  assert.equal(made.status, 201, made.text);
+  assert.deepEqual((await call("functions/done", { todo: made.json.objectId }, user.json.sessionToken)).json, { result: 1 });
+  assert.equal((await call("classes/Todo", { title: " " }, user.json.sessionToken)).json.code, 142, "cloud code refuses it");
+});
+
+test("every folder of examples/ is asked something here", () => {
+  const asked = ["api", "express", "guestbook", "hello", "server", "sse", "thumbnail", "todo"];
+  assert.deepEqual(fs.readdirSync(path.join(ROOT, "examples")).sort(), asked);
 });
 
 test("server/web is a server in C", async () => {
