@@ -150,7 +150,7 @@ static const struct key function_array[] = {
      .example = "[{\"path\": \"/checkout/:id\"}]", .help = "Paths at the server's root; `/fn/APP/FUNCTION/` works without."},
     {.name = "bindings", .type = KEY_STRINGS, .max = HOB_MAX_BINDINGS, .check = check_binding, FIELDS(function_config, bindings),
      .example = "[\"data:Order:rw\", \"cache\"]", .help = "What of the app it may reach, as the caller (docs/bindings.md): `data:CLASS:r` (`w`, `rw`; `*` is every class), "
-     "`data:master`, `auth`, `auth:admin`, `files`, `cache`, `sql`, `secrets:NAME`, `fn:NAME`. Without it: nothing; cloud code (kind `parse`): all but secrets and functions."},
+     "`data:master`, `auth`, `auth:admin`, `files`, `cache`, `sql`, `secrets:NAME`, `fn:NAME`. A server (kind `http`) finds them at `HOB_BINDINGS_URL`. Without it: nothing; cloud code (kind `parse`): all but secrets and functions."},
     {.name = "async", .type = KEY_LATER},
     {.name = "on", .type = KEY_LATER},       {.name = "cron", .type = KEY_LATER},
     {.name = "gpu", .type = KEY_LATER},    {.name = "tmp_mb", .type = KEY_LATER},
