@@ -123,7 +123,9 @@ static void a_server_starts_behind_the_proxy_of_hob_init(void **state)
     f.bindings_n = 1; /* with bindings there is a second port, never the server's own */
     for (f.port = 9001; f.port <= 9003; f.port++) {
         argv = runtime_argv(runtimes_at(r, 1), &f);
-        assert_string_equal(argv[1], f.port == 9001 ? "9001+9002" : f.port == 9002 ? "9002+9003" : "9003+9002");
+        assert_string_equal(argv[1], f.port == 9001   ? "9001+9002"
+                                     : f.port == 9002 ? "9002+9003"
+                                                      : "9003+9002");
         runtime_argv_free(argv);
     }
     assert_null(runtime_argv(runtimes_at(r, 0), &f)); /* "plain" has no way to start one */
