@@ -47,6 +47,7 @@ static void check_accepted(const struct request *r, const char *strings)
         HOB_ASSERT(r->env[i] && second.env[i] && strcmp(r->env[i], second.env[i]) == 0 &&
                    strchr(r->env[i], '='));
     HOB_ASSERT(r->head->digest[0] == '\0' || strspn(r->head->digest, "0123456789abcdef") == 64);
+    HOB_ASSERT(strnlen(r->head->app, sizeof r->head->app) < sizeof r->head->app);
     HOB_ASSERT(!strchr(r->head->runtime, '/') && !strchr(r->head->runtime, '.'));
 }
 

@@ -20,7 +20,7 @@ try() { # what seconds command...
 }
 
 echo "# Linux $(uname -r), cgroup: $(cut -c1-40 /proc/self/cgroup), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
-for name in test_seccomp test_launch test_stems test_forks test_life test_rules test_runtimes; do
+for name in test_seccomp test_launch test_stems test_forks test_life test_rules test_runtimes test_networks; do
     [ -x "$B/tests/sandbox/$name" ] && try "$name" 900 "$B/tests/sandbox/$name"
 done
 
