@@ -285,8 +285,26 @@ static size_t put_special(struct hob_jw *w, struct hob_str rest)
     return 1;
 }
 
+/* Most strings need no escape: quotes and all in one piece. */
+static bool put_plain_string(struct hob_jw *w, struct hob_str s)
+{
+    if (w->is_full || plain_run(s, 0) != s.n)
+        return false;
+    char *to = hob_buf_room(w->out, s.n + 2);
+    if (!to)
+        return false;
+    *to = '"';
+    if (s.n)
+        memcpy(to + 1, s.at, s.n);
+    to[s.n + 1] = '"';
+    hob_buf_grew(w->out, s.n + 2);
+    return true;
+}
+
 static void put_string(struct hob_jw *w, struct hob_str s)
 {
+    if (put_plain_string(w, s))
+        return;
     put(w, "\"", 1);
     for (size_t i = 0; i < s.n;) {
         size_t run = plain_run(s, i);

@@ -30,10 +30,12 @@ struct slot {
 static void id_of(uint64_t n, char out[11])
 {
     static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    uint64_t v = n * UINT64_C(0x9e3779b97f4a7c15); /* spread, as random ids are */
+    uint64_t v = n * UINT64_C(0x9e3779b97f4a7c15);
     v ^= v >> 29;
     v *= UINT64_C(0xbf58476d1ce4e5b9);
-    for (int i = 0; i < 10; i++, v /= 62)
+    out[0] = letters[n / 1024 / 62 % 62]; /* as data_id_make does, but known from the number */
+    out[1] = letters[n / 1024 % 62];
+    for (int i = 2; i < 10; i++, v /= 62)
         out[i] = letters[v % 62];
     out[10] = '\0';
 }

@@ -416,7 +416,8 @@ static enum hob_code answer(struct writing *w, struct hob_err *err)
         hob_utc_format(w->row.created_ms, iso);
         hob_jw_kcstr(&jw, "createdAt", iso);
         w->c->status = 201;
-        tell_location(w);
+        if (!w->c->batch) /* its parts have no headers */
+            tell_location(w);
     } else {
         hob_utc_format(w->row.updated_ms, iso);
         hob_jw_kcstr(&jw, "updatedAt", iso);
