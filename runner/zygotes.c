@@ -10,6 +10,7 @@
 #include "base/launch.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "runner/logpump.h"
 
@@ -23,6 +24,7 @@ enum {
     LOOK_MS = 1000,
     EARLY_MS = 10 * 1000, /* one that ends so soon is not tried again for: */
     RETRY_MS = 30 * 1000,
+    EARLY_MAX = 32,
 };
 
 enum state { STARTING, LIVE, GONE };
@@ -32,14 +34,18 @@ struct zygote {
     struct zygotes *all;
     enum state state;
     struct instance_spec spec; /* with argv for a zygote; owns its strings */
-    char function[65];
-    uint32_t version;
     struct engine_run *run;
     struct streams streams;
     struct log_pump *logs;
     unsigned forks_n, made;
     uint64_t since_ms, idle_ms;
     bool is_stopping;
+};
+
+/* Versions whose zygote ended early: an instance can end it, and that shall cost nobody else. */
+struct early {
+    uint64_t until_ms;
+    unsigned version; /* as a hash: one that meets another's waits with it */
 };
 
 struct zygotes {
@@ -49,12 +55,30 @@ struct zygotes {
     uv_timer_t look;
     struct hob_list list;
     unsigned zygotes_n;
-    uint64_t not_before_ms, made, forks, died;
+    struct early early[EARLY_MAX]; /* the last of them, round and round */
+    unsigned early_n;
+    uint64_t made, forks, died;
 };
 
 static void on_look(uv_timer_t *timer);
 
 /* ---- steps ---- */
+
+static unsigned version_hash(const struct instance_spec *spec)
+{
+    char name[160];
+    int n = snprintf(name, sizeof name, "%s/%s@%u", spec->app, spec->function, spec->version);
+    return hob_hash(name, n > 0 ? (size_t)n : 0);
+}
+
+static bool is_early(const struct zygotes *all, const struct instance_spec *spec)
+{
+    unsigned hash = version_hash(spec);
+    for (size_t i = 0; i < EARLY_MAX; i++)
+        if (all->early[i].version == hash && hob_now_ms() < all->early[i].until_ms)
+            return true;
+    return false;
+}
 
 static void zygote_free(struct zygote *z)
 {
@@ -75,10 +99,11 @@ static void zygote_ended(struct zygote *z, const char *why)
         log_pump_finish(z->logs);
     if (!z->is_stopping) {
         all->died++;
-        hob_log(HOB_LOG_WARN, "zygote.ended", "fn=%s/%s@%u forks=%u %s", z->spec.app, z->function, z->version,
-                z->forks_n, why);
+        hob_log(HOB_LOG_WARN, "zygote.ended", "fn=%s/%s@%u forks=%u %s", z->spec.app, z->spec.function,
+                z->spec.version, z->forks_n, why);
         if (hob_now_ms() - z->since_ms < EARLY_MS)
-            all->not_before_ms = hob_now_ms() + RETRY_MS;
+            all->early[all->early_n++ % EARLY_MAX] =
+                (struct early){hob_now_ms() + RETRY_MS, version_hash(&z->spec)};
     }
     z->state = GONE;
     if (z->forks_n == 0)
@@ -114,8 +139,8 @@ static void on_launched(void *ctx, int64_t pid, uint64_t launch_us)
     z->state = LIVE;
     if (z->logs)
         log_pump_go(z->logs);
-    hob_log(HOB_LOG_DEBUG, "zygote.started", "fn=%s/%s@%u pid=%lld", z->spec.app, z->function, z->version,
-            (long long)pid);
+    hob_log(HOB_LOG_DEBUG, "zygote.started", "fn=%s/%s@%u pid=%lld", z->spec.app, z->spec.function,
+            z->spec.version, (long long)pid);
 }
 
 static void on_failed(void *ctx, const struct hob_err *err)
@@ -143,7 +168,7 @@ static bool on_line(void *ctx, bool is_stderr, struct hob_str text, uint64_t dro
 {
     const struct zygote *z = ctx;
     (void)is_stderr, (void)dropped;
-    hob_log(HOB_LOG_WARN, "zygote.says", "fn=%s/%s@%u %.*s", z->spec.app, z->function, z->version,
+    hob_log(HOB_LOG_WARN, "zygote.says", "fn=%s/%s@%u %.*s", z->spec.app, z->spec.function, z->spec.version,
             (int)(text.n < 200 ? text.n : 200), text.at);
     return true;
 }
@@ -226,13 +251,12 @@ static bool zygote_start(struct zygote *z)
 static struct zygote *zygote_new(struct zygotes *all, const struct instance_spec *spec)
 {
     struct zygote *z = hob_new(struct zygote);
-    *z = (struct zygote){.all = all, .version = spec->version, .streams = {-1, -1, -1, -1, -1, -1}};
+    *z = (struct zygote){.all = all, .streams = {-1, -1, -1, -1, -1, -1}};
     z->since_ms = z->idle_ms = hob_now_ms();
     if (!spec_make(&z->spec, spec)) {
         free(z);
         return NULL;
     }
-    memcpy(z->function, spec->function, sizeof z->function);
     spec_settle(z);
     hob_list_push_back(&all->list, &z->node);
     if (all->zygotes_n++ == 0)
@@ -249,11 +273,18 @@ static bool is_of(const struct zygote *z, const struct instance_spec *spec)
 {
     const struct engine_spec *a = &z->spec.engine, *b = &spec->engine;
     return z->state != GONE && !z->is_stopping && z->made < FORKS_MADE_MAX && z->forks_n < spec->forks_max &&
-           z->version == spec->version && strcmp(z->function, spec->function) == 0 &&
+           z->spec.version == spec->version && strcmp(z->spec.function, spec->function) == 0 &&
            strcmp(z->spec.app, spec->app) == 0 && strcmp(z->spec.digest, spec->digest) == 0 &&
            strcmp(z->spec.runtime, spec->runtime) == 0 && a->argc == b->argc + 1 && a->envc == b->envc &&
            a->nofile_max == b->nofile_max && a->tmp_bytes == b->tmp_bytes && a->tmp_inodes == b->tmp_inodes &&
            a->fsize_bytes == b->fsize_bytes;
+}
+
+/* Without groups a fork would have no limits of its own. */
+static bool can_fork(const struct engine *e)
+{
+    const char *probe = e->ops->fork && e->ops->is_up(e) ? e->ops->probe(e) : "fail memory";
+    return !strstr(probe, "fail memory") && !strstr(probe, "fail pids");
 }
 
 /* ---- door ---- */
@@ -272,7 +303,7 @@ struct engine_run *zygotes_fork(struct zygotes *all, const struct instance_spec 
                                 const struct engine_listener *l, void *ctx, struct zygote **ret_zygote)
 {
     struct zygote *z = NULL;
-    if (!all->engine->ops->fork || !all->engine->ops->is_up(all->engine))
+    if (!can_fork(all->engine))
         return NULL;
     HOB_LIST_EACH(&all->list, node, next)
     {
@@ -280,7 +311,7 @@ struct engine_run *zygotes_fork(struct zygotes *all, const struct instance_spec 
         if (!z && is_of(one, spec))
             z = one;
     }
-    if (!z && hob_now_ms() >= all->not_before_ms)
+    if (!z && !is_early(all, spec))
         z = zygote_new(all, spec);
     if (!z)
         return NULL;
