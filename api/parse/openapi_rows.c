@@ -35,7 +35,7 @@ const struct parse_doc parse_docs[] = {
     {"POST", "/login", USERS, "logInByBody", "Log in by name or address and password", QUERY_NONE, "Credentials", "User", 200},
     {"GET", "/verifyPassword", USERS, "verifyPassword", "As log-in, without a session", QUERY_LOGIN, NULL, "User", 200},
     {"POST", "/verifyPassword", USERS, "verifyPasswordByBody", "As log-in, without a session", QUERY_NONE, "Credentials", "User", 200},
-    {"POST", "/loginAs", USERS, "logInAs", "A session for any user", QUERY_NONE, "LoginAs", "User", 200},
+    {"POST", "/loginAs", USERS, "logInAs", "A session for any user (master)", QUERY_NONE, "LoginAs", "User", 200},
     {"POST", "/logout", USERS, "logOut", "End the session of the token", QUERY_NONE, NULL, "Nothing", 200},
     {"POST", "/challenge", USERS, "challenge", "What providers ask before a log-in", QUERY_NONE, "Challenge", "ChallengeAnswer", 200},
     {"POST", "/requestPasswordReset", USERS, "requestPasswordReset", "Send a mail with a link to set a new password", QUERY_NONE, "Email", "Nothing", 200},

@@ -108,7 +108,10 @@ static bool has_fixed(struct backend_call *c)
     const char *name = find_fixed(c->request.params);
     if (!name)
         return false;
-    (void)parse_fail(&c->err, PARSE_INVALID_KEY_NAME, "%s of a session cannot be set", name);
+    if (strcmp(name, "ACL") == 0)
+        (void)parse_fail(&c->err, PARSE_INVALID_KEY_NAME, "Cannot set ACL on a Session.");
+    else
+        (void)parse_fail(&c->err, PARSE_INVALID_KEY_NAME, "Invalid key name: %s", name);
     ask_fail(c);
     return true;
 }

@@ -43,6 +43,8 @@ struct value_type {
     enum data_type type;
     const char *target;
 };
+/* 105 for names that mean something to JavaScript or MongoDB, at any depth. */
+HOB_MUST_USE enum hob_code value_key_judge(const char *key, struct hob_err *err);
 HOB_MUST_USE enum hob_code value_type_of(const json_t *v, struct value_type *ret_type, struct hob_err *err);
 /* "Number", "Pointer<Team>". */
 const char *value_type_text(enum data_type type, const char *target, char out[96]);

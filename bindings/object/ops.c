@@ -448,6 +448,8 @@ enum hob_code changes_resolve(const json_t *data, struct hob_str original, struc
                 return parse_fail(err, PARSE_INVALID_ACL, "Invalid ACL.");
             continue;
         }
+        if (value_key_judge(name, err) != HOB_OK)
+            return err->code;
         if (strchr(name, '.'))
             rc = resolve_dotted(ch, name, value, original, err);
         else if (!field_name_is_valid(hob_str(name)))

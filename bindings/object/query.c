@@ -203,7 +203,7 @@ static enum hob_code redirect(struct find *f, const json_t *params, struct data_
     const char *key = json_string_value(json_object_get(params, "redirectClassNameForKey"));
     const struct data_class *class = key ? data_class_find(tx, f->class_name) : NULL;
     const struct data_field *field = class ? data_field_find(class, key) : NULL;
-    if (field && field->target)
+    if (field && field->type == DATA_RELATION && field->target)
         f->class_name = hob_arena_strndup(&f->view.c->arena, field->target, strlen(field->target));
     return f->class_name ? HOB_OK : hob_fail(err, HOB_E_TOO_LARGE, "the request is too large");
 }
@@ -238,7 +238,8 @@ enum hob_code find_start(struct backend_call *c, struct data_tx *tx, const char 
     f->has_count = is_true(json_object_get(params, "count"));
     f->is_explained = is_true(json_object_get(params, "explain"));
     if (f->is_explained && !permit_is_master(c, flags))
-        return parse_fail(err, PARSE_OPERATION_FORBIDDEN, "explain needs the master key");
+        return parse_fail(err, PARSE_INVALID_QUERY,
+                          "Using the explain query parameter requires the master key");
     rc = f->order ? order_judge(f->order, &f->cv->protect, err) : HOB_OK;
     if (rc == HOB_OK)
         rc = permit_class(c, f->cv->class, f->class_name, f->has_count && !f->limit ? OP_COUNT : OP_FIND,

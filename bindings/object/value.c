@@ -306,15 +306,20 @@ static bool write_typed(const json_t *v, const char *typed, struct hob_jw *w)
     return true;
 }
 
+enum hob_code value_key_judge(const char *key, struct hob_err *err)
+{
+    if (strcmp(key, "constructor") == 0 || strcmp(key, "__proto__") == 0 || strcmp(key, "_bsontype") == 0)
+        return parse_fail(err, PARSE_INVALID_KEY_NAME,
+                          "Prohibited keyword in request data: {\"key\":\"%s\"}.", key);
+    return HOB_OK;
+}
+
 static enum hob_code judge_key(const char *key, struct hob_err *err)
 {
     if (strpbrk(key, "$."))
         return parse_fail(err, PARSE_INVALID_NESTED_KEY,
                           "Nested keys should not contain the '$' or '.' characters");
-    if (strcmp(key, "constructor") == 0 || strcmp(key, "__proto__") == 0 || strcmp(key, "_bsontype") == 0)
-        return parse_fail(err, PARSE_INVALID_KEY_NAME,
-                          "Prohibited keyword in request data: {\"key\":\"%s\"}.", key);
-    return HOB_OK;
+    return value_key_judge(key, err);
 }
 
 static enum hob_code write_at(const json_t *v, struct hob_jw *w, unsigned depth, struct hob_err *err);

@@ -152,7 +152,7 @@ static enum hob_code hold_regex(struct where *w, struct cond *c, const json_t *p
                                 struct hob_str options, struct hob_err *err)
 {
     if (!json_is_string(pattern))
-        return hob_fail_parse(err, HOB_E_INVALID, 107, "bad regex: it must be a string");
+        return hob_fail_parse(err, HOB_E_INVALID, 102, "$regex value must be a string");
     struct regex *r =
         regex_new(hob_str_n(json_string_value(pattern), json_string_length(pattern)), options, err);
     if (!r)

@@ -90,7 +90,11 @@ test("a pattern that never ends is ended", async () => {
 test("keys that mean something elsewhere mean nothing here", async () => {
   for (const body of ["{\"constructor\":{\"prototype\":{\"x\":1}}}", "{\"toString\":1}", "{\"hasOwnProperty\":\"x\"}"])
     fine(await app.ask("POST", "/classes/Proto", { body }), body);
-  fine(await app.ask("POST", "/classes/Proto", { body: "{\"a\":{\"__proto__\":1}}" }), "nested");
+  for (const name of ["__proto__", "constructor", "_bsontype"])
+    for (const body of [`{"${name}":1}`, `{"a":{"${name}":1}}`, `{"a":[{"b":{"${name}":{}}}]}`]) {
+      const refused = await app.fails(105, "POST", "/classes/Proto", { body });
+      assert.equal(refused.error, `Prohibited keyword in request data: {"key":"${name}"}.`, body);
+    }
   assert.equal({}.x, undefined);
 });
 

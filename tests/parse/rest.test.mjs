@@ -288,3 +288,17 @@ test("a date is kept to the millisecond, whatever its zone was", async () => {
   const o = await app.create("Dates", { d: date("2020-03-01T00:30:00+01:00") });
   assert.equal((await app.get("Dates", o.objectId)).d.iso, "2020-02-29T23:30:00.000Z");
 });
+
+test("what clients may not ask is refused with the numbers that SDKs know", async () => {
+  const user = await app.signUp("rests");
+  const explain = await app.fails(102, "GET", "/classes/Wire", { query: { explain: true } });
+  assert.equal(explain.error, "Using the explain query parameter requires the master key");
+  assert.equal((await app.ask("GET", "/classes/Wire", { query: { explain: true }, as: "master" })).status, 200);
+  assert.equal((await app.fails(119, "POST", "/loginAs", { body: { userId: user.objectId } })).error, "master key is required");
+  await app.fails(119, "POST", "/loginAs", { body: { userId: user.objectId }, as: "read-only-master" });
+  assert.equal((await app.fails(206, "DELETE", `/users/${user.objectId}`)).error, "Insufficient auth to delete user");
+  assert.equal((await app.fails(102, "GET", "/classes/Wire", { query: { where: { s: { $regex: 5 } } } })).error, "$regex value must be a string");
+  const to = await app.create("To", { x: 1 });
+  await app.create("From", { p: pointer("To", to.objectId) });
+  assert.equal((await app.find("From", { redirectClassNameForKey: "p" }))[0].p.objectId, to.objectId, "only a relation leads elsewhere");
+});
