@@ -33,7 +33,7 @@ struct docker {
     char why[DOCKER_TEXT]; /* of DOWN */
     int errnum;
     struct docker_facts facts;
-    uv_timer_t retry, watch, kick;
+    uv_timer_t retry, watch, kick, ahead;
     unsigned handles, workers;
     uint64_t backoff_ms;
     unsigned pings_missed, sweep_ticks;
@@ -143,6 +143,7 @@ struct engine_run *run_start(struct docker *e, const struct engine_spec *spec,
                              const struct engine_listener *l, void *ctx);
 void runs_kick(struct docker *e);
 void runs_step(struct docker *e);
+void runs_make_spares(struct docker *e); /* of those that started a moment ago */
 /* Those that wait for Docker fail, those that run stay. */
 void runs_lose(struct docker *e, const char *why);
 void runs_free_all(struct docker *e);
@@ -172,6 +173,8 @@ void holder_drop(struct docker *e, const char *app);
 /* A spare for `key`, ready or on its way, or NULL; *ret_n spares there are in all. */
 struct box *spare_find(struct docker *e, const char *key, unsigned *ret_n);
 void spare_make(struct docker *e, const struct container_spec *c, const char *key);
+/* Soon, those of runs that just began (engine_docker.c). */
+void spares_later(struct docker *e);
 /* A crun that cannot work here: true once, and runc it is from now on. */
 bool fall_back_to_runc(struct docker *e, const struct hob_err *err);
 /* Spares that idle longer go, and holders without use in twice that time. */

@@ -27,6 +27,7 @@ enum {
     SWEEP_EVERY = 15, /* of WATCH_MS */
     SPARE_IDLE_MS = 120000,
     CLOSE_MS = 3000,
+    AHEAD_MS = 50,
     HOME_CHARS = 12,
 };
 
@@ -34,6 +35,7 @@ static void docker_probe(struct docker *e);
 static void on_retry(uv_timer_t *timer);
 static void on_watch(uv_timer_t *timer);
 static void on_kick(uv_timer_t *timer);
+static void on_ahead(uv_timer_t *timer);
 
 /* ---- steps: down ---- */
 
@@ -374,7 +376,19 @@ static void on_kick(uv_timer_t *timer)
     gc_step(timer->data);
 }
 
+static void on_ahead(uv_timer_t *timer)
+{
+    runs_make_spares(timer->data);
+}
+
 /* ---- door ---- */
+
+/* Not beside the first answer: Docker's work would slow it down. */
+void spares_later(struct docker *e)
+{
+    if (e->state != DOCKER_CLOSING && !uv_is_active((uv_handle_t *)&e->ahead))
+        (void)uv_timer_start(&e->ahead, on_ahead, AHEAD_MS, 0);
+}
 
 void runs_kick(struct docker *e)
 {
@@ -438,6 +452,7 @@ static void op_close(struct engine *base)
     holders_free_all(e);
     uv_close((uv_handle_t *)&e->watch, on_timer_closed);
     uv_close((uv_handle_t *)&e->kick, on_timer_closed);
+    uv_close((uv_handle_t *)&e->ahead, on_timer_closed);
     (void)uv_timer_start(&e->retry, on_close_late, is_there && docker_api_calls(e->api) ? CLOSE_MS : 0, 0);
 }
 
@@ -523,6 +538,7 @@ struct engine *engine_docker_new(uv_loop_t *loop, const struct engine_docker_opt
     timer_init(e, &e->retry);
     timer_init(e, &e->watch);
     timer_init(e, &e->kick);
+    timer_init(e, &e->ahead);
     e->api = docker_api_new(loop, &e->target);
     (void)snprintf(e->why, sizeof e->why, "it was not asked yet");
     write_probe_down(e);

@@ -33,7 +33,7 @@ struct engine_run {
     struct box *box;
     uint64_t asked_us;
     uint32_t grace_ms;
-    bool is_stopped, is_killed, is_frozen, wants_frozen;
+    bool is_stopped, is_killed, is_frozen, wants_frozen, wants_spare;
     unsigned tries, thaw_tries;
     struct docker_call *call; /* a pause or unpause */
     uv_timer_t timer;         /* grace, patience; before that the next try of a thaw */
@@ -128,7 +128,7 @@ static struct container_spec run_container(const struct engine_run *r, const str
                                    .network = network};
 }
 
-/* The next of its like is made when this one is there: beside it, it would slow it down. */
+/* The next of its like is made when this one has begun to serve: beside it, it would slow it down. */
 static void run_make_spare(const struct engine_run *r)
 {
     char network[NETWORK_BYTES], key[65];
@@ -145,8 +145,21 @@ static void run_make_spare(const struct engine_run *r)
 
 static void on_box_ready(void *ctx)
 {
-    run_hand(ctx);
-    run_make_spare(ctx);
+    struct engine_run *r = ctx;
+    run_hand(r);
+    r->wants_spare = true;
+    spares_later(r->e);
+}
+
+void runs_make_spares(struct docker *e)
+{
+    HOB_LIST_EACH(&e->runs, node, tmp)
+    {
+        struct engine_run *r = HOB_CONTAINER_OF(node, struct engine_run, node);
+        if (r->wants_spare)
+            run_make_spare(r);
+        r->wants_spare = false;
+    }
 }
 
 static bool is_holder_gone(const struct hob_err *err)

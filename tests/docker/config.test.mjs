@@ -35,7 +35,7 @@ http.createServer(async (q, s) => {
   const wait = Number(new URL(q.url, 'http://x').searchParams.get('wait') ?? 0);
   setTimeout(() => s.end(JSON.stringify({ pid: process.pid, told })), wait);
 }).listen(Number(process.env.PORT));`;
-const config = (engine) => ({ engine, entry: "index.mjs", kind: "http", concurrency: 10, config_hook: "/_cfg", vars: { COLOUR: "green" }, secrets: ["KEY"], queue_timeout_ms: 60000, init_timeout_ms: 60000 });
+const config = (engine) => ({ engine, entry: "index.mjs", kind: "http", concurrency: 10, config_hook: "/_cfg", vars: { COLOUR: "green" }, secrets: ["KEY"], queue_timeout_ms: 60000 });
 const instances = async (app) => (await hob.api("GET", `/v1/instances?app=${app}&function=f`)).json.instances;
 const only = async (app) => {
   let seen;
