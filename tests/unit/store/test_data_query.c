@@ -171,7 +171,7 @@ static void regular_expressions_mean_what_they_say(void **state)
     assert_finds(p, "Name", "{\"s\":{\"$regex\":\" a x #c\",\"$options\":\"x\"}}", NULL, "b");
     assert_refuses(p, "Name", "{\"s\":{\"$regex\":\"a\",\"$options\":\"q\"}}", 102, "Bad $options");
     assert_refuses(p, "Name", "{\"s\":{\"$regex\":\"(\"}}", 102, "bad regex");
-    assert_refuses(p, "Name", "{\"s\":{\"$regex\":7}}", 107, "bad regex");
+    assert_refuses(p, "Name", "{\"s\":{\"$regex\":7}}", 102, "must be a string");
 }
 
 static void a_pattern_that_never_ends_is_stopped(void **state)
