@@ -30,15 +30,17 @@ static enum hob_code piece_write(const struct pieces *p, uint64_t bytes, struct 
 {
     struct hob_jw w;
     size_t chars = sodium_base64_encoded_len(data.n, sodium_base64_VARIANT_ORIGINAL);
-    hob_auto_free char *text = hob_calloc(1, chars);
-    (void)sodium_bin2base64(text, chars, (const unsigned char *)data.at, data.n,
+    hob_auto_free char *text = hob_calloc(1, chars + 2); /* with its quotes: nothing in it needs an escape */
+    (void)sodium_bin2base64(text + 1, chars, (const unsigned char *)data.at, data.n,
                             sodium_base64_VARIANT_ORIGINAL);
+    text[0] = text[chars] = '"';
     hob_jw_init(&w, out);
     hob_jw_object(&w);
     hob_jw_kcstr(&w, p->kind, p->name);
     hob_jw_kint(&w, "bytes", (int64_t)bytes);
     hob_jw_kint(&w, "at", (int64_t)p->at);
-    hob_jw_kcstr(&w, "base64", text);
+    hob_jw_key(&w, "base64");
+    hob_jw_raw(&w, hob_str_n(text, chars + 1));
     hob_jw_object_end(&w);
     return w.is_full || hob_buf_add(out, "\n", 1) != HOB_OK
                ? hob_fail(err, HOB_E_TOO_LARGE, "one page of the export does not fit in memory")
