@@ -43,6 +43,7 @@ struct move {
     bool is_running;
     struct hob_buf body;
     char *sql; /* a whole database of env.sql */
+    char *application_id;
     bool wants_settings;
     json_t *settings; /* in: of the first line; out: the app's */
     struct transfer_counts counts;
@@ -67,6 +68,7 @@ static void move_free(struct move *m)
     free(m->after);
     free(m->copy);
     free(m->sql);
+    free(m->application_id);
     json_decref(m->settings);
     free(m);
     call_release(c);
@@ -238,7 +240,10 @@ void handle_data_export(struct call *c)
 static enum hob_code lines_work(void *ctx, struct data_tx *tx, struct hob_err *err)
 {
     struct move *m = ctx;
-    struct transfer_lines lines = {.text = hob_buf_str(&m->body), .without = m->without, .files = &m->place};
+    struct transfer_lines lines = {.text = hob_buf_str(&m->body),
+                                   .application_id = m->application_id,
+                                   .without = m->without,
+                                   .files = &m->place};
     return transfer_import(tx, &lines, &m->counts, &m->settings, err);
 }
 
@@ -321,6 +326,7 @@ static void on_body_end(void *ctx)
     m->is_running = true;
     c->stream = NULL;
     if (app) {
+        m->application_id = hob_strdup(backend_app_application_id(app));
         transfer_take(c->control->o.backend, app, hob_buf_str(&m->body), m->without, on_taken, m);
         return;
     }

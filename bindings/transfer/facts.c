@@ -66,10 +66,26 @@ static enum hob_code cached_import(struct data_tx *tx, const json_t *line, struc
 
 /* --- env.files -------------------------------------------------------------------------------------------------------- */
 
-static enum hob_code key_import(struct data_tx *tx, const json_t *line, struct hob_err *err)
+/* ".../files/OLD-APP/NAME" becomes this app's. */
+static void rewrite_url(json_t *row, const char *application_id)
+{
+    static const char part[] = "/files/";
+    const char *url = json_string_value(json_object_get(row, "url")), *name = url ? strrchr(url, '/') : NULL;
+    const char *at = NULL;
+    for (const char *p = url; p && (p = strstr(p, part)) != NULL; p++)
+        at = p;
+    if (!at || !name || name <= at + sizeof part - 1)
+        return;
+    hob_auto_free char *here = hob_asprintf("%.*s%s%s%s", (int)(at - url), url, part, application_id, name);
+    (void)json_object_set_new(row, "url", json_string(here));
+}
+
+static enum hob_code key_import(struct data_tx *tx, const struct transfer_lines *lines, const json_t *line,
+                                struct hob_err *err)
 {
     struct hob_str key = text_of(line, "file_key");
-    const json_t *row = json_object_get(line, "row");
+    json_t *row = json_object_get(line, "row");
+    rewrite_url(row, lines->application_id);
     hob_auto_free char *text = json_is_object(row) ? json_dumps(row, JSON_COMPACT) : NULL;
     if (!text || !key.n || key.n > FILE_KEY_BYTES_MAX || !json_is_string(json_object_get(row, "name")))
         return bad("a key of env.files has 1 to 512 bytes and a row with a name", err);
@@ -103,22 +119,17 @@ static enum hob_code judge_bytes(const struct blob_place *place, const struct bl
     return HOB_OK;
 }
 
-/* What the name stood for before has a name less. */
-static enum hob_code let_go(struct data_tx *tx, const struct blob_place *place, const struct file_row *old,
-                            struct hob_err *err)
+/* What the name stood for before has a name less. The bytes stay, even without one: the job may still be undone. */
+static enum hob_code let_go(struct data_tx *tx, const struct file_row *old, struct hob_err *err)
 {
     int64_t names = 0;
-    struct blob b = {.name = old->digest, .digest = old->digest};
     if (kv_add(tx, blob_space, hob_str(old->digest), -1, hob_utc_ms(), &names, err) != HOB_OK)
         return err->code;
-    if (names > 0 || place->is_s3)
-        return HOB_OK;
-    enum hob_code rc = kv_drop(tx, blob_space, hob_str(old->digest), NULL, err);
-    return rc == HOB_OK ? blob_drop(place, &b, err) : rc;
+    return names > 0 ? HOB_OK : kv_drop(tx, blob_space, hob_str(old->digest), NULL, err);
 }
 
-static enum hob_code name_put(struct data_tx *tx, const struct blob_place *place, const struct kv_row *row,
-                              const char *digest, struct hob_err *err)
+static enum hob_code name_put(struct data_tx *tx, const struct kv_row *row, const char *digest,
+                              struct hob_err *err)
 {
     struct file_row old = {.digest = NULL};
     int64_t names = 0;
@@ -129,7 +140,7 @@ static enum hob_code name_put(struct data_tx *tx, const struct blob_place *place
     if (rc == HOB_OK && !is_same)
         rc = kv_add(tx, blob_space, hob_str(digest), 1, hob_utc_ms(), &names, err);
     if (rc == HOB_OK && !is_same && !is_new)
-        rc = let_go(tx, place, &old, err);
+        rc = let_go(tx, &old, err);
     file_row_done(&old);
     return rc;
 }
@@ -152,7 +163,7 @@ static enum hob_code name_import(struct data_tx *tx, const struct blob_place *pl
         .key = name, .value = hob_str(text), .meta = meta_text ? hob_str(meta_text) : HOB_STR("")};
     if (judge_bytes(place, &b, err) != HOB_OK)
         return err->code;
-    return name_put(tx, place, &pair, digest, err);
+    return name_put(tx, &pair, digest, err);
 }
 
 /* --- door ------------------------------------------------------------------------------------------------------------- */
@@ -173,7 +184,7 @@ enum hob_code fact_import(struct data_tx *tx, const struct transfer_lines *lines
         counts->cached += i == 0;
         counts->files += i == 2;
         return i == 0   ? cached_import(tx, line, err)
-               : i == 1 ? key_import(tx, line, err)
+               : i == 1 ? key_import(tx, lines, line, err)
                         : name_import(tx, lines->files, line, err);
     }
     *ret_is_one = false;

@@ -66,6 +66,7 @@ void transfer_take(struct backend *b, const struct backend_app *app, struct hob_
 /* Then the others, all or none; the error names the line, counted from 1 in this text. `files` borrowed. */
 struct transfer_lines {
     struct hob_str text;
+    const char *application_id; /* of the app that they go to */
     unsigned without;
     const struct blob_place *files;
 };

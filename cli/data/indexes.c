@@ -176,7 +176,7 @@ static enum hob_code make_one(struct cli *c, const struct args *a, struct hob_er
     hob_auto_free char *class_name = NULL;
     hob_auto_json json_t *body = json_object();
     json_t *keys = json_object();
-    const char *fields;
+    const char *fields = "";
     (void)json_object_set_new(body, "keys", keys);
     if (split(args_get(a, "make"), "CLASS/FIELD,-FIELD", &class_name, &fields, err) != HOB_OK ||
         keys_of(hob_str(fields), keys, err) != HOB_OK)
@@ -190,7 +190,7 @@ static enum hob_code make_one(struct cli *c, const struct args *a, struct hob_er
 static enum hob_code drop_one(struct cli *c, const struct args *a, struct hob_err *err)
 {
     hob_auto_free char *class_name = NULL, *path = NULL;
-    const char *name;
+    const char *name = "";
     if (split(args_get(a, "drop"), "CLASS/NAME", &class_name, &name, err) != HOB_OK)
         return err->code;
     hob_auto_free char *below = url_path("/data/indexes?class=%s&name=%s", class_name, name);

@@ -75,6 +75,8 @@ test("all of an app comes back in another one, byte by byte", async () => {
   for (const [name, bytes] of [[names.big, big], [names.small, small], [names.one, shared], [names.two, shared]])
     assert.equal(sha(await copy.download(name)), sha(bytes), name);
   assert.deepEqual(await copy.run(READ), told);
+  const { url } = await copy.run(`return { url: (await env.files.head("a/ü.bin")).url ?? null }`);
+  assert.ok(url === null || /\/files\/copy\/[^/]+$/.test(url), url);
   const found = await copy.get("Note", note.objectId, { as: "master" });
   assert.equal(found.file.name, names.big);
   assert.match(found.file.url, /\/files\/copy\//);

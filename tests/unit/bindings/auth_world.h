@@ -88,6 +88,7 @@ static inline struct backend_options world_options(struct world *w)
                                     .files_dir = w->files,
                                     .key_path = w->key,
                                     .wires = {.run = world_run, .secret = world_secret},
+                                    .upkeep_ms = 3600000, /* nothing happens unasked */
                                     .may_reach_private = true};
 }
 

@@ -7,6 +7,7 @@
 #include "store/data/data_priv.h"
 
 #define DAY "86400000"
+enum { NEVER_MS = 3600000 };
 
 struct task {
     const char *sql; /* of a write */
@@ -113,6 +114,7 @@ static void the_log_keeps_its_days_and_one_change_more(void **state)
     struct task t = look(w);
     assert_int_equal(t.first, 5);
     assert_int_equal(t.last, 15);
+    restart(w, NEVER_MS); /* so that it does not look again before the setting and the count are new */
     world_set(w, "{\"changeLogDays\":1}");
     restart(w, 1);
     wait_for_trimmed(w, 5);
