@@ -87,11 +87,11 @@ async function step(fn) {
   const { seconds, peak } = await metered;
   const { n, waits, colds } = readTrace(file);
   const model = await simulated(file), p50 = quantile(colds, 0.5), p95 = quantile(colds, 0.95), p99 = quantile(waits, 0.99);
-  const shared = lone ? await simulated(file, '--cores', cores, '--cold-ms', Math.max(1, Math.round(lone))) : null;
+  const shared = lone ? await simulated(file, '--cores', cores, '--cold-ms', Math.max(1, Math.round(lone)), '--prepared', ready) : null;
   table(`A step from 0 to ${RATE} requests/s of 20 ms each for ${SECONDS} s, ${fn} (${n} recorded; ${ready} sandboxes ready; peak ${peak} instances, the model's ${model.peak}; starts p50 ${p50.toFixed(1)} ms, p95 ${p95.toFixed(1)} ms; one alone ${lone.toFixed(1)} ms)`, [
     ['p99 wait', `${p99.toFixed(1)} ms (max ${waits.at(-1).toFixed(1)})`, `≤ 2 × p50 of these starts (${(2 * p50).toFixed(1)} ms)`, p99 <= 2 * p50],
     ['p99 wait / 2 starts, by their p50 · their p95 · one alone', [p50, p95, lone].map((x) => (p99 / 2 / x).toFixed(2)).join(' · '), '≤ 1'],
-    [`p99 wait in the model: starts side by side · sharing ${cores} cores, none prepared`, [model, shared].map((m) => (m ? `${(m.wait_p99_ms ?? 0).toFixed(1)} ms` : '-')).join(' · ')],
+    [`p99 wait in the model: starts side by side · sharing ${cores} cores, ${ready} prepared`, [model, shared].map((m) => (m ? `${(m.wait_p99_ms ?? 0).toFixed(1)} ms` : '-')).join(' · ')],
     ['errors', `${load.errors}`, '0', load.errors === 0],
     ['CPU of platform and instances, starts and requests', `${spent.toFixed(2)} s`],
     ...(process.env.STEP_QUICK ? [] : [['instance seconds', seconds.toFixed(0), `≤ 1.5 × the model's ${model.instance_seconds.toFixed(0)}`, seconds <= 1.5 * model.instance_seconds]]),

@@ -31,6 +31,7 @@ static const struct control_query simulate_queries[] = {
     {"max", "most instances; 100 when absent"},
     {"keep_s", "scale.keep_s; by the rule when absent"},
     {"cores", "that starts share, a whole one each while alone; none slows another down when absent"},
+    {"prepared", "with cores: how many of the first starts find a prepared sandbox; 0 when absent"},
     {NULL, NULL}};
 static const struct control_query export_queries[] = {
     {"after", "what X-Hob-Next said; from the start when absent"},

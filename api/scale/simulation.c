@@ -97,17 +97,20 @@ static enum hob_code read_query(const struct call *c, struct simulation *s, stru
 {
     static const char *const modes[] = {"cost", "balanced", "latency"};
     struct hob_str mode = call_query(c, "mode");
-    uint64_t cold_ms = 0, concurrency = 1, max = 0, keep_s = 0, cores = 0;
+    uint64_t cold_ms = 0, concurrency = 1, max = 0, keep_s = 0, cores = 0, prepared = 0;
     if (number(c, "cold_ms", 60000, &cold_ms, err) != HOB_OK ||
         number(c, "concurrency", HOB_MAX_CONCURRENCY, &concurrency, err) != HOB_OK ||
         number(c, "max", HOB_MAX_INSTANCES, &max, err) != HOB_OK ||
-        number(c, "keep_s", 86400, &keep_s, err) != HOB_OK || number(c, "cores", 4096, &cores, err) != HOB_OK)
+        number(c, "keep_s", 86400, &keep_s, err) != HOB_OK ||
+        number(c, "cores", 4096, &cores, err) != HOB_OK ||
+        number(c, "prepared", HOB_MAX_INSTANCES, &prepared, err) != HOB_OK)
         return err->code;
     s->options = (struct sim_options){.concurrency = (unsigned)concurrency,
                                       .max = (unsigned)max,
                                       .cold_us = cold_ms * 1000,
                                       .keep_us = keep_s * 1000000,
-                                      .cores = (unsigned)cores};
+                                      .cores = (unsigned)cores,
+                                      .prepared = (unsigned)prepared};
     for (unsigned i = 0; mode.at && i < HOB_COUNT(modes); i++)
         if (hob_str_is(mode, modes[i])) {
             s->options.mode = (enum scale_mode)i;

@@ -222,8 +222,9 @@ static void print_modes(struct cli *c, const json_t *answer)
 static char *simulate_path(const struct args *a)
 {
     static const char *const names[][2] = {
-        {"mode", "mode"},   {"cold-ms", "cold_ms"}, {"concurrency", "concurrency"},
-        {"cores", "cores"}, {"max", "max"},         {"keep-s", "keep_s"}};
+        {"mode", "mode"},    {"cold-ms", "cold_ms"},   {"concurrency", "concurrency"},
+        {"cores", "cores"},  {"prepared", "prepared"}, {"max", "max"},
+        {"keep-s", "keep_s"}};
     struct hob_buf b;
     hob_buf_init(&b, 65536);
     enum hob_code code = hob_buf_addf(&b, "/v1/scale/simulate");
@@ -278,6 +279,7 @@ static const struct option simulate_options[] = {
     {0, "cold-ms", "MS", "what a start takes; else what the trace measured"},
     {'c', "concurrency", "N", "invocations in one instance at a time (1)"},
     {0, "cores", "N", "that starts share: --cold-ms is what one takes alone (no start slows another down)"},
+    {0, "prepared", "N", "with --cores: so many of the first starts find a prepared sandbox (0)"},
     {0, "max", "N", "most instances of a function (100)"},
     {0, "keep-s", "N", "as scale.keep_s in hob.json"},
     {0},

@@ -1,6 +1,7 @@
 /* One version's queue and instances under a virtual clock: the scaler's own code decides, arrivals and service times come
  * from a trace, and cost is set against waiting. A model: starts take as long as they are said to take however many start
- * at once, unless the cores are named that they share, and an instance is never frozen. Nothing shared is touched, so it may run in a worker. */
+ * at once, unless the cores are named that they share, and an instance is never frozen. Nothing shared is touched, so it
+ * may run in a worker. */
 #pragma once
 
 #include "base/json.h"
@@ -16,9 +17,9 @@ struct sim_options {
     uint64_t cold_us;               /* of every start */
     uint64_t patience_us;           /* longest wait; 0: 5 s */
     uint64_t keep_us;               /* scale.keep_s; 0: by the rule */
-    unsigned
-        cores; /* that starts share, each a whole one while alone, as many at a time as a node grants one app; 0: any number
-                       starts at once, and none slows another down */
+    /* That starts share, each a whole one while alone, as many at a time as a node grants one app; 0: any number starts
+     * at once, and none slows another down. With cores: so many of the first starts find a prepared sandbox. */
+    unsigned cores, prepared;
 };
 struct sim_result {
     uint64_t requests, refused, cold; /* refused: waited too long; cold: waited while an instance started */
