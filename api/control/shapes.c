@@ -365,7 +365,7 @@ static const struct schema_member index_view[] = {
 };
 static const struct schema_member indexes[] = {{"indexes", "Index[]", "by class and name", true}};
 static const struct schema_member index_body[] = {
-    {"class", "string", "", true},
+    {"class", "string", "whose objects it is of", true},
     {"keys", "object", "like {\"total\":1,\"at\":-1}; also \"ci\", \"text\", \"2dsphere\" (docs/data.md)",
      true},
     {"name", "string", "made of the keys when absent", false},

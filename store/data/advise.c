@@ -257,9 +257,9 @@ bool data_index_name(const char *keys_json, char ret_name[DATA_INDEX_NAME_BYTES]
     hob_auto_buf struct hob_buf text;
     const char *name, *between = DATA_INDEX_NAME_BY_US;
     json_t *value;
+    hob_buf_init(&text, 8192);
     if (json_object_size(keys) == 0)
         return false;
-    hob_buf_init(&text, 8192);
     json_object_foreach(keys, name, value)
     {
         if (json_is_integer(value))
