@@ -82,7 +82,7 @@ void gate_respond(struct serve_call *c, const struct gate_head *head, struct hob
     }
     struct hob_err err;
     (void)hob_fail(&err, HOB_E_TOO_LARGE,
-                   "the answer has more than %d bytes (call.answer_bytes); a file can be had in ranges",
+                   "the answer has more than %d bytes (call.answer_bytes): ask for less, or for a range",
                    HOB_MAX_CALL_ANSWER_BYTES);
     serve_fail(c, &err);
 }

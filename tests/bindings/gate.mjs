@@ -14,6 +14,7 @@ const packages = npmFolder("gate", { express: "4.21.2", parse: "8.6.0" });
 if (packages.why) console.error(`SKIPPED: ${packages.why}`);
 const noFlask = spawnSync("/usr/bin/python3", ["-c", "import flask"]).status === 0 ? false : "python3-flask is not installed";
 const noPhp = fs.existsSync("/usr/bin/php") ? false : "php-cli is not installed";
+const noGcc = spawnSync("gcc", ["--version"]).status === 0 ? false : "gcc is not installed";
 const ALL = ["data:Note:rw", "auth", "cache", "sql", "files", "secrets:PAY"];
 const CLOUD = `Parse.Cloud.define("who", (request) => request.user ? request.user.get("username") : "nobody");\n`;
 
@@ -23,13 +24,16 @@ export async function deployGate(hob, engine) {
   const http = (entry, more = {}) => ({ engine, entry, kind: "http", concurrency: 20, memory_mb: 256, timeout_ms: 60000, bindings: ALL, scale: { max: 1 }, ...more });
   const functions = {
     probe: http("probe.mjs"), boss: http("probe.mjs", { bindings: [...ALL, "data:master"] }), bare: http("probe.mjs", { bindings: [] }),
-    crowded: http("probe.mjs", { port: 9002 }), cloud: { engine, entry: "cloud.js", kind: "parse" },
+    crowded: http("probe.mjs", { port: 9002 }), early: http("early.mjs"),
+    ...(noGcc ? {} : { caller: { engine, entry: "caller", runtime: "c", bindings: ALL, scale: { max: 1 } } }),
+    cloud: { engine, entry: "cloud.js", kind: "parse" },
     ...(packages.why ? {} : { express: http("express.js", { port: 3000 }) }),
     ...(noFlask ? {} : { flask: http("flask_app.py", { runtime: "python" }) }), ...(noPhp ? {} : { php: http("index.php", { runtime: "php", concurrency: 1 }) }),
   };
   const dir = project({ "hob.json": { app: "shop", functions }, "cloud.js": CLOUD });
   try {
     for (const name of fs.readdirSync(SERVERS)) fs.copyFileSync(path.join(SERVERS, name), path.join(dir, name));
+    if (!noGcc) assert.equal(spawnSync("gcc", ["-O1", "-o", path.join(dir, "caller"), path.join(SERVERS, "caller.c")]).status, 0);
     if (!packages.why) fs.cpSync(path.join(packages.dir, "node_modules"), path.join(dir, "node_modules"), { recursive: true, verbatimSymlinks: true });
     const done = hob.cli(["deploy", dir], { timeout: 120000 }); // it leaves links out, as npm makes them
     assert.equal(done.code, 0, done.err);
@@ -236,6 +240,13 @@ export function gateTests(world, it = test, away = null) {
     assert.ok(["ECONNREFUSED", "EACCES"].includes(seen.port), seen.port);
   });
 
+  it("a server may ask before it listens, as nobody", async () => {
+    const said = await world().hob.call("/fn/shop/early");
+    assert.equal(said.status, 200, said.text);
+    assert.equal(said.json.status, 200);
+    assert.ok(Array.isArray(JSON.parse(said.json.text).results));
+  });
+
   it("a server on the port where the bindings would be has them at the next one", async () => {
     assert.equal(await run("return process.env.HOB_BINDINGS_URL", { fn: "crowded" }), "http://127.0.0.1:9003/parse");
     assert.equal(await run('return (await ask("GET", "/parse/health")).json.status', { fn: "crowded" }), "ok");
@@ -268,7 +279,7 @@ export function gateTests(world, it = test, away = null) {
 }
 
 /** What a hostile server does to its gate costs itself, and not what it serves otherwise. */
-export function hostileGateTests(world, it = test) {
+export function hostileGateTests(world, it = test, away = null) {
   const run = async (code) => {
     const answer = await world().hob.call("/fn/shop/probe", { method: "POST", body: code, headers: { "content-length": Buffer.byteLength(code), "x-parse-session-token": world().ann.token } });
     assert.equal(answer.status, 200, answer.text);
@@ -350,6 +361,38 @@ export function hostileGateTests(world, it = test) {
       return all.reduce((sum, one) => ({ ...sum, [one]: (sum[one] ?? 0) + 1 }), {});`);
     assert.deepEqual(said, { 201: 50 });
     await alive();
+  });
+
+  describe("what hob-init would never say", { skip: away ?? noGcc }, () => {
+    const say = async (which, call) => {
+      const answer = await world().hob.call("/fn/shop/caller", { method: "POST", body: which + (typeof call === "string" ? call : JSON.stringify(call)) });
+      assert.equal(answer.status, 200, answer.text);
+      return { code: answer.text[0], text: answer.text.slice(1) };
+    };
+    const request = (more, op = "http.request") => ({ op, args: { method: "GET", target: "/parse/classes/Note?limit=1", fields: {}, ...more } });
+
+    it("only a server may ask for nobody, and an invocation that is over asks nothing", async () => {
+      assert.match((await say("1", request({}))).text, /HTTP\/1\.1 200 OK/);
+      for (const [which, op] of [["0", "http.public"], ["2", "http.public"], ["0", "http.request"], ["2", "http.request"]]) {
+        const said = await say(which, request({}, op));
+        assert.equal(said.code, "1", op);
+        assert.match(said.text, /invocation_ended/);
+      }
+    });
+
+    it("nonsense is refused, and hobd goes on", async () => {
+      const odd = [request({ method: 7 }), request({ method: "fn.invoke" }), request({ method: "" }), request({ target: "" }), request({ target: "x" }), request({ target: "?" }), request({ target: "/" }), request({ target: "/parse/" }),
+        request({ target: "/parse/files/" }), request({ target: "/parse/files/a/metadata/" }), request({ target: "/parse/files/%00/%00" }), request({ target: "/cache/%00" }), request({ target: "/cache/%ff" }), request({ target: "/secrets/%" }),
+        request({ fields: 7 }), request({ fields: { authorization: 7, range: [], "x-parse-session-token": {} } }), request({ fields: { "x-parse-cloud-context": "[" } }), request({ token: 7, close: "x" }),
+        request({ target: "/sql", method: "POST" }), request({ target: "/cache/a?ttl=x", method: "PUT" }), request({ target: "/cache/a?incr=x", method: "POST" }), request({ target: `/parse/${"a/".repeat(3000)}` }),
+        { op: "http.", args: {} }, { op: "http.request" }, { op: "http.request", args: [] }, '{"op":"http.public",', '{"op":"http.request","args":{"op":"fn.invoke"}}', '{"op":"http.x","args":{"name":"fn.invoke"}}'];
+      for (const one of odd) {
+        const said = await say("1", one);
+        const isRefused = said.code === "1" || /HTTP\/1\.1 (4\d\d|200)/.test(said.text);
+        assert.ok(isRefused, JSON.stringify([one, said]));
+      }
+      assert.match((await say("1", request({}))).text, /HTTP\/1\.1 200 OK/);
+    });
   });
 
   it("the port cannot be taken over, and the gate is nobody's from outside", async () => {

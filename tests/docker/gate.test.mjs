@@ -13,7 +13,7 @@ before(async () => {
   const hob = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${docker.socket}` } });
   world = { hob };
   await until(async () => (await hob.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine", 20000);
-  for (const name of ["node", "python", "php"]) await hob.api("POST", `/v1/runtimes/${name}/image`); // ahead, so that nobody waits for it
+  for (const name of ["node", "python", "php", "c"]) await hob.api("POST", `/v1/runtimes/${name}/image`); // ahead, so that nobody waits for it
   world = await deployGate(hob, "docker");
 });
 after(async () => {
@@ -29,4 +29,4 @@ after(async () => {
 const it = (name, ...rest) => test(name, { ...(rest.length > 1 ? rest[0] : {}), skip: unavailable ?? false }, rest.at(-1));
 
 gateTests(() => world, it, unavailable);
-hostileGateTests(() => world, it);
+hostileGateTests(() => world, it, unavailable);
