@@ -361,7 +361,7 @@ static void stems_grow(struct stems *s, const struct memory *m)
         last->want++;
 }
 
-static void shelf_keep(struct stems *s, struct shelf *h, uint64_t now_ms)
+static void shelf_keep(struct stems *s, struct shelf *h, bool is_burden, uint64_t now_ms)
 {
     HOB_LIST_EACH(&h->stems, node, next)
     {
@@ -375,7 +375,7 @@ static void shelf_keep(struct stems *s, struct shelf *h, uint64_t now_ms)
         shelf_free(s, h);
         return;
     }
-    if (h->want > 1 && now_ms - h->missed_ms > SHRINK_MS && stems_wanted(s) > s->plenty) {
+    if (h->want > 1 && is_burden && now_ms - h->missed_ms > SHRINK_MS) {
         h->want--;
         h->missed_ms = now_ms;
     }
@@ -392,9 +392,10 @@ static void stems_keep(struct stems *s)
                     s->stems_n);
         s->short_until_ms = now_ms + PRESSURE_MS;
     }
-    HOB_LIST_EACH(&s->shelves, node, next)
-    shelf_keep(s, HOB_CONTAINER_OF(node, struct shelf, node), now_ms);
     stems_grow(s, &memory);
+    bool is_burden = stems_wanted(s) > s->plenty;
+    HOB_LIST_EACH(&s->shelves, node, next)
+    shelf_keep(s, HOB_CONTAINER_OF(node, struct shelf, node), is_burden, now_ms);
     refill_soon(s, PAUSE_MS);
     if (s->shelves_n == 0)
         (void)uv_timer_stop(&s->keep);
