@@ -62,8 +62,14 @@ before(async () => {
     return;
   }
   hob = await Daemon.start({ env: { HOB_DOCKER_HOST: `unix://${podman.socket}`, HOB_FREEZE_MS: "0" } });
-  await until(async () => (await hob.api("GET", "/v1/engines")).json.engines.some((e) => e.name === "docker" && e.state === "up"), "the engine", 30000);
+  await isUp();
 });
+/** Podman's first answers take long on a machine that has other things to do. */
+async function isUp() {
+  let engines;
+  await until(async () => (engines = (await hob.api("GET", "/v1/engines")).json.engines).some((e) => e.name === "docker" && e.state === "up"),
+    () => `the engine: ${JSON.stringify(engines)}`, 120000);
+}
 after(async () => {
   if (dir) fs.rmSync(dir, { recursive: true, force: true });
   try {
@@ -124,4 +130,19 @@ it("one that ends, and one that is removed from outside, are seen", async () => 
   const one = (await podman.containers()).find((c) => c.Labels["hob.app"] === "native" && c.Labels["hob.role"] === "instance");
   await podman.api("DELETE", `/containers/${one.Id}?force=1`);
   await until(async () => (await hob.call("/fn/native/f")).status === 200, "another instance", 30000);
+});
+
+it("what a Dockerfile came to has Hob's name, and goes when nobody needs it", async () => {
+  const main = programs.compile(dir, "base", programs.CHANNEL);
+  const base = await programs.image(podman, "base:1", main, ['ENTRYPOINT ["/srv/program"]']);
+  assert.equal((await podman.api("POST", `/images/${base}/tag?repo=base&tag=1`)).status, 201);
+  const built = (await hob.deploy("built", { f: { engine: "docker", dockerfile: "Dockerfile" } }, { Dockerfile: "FROM docker.io/library/base:1\nCMD [\"two\"]\n" })).functions[0].image_id;
+  assert.match(JSON.stringify((await podman.api("GET", `/images/${built}/json`)).json.RepoTags), /hob-[0-9a-f]{12}:built-/);
+  const collect = async () => (await hob.api("POST", "/v1/engines/docker/gc")).json;
+  assert.ok(!(await collect()).images.some((i) => i.image === built));
+  assert.ok((await hob.api("DELETE", "/v1/apps/built")).status < 300);
+  const gone = (await collect()).images;
+  assert.ok(gone.some((i) => i.image === built && i.kind === "built" && i.state === "removed"), JSON.stringify(gone));
+  assert.equal((await podman.api("GET", `/images/${built}/json`)).status, 404);
+  assert.equal((await podman.api("GET", `/images/${base}/json`)).status, 200);
 });
