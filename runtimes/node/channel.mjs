@@ -173,7 +173,8 @@ function sendLong(type, flags, stream, arg, parts) {
   header.writeUInt32LE(stream, 8);
   header.writeUInt32LE(arg, 12);
   flush();
-  writeLater(Buffer.concat([header, ...parts]));
+  waiting++;
+  writeLater(Buffer.concat([header, ...parts]), onWritten);
 }
 
 /** A frame of pairs (READY, INIT_ERROR, ERROR). */
