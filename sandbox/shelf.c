@@ -127,7 +127,7 @@ int shelf_take_netns(struct shelf *s, const struct shelf_tenant *tenant, int own
     int fd = netns_ready(s);
     if (fd < 0 && s->maker.sock >= 0)
         missed(&s->netns_level);
-    if (s->netns_n < wanted(&s->netns_level))
+    if (s->netns_n < (fd >= 0 ? wanted(&s->netns_level) : SHELF_MIN)) /* more, after a miss, when idle */
         (void)netns_order(s);
     return fd >= 0 ? fd : netns_make(own_net);
 }

@@ -57,7 +57,7 @@ try "answers again" 300 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q h
 
 # Frozen memory goes to swap (zram), and comes back with the next request.
 swapped() { # the group of an instance that has more than N bytes in swap
-    find /sys/fs/cgroup -path '*hob-*' -name memory.swap.current | while read -r file; do [ "$(cat "$file")" -le "$1" ] || dirname "$file"; done
+    find /sys/fs/cgroup -path '*hob-*/i*/memory.swap.current' | while read -r file; do [ "$(cat "$file")" -le "$1" ] || dirname "$file"; done
 }
 swap() {
     modprobe -d "$PWD/$B/vm/kernel" zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 && swapon /dev/zram0
