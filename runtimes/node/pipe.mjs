@@ -4,13 +4,19 @@
 
 import * as net from 'node:net'; // lazy
 
-/** One of Node's inner modules with all of these names, or null: there is no such door, or another room behind it. */
+/** One of Node's inner modules with all of these names, or null: there is no such door, or another room behind it. Node's
+ *  warning about the door is for those who write functions, not for those who run them. */
 export function inner(name, ...names) {
+  const warns = Object.getOwnPropertyDescriptor(process, 'noDeprecation');
+  process.noDeprecation = true;
   try {
     const found = process.binding(name);
     return names.every((n) => found[n] !== undefined) ? found : null;
   } catch {
     return null;
+  } finally {
+    if (warns) Object.defineProperty(process, 'noDeprecation', warns);
+    else delete process.noDeprecation;
   }
 }
 

@@ -20,6 +20,16 @@ test('a fetch handler answers with status, headers and body', () =>
     assert.deepEqual(c.headers, [['x-one', 'a'], ['content-type', 'text/x']]);
   }));
 
+test('a Node that warns of deprecated doors has nothing to warn of, and still warns the function', () =>
+  withHost(fetchOf(`if (request.url.endsWith('/old')) process.emitWarning('too old', 'DeprecationWarning', 'DEP9999');
+    return Response.json(Object.hasOwn(process, 'noDeprecation'));`, { processEnv: { NODE_OPTIONS: '--pending-deprecation' } }), async (h) => {
+    const said = () => h.stderr + h.logs.map((line) => line.text).join('\n');
+    assert.equal((await h.call()).text, 'false');
+    await h.call({ target: '/old' });
+    await h.until(() => /DEP9999/.test(said()));
+    assert.doesNotMatch(said(), /DEP0111/);
+  }));
+
 test('a Response with a plain string gets text/plain, an empty one nothing', () =>
   withHost(fetchOf(`return request.method === 'GET' ? new Response('x') : new Response()`), async (h) => {
     assert.equal((await h.call()).header('content-type'), 'text/plain;charset=UTF-8');
