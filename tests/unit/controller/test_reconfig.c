@@ -225,6 +225,21 @@ static void silence_and_an_end_cost_the_instance_alone_too(void **state)
     assert_int_equal(bench->stats.starts_failed, 0);
 }
 
+static void what_cannot_be_configured_any_more_ends(void **state)
+{
+    (void)state;
+    static char missing[] = "MISSING", *secrets[] = {missing};
+    struct outcome o;
+    first_start(&o);
+    bench_config.secrets = secrets;
+    bench_config.secrets_n = 1;
+    secret_changes();
+    assert_int_equal(heard(0, NULL).type, 0);
+    assert_int_equal(fakes[0].stops, 1);
+    assert_int_equal(bench->stats.starts_failed, 0);
+    assert_non_null(strstr(hob_buf_data(&fake_log), "hob secret set MISSING"));
+}
+
 static void ready_twice_is_a_violation_as_ever(void **state)
 {
     (void)state;
@@ -311,6 +326,7 @@ int main(void)
         T(one_that_loads_is_told_when_it_is_ready),
         T(a_refused_configuration_costs_the_instance_and_nobody_else),
         T(silence_and_an_end_cost_the_instance_alone_too),
+        T(what_cannot_be_configured_any_more_ends),
         T(ready_twice_is_a_violation_as_ever),
         T(a_version_with_other_variables_takes_over_what_runs),
         T(a_busy_one_is_taken_over_when_it_is_idle),
