@@ -127,6 +127,8 @@ char **runtime_argv(const struct runtime_info *rt, const struct function_config 
 
 void runtime_argv_free(char **argv)
 {
+    for (char **arg = argv; *arg; arg++)
+        free(*arg);
     free(argv);
 }
 
