@@ -140,9 +140,9 @@ static void on_progress(void *ctx, struct hob_str text)
     struct call *c = u->call;
     hob_auto_buf struct hob_buf quoted;
     struct hob_jw w;
+    hob_buf_init(&quoted, LINE_BYTES_MAX);
     if (!u->takes_lines || u->state != UPLOAD_DEPLOYING || !call_is_open(c))
         return;
-    hob_buf_init(&quoted, LINE_BYTES_MAX);
     hob_jw_init(&w, &quoted);
     hob_jw_str(&w, text);
     if (hob_jw_end(&w, NULL) != HOB_OK)
