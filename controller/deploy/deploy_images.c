@@ -28,10 +28,10 @@ static enum hob_code write_auth(const char *image, struct hob_str secret, char *
     struct hob_str password, user = hob_str_cut(secret, ':', &password);
     hob_auto_buf struct hob_buf text;
     struct hob_jw w;
+    hob_buf_init(&text, AUTH_BYTES_MAX);
     if (!password.at || !user.n)
         return hob_fail_reason(err, HOB_E_INVALID, "pull_refused",
                                "the registry's secret must be USER:PASSWORD; set it anew");
-    hob_buf_init(&text, AUTH_BYTES_MAX);
     hob_jw_init(&w, &text);
     hob_jw_object(&w);
     hob_jw_kstr(&w, "username", user);
