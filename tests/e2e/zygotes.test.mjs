@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { after, before, test } from "node:test";
-import { Daemon, isRoot, processes, until } from "./harness.mjs";
+import { Daemon, descendants, isRoot, until } from "./harness.mjs";
 
 const CODE = `
 import os, random, secrets, signal, subprocess, sys, time, uuid
@@ -58,22 +58,23 @@ const ask = async (app, query = "") => {
 const living = async (app) => (await hob.api("GET", "/v1/instances")).json.instances.filter((i) => i.app === app);
 /** One answer of each of `n` instances that are busy at the same time. */
 async function each(app, n, query = "") {
-  for (;;) {
+  for (let tries = 0; tries < 100; tries++) {
     const all = await Promise.all(Array.from({ length: n }, () => ask(app, `?sleep=0.5${query}`)));
     const found = new Map(all.map((a) => [a.instance, a]));
     if (found.size === n) return [...found.values()];
   }
+  throw new Error(`never ${n} instances at once: ${JSON.stringify(await living(app))}`);
 }
 const zygotes = async () => (await hob.api("GET", "/v1/doctor")).json.checks.find((c) => c.name === "zygotes").text;
 const walls = async (app) => (await hob.api("GET", `/v1/apps/${app}/functions/f/isolation`)).text;
 /** The zygotes that have forks: between hob-init and them. */
 const zygotePids = () => {
-  const all = [...processes()].filter(([, p]) => p.command.includes("/hob/runtime/adapter.py --zygote"));
+  const all = [...descendants(hob.pid)].filter(([, p]) => p.command.includes("/hob/runtime/adapter.py --zygote"));
   return all.filter(([pid]) => all.some(([, p]) => p.ppid === pid) && all.some(([, p]) => p.ppid === pid && !p.command.startsWith("/hob/init")))
     .filter(([, p]) => !p.command.startsWith("/hob/init")).map(([pid]) => pid);
 };
 const SLEEPER = /time\.sleep\(1000\)$/;
-const sleepers = () => [...processes().values()].filter((p) => SLEEPER.test(p.command)).length;
+const sleepers = () => [...descendants(hob.pid).values()].filter((p) => SLEEPER.test(p.command)).length;
 const over = (app) => until(async () => (await living(app)).length === 0, `the end of ${app}'s instances`);
 const drop = async (app) => {
   assert.ok((await hob.api("DELETE", `/v1/apps/${app}`)).status < 300);
