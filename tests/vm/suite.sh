@@ -31,9 +31,11 @@ fn=/tmp/fn
 mkdir -p "$fn"
 cat >"$fn/hob.json" <<'JSON'
 {"app": "vm", "functions": {
+  "shared": {"entry": "shared.py", "isolation": "version", "timeout_ms": 60000, "queue_timeout_ms": 60000},
   "hello": {"entry": "hello.py", "memory_mb": 64, "timeout_ms": 60000, "queue_timeout_ms": 60000},
   "ballast": {"entry": "ballast.py", "memory_mb": 64, "timeout_ms": 60000, "queue_timeout_ms": 60000, "scale": {"keep_s": 3600}}}}
 JSON
+printf 'import os\ndef handler(event, context):\n    return "%%d of %%d\\n" %% (os.getpid(), os.getppid())\n' >"$fn/shared.py"
 cat >"$fn/ballast.py" <<'PYTHON'
 import random, zlib
 ballast = random.Random(1).randbytes(8 << 20)
@@ -53,6 +55,7 @@ try "deploys" 300 sh -c "cd $fn && $PWD/$B/bin/hob deploy"
 try "answers" 300 sh -c "$PWD/$B/bin/hob invoke hello --app vm -d '{}' | grep -q hello || curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
 try "has its memory limit in memory.max" 20 sh -c "find /sys/fs/cgroup -path '*hob-*' -name memory.max | xargs grep -lx 67108864 | grep -q ."
 try "is ended by the kernel when it wants more, and says so" 300 sh -c "curl -sS -m 100 -X POST -H 'authorization: Bearer $HOB_TOKEN' -d '{\"eat\":1}' $HOB_URL/v1/apps/vm/functions/hello/invoke | tee /dev/stderr | grep -qi 'out of memory\|out_of_memory'"
+try "answers by a fork of its version's zygote" 300 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/shared/ | tee /dev/stderr | grep -qx '[0-9]* of 2'"
 try "answers again" 300 sh -c "curl -sS -m 100 $HOB_URL/fn/vm/hello/ | grep -q hello"
 
 # Frozen memory goes to swap (zram), and comes back with the next request.
