@@ -31,7 +31,7 @@ test('a wrong token names where it came from, exit code 4', async () => {
   const r = await hob(['ls', '--token', 'wrong'], { server });
   assert.equal(r.code, 4);
   assert.match(r.stderr, /token of --token/);
-  assert.match((await hob(['ls'], { server, token: null })).stderr, /no admin\.token can be read/);
+  assert.match((await hob(['ls'], { server, token: null, env: { HOB_HOME: '/nonexistent' } })).stderr, /no admin\.token can be read/);
   assert.equal((await hob(['ls', '--token', 'a\nb'], { server })).code, 2);
 });
 
