@@ -86,6 +86,9 @@ enum hob_code conn_open(struct conn *c, const char *path, bool is_writer, struct
 
 static void drop_stmt(struct conn *c, struct kept_stmt *k)
 {
+    for (size_t i = 0; i < CONN_MEMOS; i++)
+        if (c->memos[i].kept == k)
+            c->memos[i].kept = NULL;
     HASH_DEL(c->stmts, k);
     c->stmts_n--;
     (void)sqlite3_finalize(k->stmt);
@@ -158,6 +161,15 @@ static enum hob_code prepare_stmt(struct conn *c, struct hob_str sql, struct kep
     return HOB_OK;
 }
 
+static void take_kept(struct run *r, struct kept_stmt *k)
+{
+    struct conn *c = r->tx->conn;
+    k->is_running = true;
+    k->used = ++c->stmts_clock;
+    r->kept = k;
+    r->stmt = k->stmt;
+}
+
 enum { KEPT_SQL_MAX = 16384 };
 
 enum hob_code run_start(struct run *r, struct data_tx *tx, struct hob_str sql, struct hob_err *err)
@@ -182,10 +194,7 @@ enum hob_code run_start(struct run *r, struct data_tx *tx, struct hob_str sql, s
             c->stmts_n++;
         }
     }
-    k->is_running = true;
-    k->used = ++c->stmts_clock;
-    r->kept = k;
-    r->stmt = k->stmt;
+    take_kept(r, k);
     return HOB_OK;
 }
 
@@ -198,6 +207,21 @@ enum hob_code run_startf(struct run *r, struct data_tx *tx, struct hob_err *err,
     va_end(ap);
     HOB_ASSERT(n > 0 && (size_t)n < sizeof sql);
     return run_start(r, tx, hob_str_n(sql, (size_t)n), err);
+}
+
+enum hob_code run_start_of(struct run *r, struct data_tx *tx, const char *head, int64_t id, const char *tail,
+                           struct hob_err *err)
+{
+    struct stmt_memo *m = &tx->conn->memos[((uintptr_t)head / 8 + (uintptr_t)id) % CONN_MEMOS];
+    if (m->head == head && m->id == id && m->kept && !m->kept->is_running) {
+        *r = (struct run){.tx = tx};
+        take_kept(r, m->kept);
+        return HOB_OK;
+    }
+    enum hob_code rc = run_startf(r, tx, err, "%s%lld%s", head, (long long)id, tail);
+    if (rc == HOB_OK && r->kept->is_kept)
+        *m = (struct stmt_memo){head, id, r->kept};
+    return rc;
 }
 
 void run_int(struct run *r, int64_t v)

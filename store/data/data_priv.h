@@ -125,8 +125,13 @@ static inline const struct class_entry *class_entry(const struct data_class *c)
 }
 
 /* --- conn.c: a connection, its statements by text, its budget --- */
-enum { CONN_STATEMENTS_MAX = 128 };
+enum { CONN_STATEMENTS_MAX = 128, CONN_MEMOS = 32 };
 struct kept_stmt;
+struct stmt_memo { /* a kept statement by the address of its text and the number in it */
+    const char *head;
+    int64_t id;
+    struct kept_stmt *kept;
+};
 struct budget {
     uint64_t until_us; /* 0: none */
     uint64_t rows_max;
@@ -145,6 +150,7 @@ struct conn {
     struct kept_stmt *stmts; /* by text */
     uint64_t stmts_clock;
     unsigned stmts_n;
+    struct stmt_memo memos[CONN_MEMOS];
     struct catalogue *catalogue;
     bool is_catalogue_known;      /* it is what the running transaction sees */
     int64_t changed_to;           /* newest sequence number written since it was last looked at; 0: none */
@@ -181,6 +187,10 @@ HOB_MUST_USE enum hob_code run_start(struct run *r, struct data_tx *tx, struct h
                                      struct hob_err *err);
 HOB_MUST_USE HOB_PRINTF(4, 5) enum hob_code
     run_startf(struct run *r, struct data_tx *tx, struct hob_err *err, const char *fmt, ...);
+/* The statement `head`, `id`, `tail` (a class and what is done with it); both texts static. Those that run for every object
+ * are found again without putting their text together. */
+HOB_MUST_USE enum hob_code run_start_of(struct run *r, struct data_tx *tx, const char *head, int64_t id,
+                                        const char *tail, struct hob_err *err);
 void run_int(struct run *r, int64_t v);
 void run_double(struct run *r, double v);
 void run_text(struct run *r, struct hob_str s); /* borrowed until run_end; at == NULL gives NULL */

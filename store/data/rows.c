@@ -123,8 +123,8 @@ void row_of_run(const struct run *r, struct data_row *ret_row)
 static enum hob_code start_get(struct run *r, struct data_tx *tx, int64_t class_id, struct hob_str id,
                                struct hob_err *err)
 {
-    if (run_startf(r, tx, err, "SELECT " ROW_COLUMNS ", t.seq FROM c%lld t WHERE t.id = $1",
-                   (long long)class_id) != HOB_OK)
+    static const char head[] = "SELECT " ROW_COLUMNS ", t.seq FROM c";
+    if (run_start_of(r, tx, head, class_id, " t WHERE t.id = $1", err) != HOB_OK)
         return err->code;
     run_text(r, id.at ? id : HOB_STR(""));
     return HOB_OK;
@@ -201,14 +201,15 @@ static void bind_row(struct run *r, const struct data_row *row)
 enum hob_code data_insert(struct data_tx *tx, const char *class_name, const struct data_row *row,
                           struct hob_err *err)
 {
+    static const char head[] = "INSERT INTO c";
     const struct data_class *c;
     struct run r;
     HOB_ASSERT(tx->s.is_write);
     if (judge_row(row, err) != HOB_OK || class_need(tx, class_name, &c, err) != HOB_OK ||
-        run_startf(&r, tx, err,
-                   "INSERT INTO c%lld (id, created, updated, readers, writers, doc, hidden)"
-                   " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                   (long long)c->id) != HOB_OK)
+        run_start_of(
+            &r, tx, head, c->id,
+            " (id, created, updated, readers, writers, doc, hidden) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            err) != HOB_OK)
         return err->code;
     run_text(&r, row->id);
     run_int(&r, row->created_ms);

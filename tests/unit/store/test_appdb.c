@@ -127,7 +127,7 @@ static void a_failing_job_rolls_back_alone_in_its_group(void **state)
 struct parts {
     int left;
     bool fails_behind, fails_itself;
-    char id[24];
+    char id[32];
     enum hob_code told;
     int runs;
 };
