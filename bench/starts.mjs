@@ -53,7 +53,7 @@ for (let r = 0; r < rounds; r++) {
     note(`${runtime} pooled 20`, first(pooled, runtime, `${runtime}${r}b`, 30, 20000));
     note(`${runtime} bare`, first(bare, runtime, `${runtime}${r}a`, 20, 20000));
   }
-  // one instance more of a version whose zygote runs: every request starts one
+  // of a version whose zygote runs, a fresh fork for every request (started ahead when there is time)
   deploy(pooled, 'python', `forks${r}`, 1, { isolation: 'version', single_use: true });
   load('each', pooled.address, `/fn/forks${r}/f0`, 3, 0);
   note('python forks', load('each', pooled.address, `/fn/forks${r}/f0`, 30, 150000));
@@ -71,7 +71,7 @@ table('First answer of a function in a fresh sandbox, through the gateway', [
   ...rows('Python, prepared, 20 ms apart', figures['python pooled 20']),
   ...rows('Python, nothing prepared, 20 ms apart', figures['python bare'], 8000),
   ...rows('Python, isolation "version", a zygote out of the pool forks, 150 ms apart', figures['python zygotes'], 2000, 6000),
-  ...latency('Python, isolation "version", a running zygote forks, 150 ms apart', figures['python forks'], 2000, 6000),
+  ...latency('Python, isolation "version" and single_use: a fork of a running zygote for each, 150 ms apart', figures['python forks'], 2000, 6000),
   ['errors', `${errors(Object.values(figures))}`, '0', errors(Object.values(figures)) === 0],
 ]);
 
