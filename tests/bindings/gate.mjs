@@ -122,7 +122,7 @@ export function gateTests(world, it = test, away = null) {
       await until(async () => { // each request wakes an instance that was frozen before it came to asking
         await express("GET", "/notes?text=none");
         return (await world().hob.logs("shop", "express")).some((line) => /late: 119 .*has ended/.test(line.text));
-      }, "the refusal");
+      }, "the refusal", 30000);
     });
   });
 
@@ -221,7 +221,7 @@ export function gateTests(world, it = test, away = null) {
     assert.deepEqual(said, [403, 119, "invocation_ended", "the invocation has ended: its bindings have, too"]);
     assert.match(token, /^i:[0-9a-f]{32}$/);
     const both = run('kept.first = token; while (!kept.second) await new Promise((r) => setTimeout(r, 10)); return (await asking(kept.second)("GET", "/parse/users/me")).json.username', { user: ann });
-    await until(() => run("return kept.first ?? null"), "the first to run");
+    await until(() => run("return kept.first ?? null"), "the first to run", 30000);
     const other = run('kept.second = token; const name = (await asking(kept.first)("GET", "/parse/users/me")).json.username; while (!kept.done) await new Promise((r) => setTimeout(r, 10)); return name', { user: bob });
     assert.equal(await both, "bob", "the code of an instance is trusted with all that it serves now");
     await run("kept.done = true; return 1");

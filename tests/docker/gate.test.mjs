@@ -19,7 +19,7 @@ before(async () => {
 after(async () => {
   if (unavailable) return;
   try {
-    if (world) assert.ok((await docker.containers()).filter((c) => c.Labels["hob.role"] === "instance").length >= 3, "they ran in containers");
+    if (world) assert.ok((await docker.containers()).filter((c) => c.Labels["hob.role"] === "instance").length >= 1, "they ran in containers");
     await world?.hob.close();
   } finally {
     if (world && !world.hob.exit) await world.hob.close().catch(() => {});

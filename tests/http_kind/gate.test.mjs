@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { afterEach, after, test } from 'node:test';
-import { until } from '../e2e/harness.mjs';
+import { until as wait } from '../e2e/harness.mjs';
 import { codeDir, frame, Host, META, END, pairs, ROOT, T } from '../runtimes/host.mjs';
 
 const INIT = path.resolve(ROOT, process.env.HOB_BIN ?? path.join(process.env.B ?? 'build', 'bin'), 'hob-init');
@@ -18,6 +18,7 @@ const SERVER = `import http from 'node:http';
     s.end(q.headers['x-hob-invocation'] ?? 'no token');
   }).listen(Number(process.env.PORT));`;
 const dirs = [];
+const until = (check, what) => wait(check, what, 30000);
 let host;
 
 /** A hobd that keeps what it is asked. */

@@ -26,7 +26,7 @@ export function asking(token) {
 }
 
 /** Raw bytes to the gate; what comes until it closes, or for `quiet` ms nothing does. */
-export function raw(bytes, { quiet = 3000, end = false } = {}) {
+export function raw(bytes, { quiet = 10000, end = false } = {}) {
   return new Promise((resolve) => {
     const s = net.connect({ port: base.port, host: "127.0.0.1", allowHalfOpen: true });
     let text = "", timer;
