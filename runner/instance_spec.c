@@ -91,6 +91,8 @@ static enum hob_code read_owner(struct instance_spec *s, const struct hob_pairs 
         memcpy(s->function, function.at, function.n);
     if (image.n >= sizeof s->image || (image.n && memchr(image.at, '\0', image.n)))
         return hob_fail(err, HOB_E_INVALID, "image: a name of at most 255 bytes");
+    if (image.n && !hob_str_is(hob_pairs_get(start, "engine"), "docker"))
+        return hob_fail(err, HOB_E_INVALID, "image: only engine docker takes one in the place of a runtime");
     if (image.n)
         memcpy(s->image, image.at, image.n);
     return HOB_OK;

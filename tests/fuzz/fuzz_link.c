@@ -122,7 +122,8 @@ static void fuzz_start(struct hob_str msg)
     size_t strings = 0;
     for (size_t i = 0; i < s.engine.strings.n; i++)
         strings += s.engine.strings.at[i] == '\0';
-    HOB_ASSERT(strings == (size_t)s.engine.argc + s.engine.envc && s.engine.argc > 0);
+    HOB_ASSERT(strings == (size_t)s.engine.argc + s.engine.envc && (s.engine.argc > 0 || s.image[0]));
+    HOB_ASSERT(!s.image[0] || hob_str_is(hob_pairs_get(&p, "engine"), "docker"));
     HOB_ASSERT(s.engine.strings.n <= HOB_LAUNCH_STRINGS_MAX && s.engine.memory_mb >= 4);
     HOB_ASSERT(strlen(s.runtime) < sizeof s.runtime && (strlen(s.digest) == 64 || strlen(s.digest) == 0));
     instance_spec_done(&s);

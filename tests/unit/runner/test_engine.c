@@ -100,6 +100,7 @@ static void start_that_makes_no_sense_is_refused(void **state)
         {{"memory_mb", "-1"}, "memory_mb '-1'"},
         {{"memory_mb", "99999999999999999999999"}, "memory_mb"},
         {{"cpu_weight", "0"}, "cpu_weight"},
+        {{"image", "sha256:1"}, "only engine docker"},
         {{"digest", "abc"}, "64 lower-case hexadecimal digits"},
         {{"digest", "ABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCD"}, "64 lower-case"},
         {{"digest", "00000000000000000000000000000000000000000000000000000000000000000"}, "digest of 65"},
