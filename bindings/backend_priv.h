@@ -47,6 +47,7 @@ void call_worked(struct backend_call *c, const struct hob_err *err);
 /* --- router.c --- */
 HOB_MUST_USE struct router *router_new(void);
 void router_free(struct router *r);
+bool router_has(const struct router *r, struct hob_str method, struct hob_str path);
 /* Finds the route and fills c->route and c->params; NULL route: HOB_E_NOT_FOUND, reason "no_route". */
 HOB_MUST_USE enum hob_code router_find(const struct router *r, struct backend_call *c, struct hob_err *err);
 

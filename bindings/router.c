@@ -163,22 +163,36 @@ static void alias(struct hob_str *segments, size_t *n)
     }
 }
 
+/* The best fit, with its segments, or NULL. */
+static const struct entry *find(const struct router *r, struct hob_str method, struct hob_str path,
+                                struct hob_str *segments)
+{
+    const struct entry *best = NULL;
+    size_t n = 0, best_fit = 0;
+    if (!split(path, segments, &n) || !n)
+        return NULL;
+    alias(segments, &n);
+    join_file_name(segments, &n);
+    for (const struct entry *e = r->by_letter[letter_of(segments[0])]; e; e = e->next) {
+        size_t literals = fit(e, segments, n);
+        if (literals > best_fit && hob_str_is(method, e->route->method)) {
+            best = e;
+            best_fit = literals;
+        }
+    }
+    return best;
+}
+
+bool router_has(const struct router *r, struct hob_str method, struct hob_str path)
+{
+    struct hob_str segments[SEGMENTS_MAX] = {{NULL, 0}};
+    return find(r, method, path, segments) != NULL;
+}
+
 enum hob_code router_find(const struct router *r, struct backend_call *c, struct hob_err *err)
 {
     struct hob_str segments[SEGMENTS_MAX] = {{NULL, 0}};
-    const struct entry *best = NULL;
-    size_t n = 0, best_fit = 0;
-    if (split(c->request.path, segments, &n) && n) {
-        alias(segments, &n);
-        join_file_name(segments, &n);
-        for (const struct entry *e = r->by_letter[letter_of(segments[0])]; e; e = e->next) {
-            size_t literals = fit(e, segments, n);
-            if (literals > best_fit && hob_str_is(c->request.method, e->route->method)) {
-                best = e;
-                best_fit = literals;
-            }
-        }
-    }
+    const struct entry *best = find(r, c->request.method, c->request.path, segments);
     if (!best)
         return hob_fail_reason(err, HOB_E_NOT_FOUND, "no_route", "cannot %.*s %.*s",
                                HOB_STR_ARG(c->request.method),

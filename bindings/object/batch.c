@@ -245,12 +245,17 @@ static enum hob_code judge_part(const struct backend_call *c, const json_t *requ
     const char *method = json_string_value(json_object_get(request, "method"));
     const char *path = json_string_value(json_object_get(request, "path"));
     const json_t *body = json_object_get(request, "body");
-    struct hob_str at = hob_str(path);
+    struct hob_str at = hob_str(path), query;
     if (!json_is_object(request) || !method || !path)
         return parse_fail(err, PARSE_INVALID_JSON, "each request of a batch needs a method and a path");
     if (body && !json_is_object(body) && !json_is_null(body))
         return parse_fail(err, PARSE_INVALID_JSON, "the body of a batch's request must be an object");
-    return route_path(c, &at, err);
+    if (route_path(c, &at, err) != HOB_OK)
+        return err->code;
+    at = hob_str_cut(at, '?', &query);
+    if (!router_has(c->backend->router, hob_str(method), at))
+        return parse_fail(err, PARSE_INVALID_JSON, "cannot route %.16s %.120s", method, path);
+    return HOB_OK;
 }
 
 static enum hob_code judge(struct backend_call *c, const json_t *requests, struct hob_err *err)

@@ -225,21 +225,22 @@ test("a batch answers each part, in order, and refuses what it cannot route", as
     { method: "POST", path: "/parse/classes/B", body: { n: "x" } },
     { method: "DELETE", path: "/parse/classes/B/nosuchthing" },
     { method: "GET", path: "/parse/classes/B?limit=0&count=1" },
-    { method: "GET", path: "/parse/nothing" },
+    { method: "GET", path: "/parse/classes/Nothing/x" },
   ]);
   assert.equal(made.status, 200);
   assert.deepEqual(made.json.map((p) => Object.keys(p)[0]), ["success", "error", "error", "success", "error"]);
   assert.deepEqual(made.json.slice(1, 3).map((p) => p.error.code), [111, 101]);
   assert.deepEqual((await batch([])).json, []);
-  for (const bad of [[{ method: "POST", path: "/classes/B" }], [{ method: "POST", path: "/parse/batch", body: {} }], [{ path: "/parse/classes/B" }], [5], "x"])
+  for (const bad of [[{ method: "POST", path: "/classes/B" }], [{ method: "POST", path: "/parse/batch", body: {} }], [{ path: "/parse/classes/B" }], [5], "x",
+    [{ method: "POST", path: "/parse/nowhere" }], [{ method: "PATCH", path: "/parse/classes/B" }], [{ method: "POST", path: "/parse/classes/B", body: { n: 9 } }, { method: "GET", path: "/parse/nowhere/x" }]])
     await app.fails(107, "POST", "/batch", { body: { requests: bad } });
   const before = (await app.need("GET", "/classes/B", { query: { count: 1, limit: 0 } })).count;
   const tx = await batch([{ method: "POST", path: "/parse/classes/B", body: { n: 2 } }, { method: "POST", path: "/parse/classes/B", body: { n: "x" } }], { transaction: true });
   assert.deepEqual([tx.status, tx.json.code], [400, 111]);
   assert.equal((await app.need("GET", "/classes/B", { query: { count: 1, limit: 0 } })).count, before);
-  const health = { method: "GET", path: "/parse/nothing" };
-  assert.equal((await batch(Array.from({ length: 5000 }, () => health))).json.length, 5000);
-  await app.fails(107, "POST", "/batch", { body: { requests: Array.from({ length: 5001 }, () => health) } });
+  const none = { method: "GET", path: "/parse/classes/Nothing/x" };
+  assert.equal((await batch(Array.from({ length: 5000 }, () => none))).json.length, 5000);
+  await app.fails(107, "POST", "/batch", { body: { requests: Array.from({ length: 5001 }, () => none) } });
   const limited = await App.make(daemon, "limited", { requestComplexity: { batchSize: 2 } });
   const two = Array.from({ length: 2 }, () => ({ method: "POST", path: "/parse/classes/B", body: {} }));
   assert.equal((await limited.ask("POST", "/batch", { body: { requests: two } })).status, 200);
