@@ -99,7 +99,8 @@ struct pool {
     struct windows windows;         /* scale.windows */
     unsigned in_flight_n, active_n; /* active: instances that the rate asks for */
     uint64_t tick_us, ticked;       /* the next look at the rate; arrivals up to the last one */
-    unsigned worn_n;                /* ready ones that get nothing new */
+    unsigned worn_n;                /* ready ones that get nothing new, ever */
+    unsigned stale_n;               /* ready ones that get nothing new before they were told; no worn ones */
     bool has_worn;                  /* instances of it are replaced after some use (recycle, single_use) */
     struct pool_stats stats;
     int64_t windows_until_ms; /* nothing changes in them before */
@@ -242,6 +243,9 @@ void pool_arrived(struct pool *p, uint64_t now_us);              /* a request, a
 void pool_quiet(struct pool *p);                                 /* perhaps nothing waits or runs any more */
 bool pool_wears(const struct pool *p, const struct instance *i); /* after the invocation that it just got */
 void pool_started(struct pool *p, const struct instance *i);     /* it is ready */
+/* By scale.max; used-up ones and those that leave do not count. Crowded: more than that are there. */
+bool pool_has_room(const struct pool *p);
+bool pool_is_crowded(const struct pool *p);
 void pool_start_over(struct pool *p); /* one is no longer starting: ready, or it failed */
 void pool_buried(struct pool *p);     /* one is gone */
 void dispatcher_grant_starts(struct dispatcher *d);

@@ -55,12 +55,13 @@ static void set_state(struct instance *i, enum instance_state to)
     struct pool *p = i->pool;
     p->ready_n = p->ready_n - is_up(i->state) + is_up(to);
     p->starting_n = p->starting_n - is_coming(i->state) + is_coming(to);
-    if (is_coming(i->state) && !is_coming(to))
+    if (i->is_worn)
+        p->worn_n = p->worn_n - is_up(i->state) + is_up(to);
+    else if (i->is_stale)
+        p->stale_n = p->stale_n - is_up(i->state) + is_up(to);
+    /* to be told anew is no start: it takes no place of the node's, and gives none back */
+    if (is_coming(i->state) && !is_coming(to) && !i->is_reconfiguring)
         pool_start_over(p);
-    else if (!is_coming(i->state) && is_coming(to))
-        starts_began(&p->d->starts, &p->entry);
-    if (i->is_worn && is_up(i->state) && !is_up(to))
-        p->worn_n--;
     i->state = to;
 }
 
@@ -160,6 +161,13 @@ static void configure(struct instance *i)
     wake_by_us(i, instance_wake_us(i));
 }
 
+/* A used-up one is never told: it goes. So does one in whose place another came meanwhile. */
+static void tell_stale(struct instance *i)
+{
+    if (i->is_stale && !i->is_worn)
+        instance_event(i, pool_is_crowded(i->pool) ? INSTANCE_DRAIN : INSTANCE_RECONFIG);
+}
+
 static void become_ready(struct instance *i)
 {
     i->idle_us = dispatcher_now(i->pool->d);
@@ -171,8 +179,7 @@ static void become_ready(struct instance *i)
         pool_started(i->pool, i);
     }
     wake_by_us(i, instance_wake_us(i));
-    if (i->is_stale)
-        instance_event(i, INSTANCE_RECONFIG);
+    tell_stale(i);
 }
 
 /* A start that fails counts against the function; a configuration that was not taken costs this instance alone. */
@@ -261,8 +268,7 @@ static void become_idle(struct instance *i)
 {
     i->idle_us = dispatcher_now(i->pool->d);
     wake_by_us(i, instance_wake_us(i));
-    if (i->is_stale)
-        instance_event(i, INSTANCE_RECONFIG);
+    tell_stale(i);
 }
 
 static void drain(struct instance *i)
@@ -442,6 +448,8 @@ void instance_wear(struct instance *i)
         return;
     i->is_worn = true;
     i->pool->worn_n++;
+    if (i->is_stale)
+        i->pool->stale_n--;
     relist(i);
 }
 

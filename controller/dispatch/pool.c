@@ -176,12 +176,12 @@ void pool_retire(struct pool *p, bool is_gone)
 
 void pool_replace(struct pool *p)
 {
-    enum instance_event e = reconfig_has_hook(p) ? INSTANCE_RECONFIG : INSTANCE_DRAIN;
+    bool has_hook = reconfig_has_hook(p);
     HOB_LIST_EACH(&p->instances, n, tmp)
     {
         struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
         if (i->state != INSTANCE_STARTING) /* that one gets the new configuration */
-            instance_event(i, e);
+            instance_event(i, has_hook && !i->is_worn ? INSTANCE_RECONFIG : INSTANCE_DRAIN);
     }
 }
 

@@ -69,6 +69,26 @@ static unsigned floor_now(struct pool *p, uint64_t now_us)
     return p->windows_min > p->config->scale_min ? p->windows_min : p->config->scale_min;
 }
 
+static unsigned most_of(const struct pool *p)
+{
+    return p->config->scale_max ? p->config->scale_max : 1;
+}
+
+static unsigned live_of(const struct pool *p)
+{
+    return p->ready_n - p->worn_n + p->starting_n;
+}
+
+bool pool_has_room(const struct pool *p)
+{
+    return live_of(p) < most_of(p);
+}
+
+bool pool_is_crowded(const struct pool *p)
+{
+    return live_of(p) > most_of(p);
+}
+
 struct scaler_view pool_scaler_view(struct pool *p, uint64_t now_us)
 {
     struct hob_node *first = hob_list_first(&p->queue);
@@ -81,9 +101,10 @@ struct scaler_view pool_scaler_view(struct pool *p, uint64_t now_us)
         .in_flight = p->in_flight_n,
         .ready = p->ready_n - p->worn_n,
         .starting = p->starting_n,
+        .stale = p->stale_n,
         .concurrency = p->slots_seen ? p->slots_seen : declared,
         .min = floor_now(p, now_us),
-        .max = p->config->scale_max ? p->config->scale_max : 1,
+        .max = most_of(p),
         .mode = p->config->scale_mode,
         .keep_us = (uint64_t)p->config->scale_keep_s * 1000000u,
         .is_retired = p->is_gone || p->retired_us || p->d->is_draining,

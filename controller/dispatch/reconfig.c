@@ -2,7 +2,8 @@
  * of replacing them (docs/functions.md, "Hooks").
  *
  *   READY | FROZEN -> INITIALISING (RECONFIG is out: what HELLO said, anew; hob-init asks the hook) -> READY
- *   BUSY: gets nothing new, and is told when it is idle; one that is not in time drains
+ *   BUSY: gets nothing new, and is told when it is idle; one that is not in time drains. Another one may be started
+ *   in its place, and when that is there, it drains, too
  *
  * INIT_ERROR, silence, a violation and the end of the process cost the instance, as they do at its start, but do not
  * count against the function: whoever comes next gets a fresh one. Of `hob env` and a deploy the new version takes over
@@ -41,6 +42,9 @@ void reconfig_begin(struct instance *i)
 
 void reconfig_later(struct instance *i)
 {
+    HOB_ASSERT(!i->is_worn);
+    if (i->state == INSTANCE_BUSY && !i->is_stale)
+        i->pool->stale_n++;
     i->is_stale = true;
     i->drain_by_us = dispatcher_now(i->pool->d) + (uint64_t)HOB_MAX_DRAIN_MS * 1000u;
     dispatcher_wake(i->pool->d, &i->pool->wake, i->drain_by_us);
@@ -99,7 +103,8 @@ static struct pool *heir_of(const struct pool *p)
         version_is_named(p->version))
         return NULL;
     struct pool *heir = pool_of(p->d, live);
-    bool can = reconfig_has_hook(heir) && is_same_program(p, heir) && is_same_config(p->version, live);
+    bool can = reconfig_has_hook(heir) && pool_has_room(heir) && is_same_program(p, heir) &&
+               is_same_config(p->version, live);
     return can ? heir : NULL;
 }
 
@@ -141,7 +146,7 @@ void reconfig_take_over(struct pool *p)
         HOB_LIST_EACH(&from->instances, n, tmp)
         {
             struct instance *i = HOB_CONTAINER_OF(n, struct instance, in_pool);
-            if (may_move(i))
+            if (may_move(i) && pool_has_room(p))
                 move(i, p);
         }
     }

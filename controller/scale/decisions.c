@@ -173,7 +173,7 @@ static void say_floor(struct hob_jw *w, const struct scaler *s, const struct sca
 static void say_bounds(struct hob_jw *w, const struct scaler *s, const struct scaler_view *v,
                        const struct explain_node *node)
 {
-    if (v->ready + v->starting >= v->max)
+    if (v->ready + v->starting >= v->max + v->stale)
         sentence(w, "No more than %u: scale.max.", v->max);
     if (s->failures)
         sentence(w, "Starts fail (%u in a row): %.200s%s Next try in %s, one at a time.", s->failures,

@@ -193,7 +193,7 @@ struct scaler_decision scaler_decide(const struct scaler *s, const struct scaler
         k = d.floor - live;
         (void)scaler_floor(s, v, &d.why);
     }
-    unsigned room = v->max > live ? v->max - live : 0;
+    unsigned most = v->max + v->stale, room = most > live ? most - live : 0;
     if (k > room) {
         k = room;
         d.bound = SCALER_AT_MAX;

@@ -49,8 +49,9 @@ struct scaler_view { /* one version at one moment */
     uint64_t oldest_wait_us; /* how long the head of the queue waits already */
     unsigned queued, in_flight;
     unsigned ready, starting; /* ready: up, busy or not; draining ones do not count */
-    unsigned concurrency;     /* invocations in one instance at a time */
-    unsigned min, max;        /* min: scale.min and windows */
+    unsigned stale;       /* of ready: takes nothing new for a while, and another may be there in its place */
+    unsigned concurrency; /* invocations in one instance at a time */
+    unsigned min, max;    /* min: scale.min and windows */
     enum scale_mode mode;
     uint64_t keep_us; /* scale.keep_s: how long the last idle one stays; 0: by the rule */
     bool is_retired;  /* no longer live: nobody is expected, and nothing is kept for anybody */

@@ -252,6 +252,122 @@ static void ready_twice_is_a_violation_as_ever(void **state)
     assert_non_null(strstr(hob_buf_data(&fake_log), "says READY twice"));
 }
 
+/* ---- what counts how ---- */
+
+static const struct pool *pool(const struct version *v)
+{
+    return v->pool;
+}
+
+/* Seen to fail without the look at is_worn: pool->worn_n went below 0, and nothing was started any more. */
+static void a_used_up_one_is_let_go_and_not_told(void **state)
+{
+    (void)state;
+    struct outcome o, next;
+    bench_config.single_use = true;
+    bench_config.concurrency = bench_config.scale_max = 1;
+    call(&o);
+    pump();
+    fake_ready(0, "1");
+    uint32_t stream = heard_invoke(0);
+    secret_changes();
+    assert_int_equal(heard(0, NULL).type, HOB_FRAME_DRAIN);
+    answer(0, stream, "once");
+    assert_answered(o, "once");
+    assert_int_equal(heard(0, NULL).type, 0);
+    fake_exit(0, (struct node_exit){0});
+    assert_int_equal(pool_scaler_view(bench_version.pool, bench_now_us).ready, 0);
+    call(&next);
+    pump();
+    assert_int_equal(fakes_n, 2);
+    fake_ready(1, "1");
+    answer(1, heard_invoke(1), "next");
+    assert_answered(next, "next");
+}
+
+static void one_that_grows_too_old_before_it_was_told_is_let_go(void **state)
+{
+    (void)state;
+    struct outcome o;
+    bench_config.recycle_age_s = 5;
+    bench_config.timeout_ms = 600000;
+    call(&o);
+    pump();
+    fake_ready(0, "10");
+    uint32_t stream = heard_invoke(0);
+    const struct pool *p = bench_version.pool;
+    secret_changes();
+    assert_int_equal(p->stale_n, 1);
+    pass_ms(6000);
+    assert_int_equal(p->stale_n, 0);
+    assert_int_equal(p->worn_n, 1);
+    answer(0, stream, "old");
+    assert_answered(o, "old");
+    assert_int_equal(heard(0, NULL).type, HOB_FRAME_DRAIN);
+    assert_int_equal(p->worn_n, 0);
+    fake_exit(0, (struct node_exit){0});
+    assert_int_equal(pool_scaler_view(bench_version.pool, bench_now_us).ready, 0);
+}
+
+/* Seen to fail when it counted as a start: the other app's waited for the silent hooks. */
+static void to_be_told_takes_no_place_of_the_nodes_starts(void **state)
+{
+    (void)state;
+    static char other_app[] = "bank";
+    struct outcome o[3], other;
+    bench_config.concurrency = 1;
+    bench->starts.running_max = 3;
+    for (unsigned k = 0; k < HOB_COUNT(o); k++) {
+        call(&o[k]);
+        pump();
+        fake_ready(k, "1");
+    }
+    for (unsigned k = 0; k < HOB_COUNT(o); k++)
+        answer(k, heard_invoke(k), "warm");
+    secret_changes();
+    assert_int_equal(pool(&bench_version)->starting_n, 3);
+    assert_int_equal(bench->starts.running, 0);
+    bench_version2.app_name = other_app;
+    call_version(&other, &bench_version2, HOB_INVOKE_HTTP, 0);
+    pump();
+    assert_int_equal(fakes_n, 4);
+    assert_int_equal(bench->starts.running, 1);
+    fake_ready(3, "10");
+    answer(3, heard_invoke(3), "other");
+    assert_answered(other, "other");
+    assert_int_equal(bench->starts.running, 0);
+    say_ready(0, "1");                     /* one hook answers, */
+    pass_ms(bench_config.init_timeout_ms); /* the others do not */
+    assert_int_equal(fakes[1].stops + fakes[2].stops, 2);
+    assert_int_equal(bench->starts.running, 0);
+}
+
+/* Seen to fail when it counted towards scale.max: who waited was told queue_timeout. */
+static void who_waits_for_one_that_is_busy_gets_another_in_its_place(void **state)
+{
+    (void)state;
+    struct outcome o, next;
+    bench_config.scale_max = 1;
+    bench_config.timeout_ms = 600000;
+    call(&o);
+    pump();
+    fake_ready(0, "10");
+    uint32_t stream = heard_invoke(0);
+    secret_changes();
+    call(&next);
+    pass_ms(bench_config.queue_timeout_ms - 1);
+    assert_int_equal(next.fails, 0);
+    assert_int_equal(fakes_n, 2);
+    fake_ready(1, "10");
+    answer(1, heard_invoke(1), "new");
+    assert_answered(next, "new");
+    answer(0, stream, "old");
+    assert_answered(o, "old");
+    assert_int_equal(heard(0, NULL).type, HOB_FRAME_DRAIN); /* not told: there would be two */
+    assert_int_equal(pool(&bench_version)->ready_n, 1);
+    assert_int_equal(pool(&bench_version)->stale_n, 0);
+}
+
 /* ---- from one version to the next ---- */
 
 static void a_version_with_other_variables_takes_over_what_runs(void **state)
@@ -285,6 +401,51 @@ static void a_busy_one_is_taken_over_when_it_is_idle(void **state)
     assert_answered(o, "one");
     assert_told(0, "2", "2");
     say_ready(0, "10");
+}
+
+static void no_more_are_taken_over_than_scale_max(void **state)
+{
+    (void)state;
+    struct outcome o, next;
+    bench_config.scale_max = bench_config2.scale_max = 1;
+    call(&o);
+    pump();
+    fake_ready(0, "10");
+    uint32_t stream = heard_invoke(0);
+    version_two_becomes_live();
+    call_version(&next, &bench_version2, HOB_INVOKE_HTTP, 0);
+    pump();
+    fake_ready(1, "10");
+    answer(1, heard_invoke(1), "two");
+    assert_answered(next, "two");
+    answer(0, stream, "one");
+    assert_answered(o, "one");
+    assert_int_equal(heard(0, NULL).type, HOB_FRAME_DRAIN);
+    assert_int_equal(pool(&bench_version2)->ready_n, 1);
+}
+
+static void of_several_idle_ones_as_many_are_taken_over_as_there_is_room_for(void **state)
+{
+    (void)state;
+    struct outcome o[3];
+    bench_config.concurrency = bench_config2.concurrency = 1;
+    bench_config2.scale_max = 2;
+    for (unsigned k = 0; k < HOB_COUNT(o); k++) {
+        call(&o[k]);
+        pump();
+        fake_ready(k, "1");
+    }
+    for (unsigned k = 0; k < HOB_COUNT(o); k++)
+        answer(k, heard_invoke(k), "warm");
+    version_two_becomes_live();
+    unsigned told = 0, drained = 0;
+    for (unsigned k = 0; k < HOB_COUNT(o); k++) {
+        uint8_t type = heard(k, NULL).type;
+        told += type == HOB_FRAME_RECONFIG;
+        drained += type == HOB_FRAME_DRAIN;
+    }
+    assert_int_equal(told, 2);
+    assert_int_equal(drained, 1);
 }
 
 static void other_code_images_settings_and_versions_without_a_hook_are_replaced(void **state)
@@ -326,8 +487,14 @@ int main(void)
         T(silence_and_an_end_cost_the_instance_alone_too),
         T(what_cannot_be_configured_any_more_ends),
         T(ready_twice_is_a_violation_as_ever),
+        T(a_used_up_one_is_let_go_and_not_told),
+        T(one_that_grows_too_old_before_it_was_told_is_let_go),
+        T(to_be_told_takes_no_place_of_the_nodes_starts),
+        T(who_waits_for_one_that_is_busy_gets_another_in_its_place),
         T(a_version_with_other_variables_takes_over_what_runs),
         T(a_busy_one_is_taken_over_when_it_is_idle),
+        T(no_more_are_taken_over_than_scale_max),
+        T(of_several_idle_ones_as_many_are_taken_over_as_there_is_room_for),
         T(other_code_images_settings_and_versions_without_a_hook_are_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,24 @@ static void nothing_is_started_for_nothing(void **state)
     assert_true(scaler_decide(&s, &v).ask_again_us == UINT64_MAX);
 }
 
+static void one_that_takes_nothing_new_has_another_in_its_place(void **state)
+{
+    (void)state;
+    struct scaler s = measured(10 * MS, 300 * MS);
+    struct scaler_view v = base();
+    v.max = v.ready = v.queued = 1;
+    v.oldest_wait_us = 300 * MS;
+    assert_int_equal(starts(&s, &v), 0);
+    v.stale = 1;
+    assert_int_equal(starts(&s, &v), 1);
+    v.starting = 1;
+    v.queued = 5;
+    assert_int_equal(starts(&s, &v), 0);
+    v.starting = 0;
+    v.oldest_wait_us = 0; /* it may well be back before another one is there */
+    assert_int_equal(starts(&s, &v), 0);
+}
+
 static void a_backlog_starts_as_many_as_it_needs_minus_those_under_way(void **state)
 {
     (void)state;
@@ -576,6 +594,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_started_for_nothing),
+        cmocka_unit_test(one_that_takes_nothing_new_has_another_in_its_place),
         cmocka_unit_test(a_backlog_starts_as_many_as_it_needs_minus_those_under_way),
         cmocka_unit_test(the_bounds_hold_at_plus_and_minus_one),
         cmocka_unit_test(what_drains_while_a_new_one_boots_starts_nothing),
