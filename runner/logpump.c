@@ -134,15 +134,32 @@ static void stream_unwatch(struct stream *s)
         s->state = STREAM_PAUSED;
 }
 
-/* What was written before and not yet read would lie there for as long as it rests. */
+static void streams_watch_no_more(struct log_pump *p)
+{
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
+        if (p->streams[i].poll)
+            (void)uv_poll_stop(p->streams[i].poll);
+}
+
+static void streams_watch_again(struct log_pump *p)
+{
+    for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
+        if (p->streams[i].state == STREAM_READING)
+            (void)uv_poll_start(p->streams[i].poll, UV_READABLE, on_readable);
+}
+
+/* What was written before and not yet read would lie there for as long as it rests. The kernel's watch list goes by file
+ * and number: the files live on in the parcel, so they are taken off it while they still have their numbers. */
 static void pump_wrap(struct log_pump *p, struct files *files)
 {
     for (size_t i = 0; i < HOB_COUNT(p->streams); i++)
         stream_drain(&p->streams[i]);
+    streams_watch_no_more(p);
     int fds[] = {p->streams[0].fd, p->streams[1].fd};
     p->parcel = parcel_wrap(fds);
     if (p->parcel < 0) {
         p->parcel = -1;
+        streams_watch_again(p);
         return;
     }
     p->files = files;

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -198,6 +199,31 @@ static void with_room_enough_nothing_is_wrapped(void **state)
     expect(f, 0, false, "heard at once");
 }
 
+/* Linux keeps a registration by file and number; a number that was closed while the file lives on (in the parcel) can never
+ * be taken out of the loop again, and wakes it without end while nobody reads. */
+static void a_flood_after_the_rest_does_not_keep_the_loop_awake(void **state)
+{
+    struct fixture *f = *state;
+    static char flood[60000];
+    int low = open("/dev/null", O_RDONLY | O_CLOEXEC); /* theirs come back under other numbers than they had */
+    assert_true(low >= 0);
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    log_pump_rest(f->pump, &f->files);
+    int parked[2] = {dup(low), dup(low)};
+    f->files.max = 100;
+    log_pump_wake(f->pump);
+    memset(flood, 'x', sizeof flood);
+    assert_int_equal(write(f->out, flood, sizeof flood), (ssize_t)sizeof flood);
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT); /* read once, a line without end: paused */
+    say(f->out, "more");
+    struct pollfd p = {.fd = uv_backend_fd(&f->loop), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    say(f->out, "\n");
+    (void)close(low);
+    (void)close(parked[0]);
+    (void)close(parked[1]);
+}
+
 /* The kernel gives as many as find room and throws away the rest: looked at first, both are still there. */
 static void a_parcel_that_finds_no_room_stays_whole(void **state)
 {
@@ -255,6 +281,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_room_it_wakes_later, up, down),
         cmocka_unit_test_setup_teardown(a_stream_that_has_ended_may_rest_too, up, down),
         cmocka_unit_test_setup_teardown(with_room_enough_nothing_is_wrapped, up, down),
+        cmocka_unit_test_setup_teardown(a_flood_after_the_rest_does_not_keep_the_loop_awake, up, down),
         cmocka_unit_test(a_parcel_that_finds_no_room_stays_whole),
         cmocka_unit_test(the_account_holds_more_frozen_ones_than_half_the_limit),
     };
