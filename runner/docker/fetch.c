@@ -578,5 +578,6 @@ void engine_docker_fetch(struct engine *base, const struct docker_fetch *spec, d
     f->cb = cb;
     f->ctx = ctx;
     hob_list_push_back(&e->fetches, &f->node);
+    gc_stop(e);
     runs_kick(e);
 }

@@ -3,7 +3,8 @@
  *   WAITING (for the engine) -> LISTING (its images) -> ASKING (which have containers) -> REMOVING (one name after the
  *   other, then the image) -> told
  *
- * One at a time, GC_MAX images at most. A deploy that asks for an image ends it early: what the deploy finds shall stay.
+ * One at a time, GC_MAX images at most. A deploy that asks for an image meanwhile ends it early: what the deploy finds,
+ * and may have been told before anything was judged, shall stay.
  * What has a container, of whomever, is never touched; Docker itself refuses it once more. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct docker_gc {
     enum gc_state state;
     char *keep;
     bool is_dry;
+    bool must_stop; /* an image was asked for that `keep` does not know of */
     struct docker_call *call;
     json_t *images, *containers;
     bool *is_garbage;   /* of each, as it was judged before anything was removed */
@@ -185,7 +187,7 @@ static void gc_judge(struct docker_gc *g)
 static void gc_next(struct docker_gc *g)
 {
     size_t n = json_array_size(g->images);
-    bool must_stop = g->e->state != DOCKER_UP || !hob_list_is_empty(&g->e->fetches);
+    bool must_stop = g->must_stop || g->e->state != DOCKER_UP || !hob_list_is_empty(&g->e->fetches);
     while (g->at < n) {
         bool is_it =
             g->is_garbage[g->at] && marked_read(g->e->home_id, json_array_get(g->images, g->at), &g->image);
@@ -254,6 +256,12 @@ char *gc_mark_path(const struct docker *e, enum mark_kind kind, const char *what
 bool gc_is_removing(const struct docker *e)
 {
     return e->gc && e->gc->state == GC_REMOVING;
+}
+
+void gc_stop(struct docker *e)
+{
+    if (e->gc)
+        e->gc->must_stop = true;
 }
 
 void gc_step(struct docker *e)
