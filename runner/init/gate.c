@@ -275,6 +275,7 @@ void gate_refuse(struct gate *g, struct gate_conn *c, const struct gate_problem 
     if (code == HOB_OK && has_body)
         code = hob_buf_add_str(&head, hob_buf_str(&json));
     c->state = GATE_ANSWERING;
+    c->due_ms = UINT64_MAX; /* that of the request may be past: who was late has time to hear so */
     if (code != HOB_OK)
         gate_conn_close(g, c);
     else if (gate_add(g, c, hob_buf_str(&head)))
