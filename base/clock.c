@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/str.h"
+
 uint64_t hob_now_us(void)
 {
     struct timespec ts;
@@ -40,12 +42,6 @@ struct hob_clock hob_clock_virtual(uint64_t *now_us)
     return (struct hob_clock){virtual_now, now_us};
 }
 
-static void put_digits(char *out, unsigned n, unsigned v)
-{
-    for (; n--; v /= 10)
-        out[n] = (char)('0' + v % 10);
-}
-
 /* Most calls are about the second that the one before was about. */
 void hob_utc_format(int64_t utc_ms, char out[25])
 {
@@ -56,16 +52,16 @@ void hob_utc_format(int64_t utc_ms, char out[25])
         struct tm tm;
         time_t time = (time_t)seconds;
         (void)gmtime_r(&time, &tm);
-        put_digits(kept, 4, (unsigned)(tm.tm_year + 1900));
-        put_digits(kept + 5, 2, (unsigned)tm.tm_mon + 1);
-        put_digits(kept + 8, 2, (unsigned)tm.tm_mday);
-        put_digits(kept + 11, 2, (unsigned)tm.tm_hour);
-        put_digits(kept + 14, 2, (unsigned)tm.tm_min);
-        put_digits(kept + 17, 2, (unsigned)tm.tm_sec);
+        (void)hob_digits_put(kept + 4, (unsigned)(tm.tm_year + 1900) % 10000, 4);
+        (void)hob_digits_put(kept + 7, (unsigned)tm.tm_mon + 1, 2);
+        (void)hob_digits_put(kept + 10, (unsigned)tm.tm_mday, 2);
+        (void)hob_digits_put(kept + 13, (unsigned)tm.tm_hour, 2);
+        (void)hob_digits_put(kept + 16, (unsigned)tm.tm_min, 2);
+        (void)hob_digits_put(kept + 19, (unsigned)tm.tm_sec, 2);
         kept_seconds = seconds;
     }
     memcpy(out, kept, 19);
     out[19] = '.';
-    put_digits(out + 20, 3, (unsigned)(ms < 0 ? ms + 1000 : ms));
+    (void)hob_digits_put(out + 23, (unsigned)(ms < 0 ? ms + 1000 : ms), 3);
     memcpy(out + 23, "Z", 2);
 }

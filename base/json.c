@@ -350,20 +350,10 @@ void hob_jw_raw(struct hob_jw *w, struct hob_str json)
     put(w, json.at, json.n);
 }
 
-/* Digits of `v`, ending before `end`; returns where they begin. */
-static char *put_digits(char *end, uint64_t v)
-{
-    do {
-        *--end = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    return end;
-}
-
 void hob_jw_int(struct hob_jw *w, int64_t v)
 {
     char text[24], *end = text + sizeof text;
-    char *at = put_digits(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
+    char *at = hob_digits_put(end, v < 0 ? -(uint64_t)v : (uint64_t)v, 1);
     if (v < 0)
         *--at = '-';
     hob_jw_raw(w, hob_str_n(at, (size_t)(end - at)));
@@ -389,7 +379,7 @@ static bool put_short(struct hob_jw *w, double v)
             *--at = (char)('0' + part % 10);
         *--at = '.';
     }
-    at = put_digits(at, n / 1000);
+    at = hob_digits_put(at, n / 1000, 1);
     if (v < 0)
         *--at = '-';
     hob_jw_raw(w, hob_str_n(at, (size_t)(end - at)));

@@ -58,6 +58,14 @@ bool hob_str_u64(struct hob_str s, uint64_t *ret_value)
     return true;
 }
 
+char *hob_digits_put(char *end, uint64_t v, unsigned digits_min)
+{
+    char *at = end;
+    for (; v || digits_min; v /= 10, digits_min -= digits_min > 0)
+        *--at = (char)('0' + v % 10);
+    return at;
+}
+
 bool hob_name_is_valid(struct hob_str s)
 {
     if (s.n < 1 || s.n > 64 || s.at[0] < 'a' || s.at[0] > 'z' || s.at[s.n - 1] == '-')

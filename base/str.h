@@ -39,6 +39,9 @@ struct hob_str hob_str_cut(struct hob_str s, char sep, struct hob_str *rest);
 struct hob_str hob_str_trim(struct hob_str s);
 /* Decimal digits only, no sign, no space; false on anything else and on overflow. */
 HOB_MUST_USE bool hob_str_u64(struct hob_str s, uint64_t *ret_value);
+/* Decimal digits of `v`, `digits_min` at least, written before `end`; returns where they begin. 20 bytes at
+ * most, unless more are asked for. */
+char *hob_digits_put(char *end, uint64_t v, unsigned digits_min);
 /* App, function and alias names: a-z, 0-9, '-', 1 to 64 characters, a letter first, no '-' last. */
 bool hob_name_is_valid(struct hob_str s);
 /* Valid UTF-8 (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF). */

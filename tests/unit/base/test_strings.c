@@ -29,6 +29,22 @@ static void numbers_are_digits_only_and_never_overflow(void **state)
         assert_false(hob_str_u64(hob_str(bad[i]), &v));
 }
 
+static void digits_are_put_before_an_end(void **state)
+{
+    (void)state;
+    char text[24], *end = text + sizeof text;
+    static const struct {
+        uint64_t v;
+        unsigned digits_min;
+        const char *text;
+    } rows[] = {
+        {0, 1, "0"}, {0, 0, ""}, {7, 3, "007"}, {1234, 2, "1234"}, {UINT64_MAX, 1, "18446744073709551615"}};
+    for (size_t i = 0; i < HOB_COUNT(rows); i++) {
+        char *at = hob_digits_put(end, rows[i].v, rows[i].digits_min);
+        assert_str_equal(hob_str_n(at, (size_t)(end - at)), rows[i].text);
+    }
+}
+
 static void names_follow_the_rule_at_its_bounds(void **state)
 {
     (void)state;
@@ -99,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slice_cuts_trims_and_compares),
         cmocka_unit_test(numbers_are_digits_only_and_never_overflow),
+        cmocka_unit_test(digits_are_put_before_an_end),
         cmocka_unit_test(names_follow_the_rule_at_its_bounds),
         cmocka_unit_test(utf8_is_judged_as_the_standard_says),
         cmocka_unit_test(the_nearest_name_is_found_and_far_ones_are_not),
