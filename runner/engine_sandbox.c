@@ -59,7 +59,7 @@ struct engine_run {
     struct sandbox *engine;
     uint64_t id;
     enum run_state state;
-    bool is_frozen;
+    bool is_frozen, is_fork;
     uint32_t memory_mb;
     uint64_t asked_us;
     uint8_t ops[OPS_MAX]; /* questions in the order in which they will be answered */
@@ -364,14 +364,14 @@ static void engine_take(struct sandbox *e, struct hob_str msg, const int *fds, s
         engine_down(e, "hob-launcher sent what its protocol does not know");
 }
 
-/* Does the launcher still answer? Only launches and the probe are watched: nothing else can hang a caller. */
+/* Only launches and the probe are watched: nothing else can hang a caller. What a zygote owes is the launcher's to judge. */
 static void engine_watch(struct sandbox *e)
 {
     bool is_late = e->state == ENGINE_PROBING && hob_now_ms() - e->asked_ms > ANSWER_MS;
     uint64_t now_us = hob_now_us();
     for (struct engine_run *r = e->runs; r && !is_late; r = r->hh.next)
         is_late = (r->state == RUN_LAUNCHING || r->state == RUN_ASSIGNING) &&
-                  now_us - r->asked_us > (uint64_t)ANSWER_MS * 1000;
+                  now_us - r->asked_us > (uint64_t)ANSWER_MS * (r->is_fork ? 2000 : 1000);
     if (is_late)
         engine_down(e, "hob-launcher does not answer");
 }
@@ -456,6 +456,7 @@ static struct engine_run *run_start(struct sandbox *e, uint64_t of, const struct
     struct engine_run *r = hob_new(struct engine_run);
     *r = (struct engine_run){.engine = e,
                              .id = ++e->last_id,
+                             .is_fork = of != 0,
                              .memory_mb = spec->memory_mb,
                              .asked_us = hob_now_us(),
                              .listener = *l,
