@@ -185,6 +185,8 @@ static bool start_again(struct instance *i, const struct hob_err *why)
         return false;
     hob_log(HOB_LOG_WARN, "stem.lost", "instance=%llu %s", (unsigned long long)i->id, why->msg);
     i->is_from_stem = false;
+    if (i->zygote && why->errnum == ETIMEDOUT)
+        zygote_shun(i->zygote);
     zygote_leave(hob_steal(&i->zygote));
     i->pool = STEMS_MISS;
     forget_streams(i);

@@ -332,6 +332,11 @@ void zygote_leave(struct zygote *z)
         zygote_free(z);
 }
 
+void zygote_shun(struct zygote *z)
+{
+    z->made = FORKS_MADE_MAX;
+}
+
 unsigned zygotes_count(const struct zygotes *all)
 {
     return all->zygotes_n;

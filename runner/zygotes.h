@@ -24,6 +24,8 @@ struct zygotes *zygotes_new(uv_loop_t *loop, struct engine *engine, struct stems
 struct engine_run *zygotes_fork(struct zygotes *z, const struct instance_spec *spec,
                                 const struct engine_listener *l, void *ctx, struct zygote **ret_zygote);
 void zygote_leave(struct zygote *z);
+/* It hangs: nobody is forked from it any more. Its forks go on. */
+void zygote_shun(struct zygote *z);
 unsigned zygotes_count(const struct zygotes *z);
 /* "zygotes: ..." for people, with counters. */
 void zygotes_describe(const struct zygotes *z, char *text, size_t text_bytes);

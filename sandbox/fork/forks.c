@@ -1,9 +1,12 @@
 /* Flow of a fork: ASKED -> LIVE -> OVER (its first process is gone; what it left in its groups is killed) -> told, freed.
- * A fork that never enters, and the end of its zygote, end it from anywhere. */
+ *                       `-> LATE (told as failed; kept, and killed should it enter after all) -> freed
+ * The end of its zygote ends it from anywhere. A zygote with one that is LATE makes no more, and is killed when it has no
+ * others: those are not to pay for it. */
 #include "sandbox/fork/forks.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,15 +26,14 @@
 
 enum {
     STREAMS = 3,
-    ENTER_MS =
-        9000, /* a zygote that has just been started has to load first; the runner waits a second longer */
+    ENTER_MS = 9000, /* a zygote that was just started has to load first; the runner waits twice as long */
     KILL_AGAIN_MS = 500,
     KILLS_MAX = 16, /* whose end is not told after so many belongs to a zygote that does not do its work */
     TICK_MS = 10,
     FORKS_EVENTS_MAX = 16,
 };
 
-enum fork_state { FORK_ASKED, FORK_LIVE, FORK_OVER };
+enum fork_state { FORK_ASKED, FORK_LIVE, FORK_OVER, FORK_LATE };
 
 struct fork_key {
     uint64_t conn, id;
@@ -39,7 +41,7 @@ struct fork_key {
 struct fork {
     struct fork_key key;
     uint64_t serial;
-    struct conn *conn; /* NULL when it has closed */
+    struct conn *conn; /* NULL when it has closed, or nothing is left to be told */
     struct zygote *zygote;
     struct hob_node in_zygote, in_due;
     enum fork_state state;
@@ -57,6 +59,7 @@ struct zygote {
     struct hob_list forks;
     int control;
     struct walls walls;
+    bool is_late;
     void *owner;
 };
 
@@ -155,16 +158,39 @@ static void fork_bury(struct fork *k)
     fork_due(k, hob_now_ms() + TICK_MS);
 }
 
+static bool fork_is_dead(const struct fork *k)
+{
+    struct pollfd end = {.fd = k->pidfd, .events = POLLIN};
+    return k->pidfd >= 0 && poll(&end, 1, 0) == 1;
+}
+
+/* 0: it is in its groups. ESRCH: it has died since it spoke (its memory ran out, others of its sandbox killed it), which
+ * is no lie. EPERM: it lives elsewhere. */
+static int fork_judge(const struct fork *k)
+{
+    bool is_in = k->pidfd >= 0 && cgroup_holds(&k->zygote->all->l->cgroups, &k->set, k->pid);
+    return is_in ? 0 : fork_is_dead(k) ? ESRCH : EPERM;
+}
+
 static void fork_entered(struct fork *k, pid_t pid)
 {
     struct forks *f = k->zygote->all;
     struct hob_launch_reply reply = {.answer = HOB_LAUNCH_LAUNCHED, .id = k->key.id};
     k->pid = pid;
     k->pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-    if (k->pidfd < 0 || !cgroup_holds(&f->l->cgroups, &k->set, pid)) {
+    int errnum = pid > 0 && k->pidfd < 0 ? errno : fork_judge(k);
+    if (k->state == FORK_LATE) {
+        cgroup_kill(&f->l->cgroups, &k->set);
+        if (errnum == EPERM)
+            f->kill(f->ctx, k->zygote->owner);
+        return;
+    }
+    if (errnum) {
         void *owner = k->zygote->owner;
-        fork_fail(k, EPERM, "a fork that is not in its groups");
-        f->kill(f->ctx, owner);
+        fork_fail(k, errnum,
+                  errnum == EPERM ? "a fork that is not in its groups" : "a fork that was lost at once");
+        if (errnum == EPERM)
+            f->kill(f->ctx, owner);
         return;
     }
     k->state = FORK_LIVE;
@@ -307,7 +333,8 @@ static void zygote_take(struct zygote *z)
         f->kill(f->ctx, z->owner);
         return;
     }
-    if (k && m.type == FORKS_ENTERED && k->state == FORK_ASKED)
+    bool may_enter = k && (k->state == FORK_ASKED || (k->state == FORK_LATE && k->pidfd < 0));
+    if (may_enter && m.type == FORKS_ENTERED)
         fork_entered(k, pid);
     else if (k && m.type == FORKS_ENDED)
         fork_ended(k, m.status);
@@ -411,6 +438,11 @@ void forks_start(struct forks *f, struct conn *c, const struct hob_launch_reques
                                    .cpu_weight = head->cpu_weight,
                                    .pids_max = head->pids_max};
     unsigned needed = CGROUP_MEMORY | CGROUP_PIDS;
+    if (z && z->is_late) {
+        (void)hob_fail_errno(&err, ETIMEDOUT, "the zygote has not forked in time before");
+        conn_fail(c, head->id, &err);
+        return;
+    }
     if (!z || z->control < 0 || (f->l->cgroups.parts & needed) != needed || f->n >= LAUNCHER_SANDBOXES_MAX) {
         (void)hob_fail_errno(&err, EOPNOTSUPP,
                              z ? "no groups, or no room, for a fork's limits"
@@ -498,31 +530,68 @@ void forks_oom_scan(struct forks *f)
     }
 }
 
+/* Who hangs tells no ends: those of its others are looked for. */
+static void zygote_look(struct zygote *z)
+{
+    bool has_others = false;
+    HOB_LIST_EACH(&z->forks, node, next)
+    {
+        struct fork *k = HOB_CONTAINER_OF(node, struct fork, in_zygote);
+        has_others = has_others || k->state != FORK_LATE;
+        if (k->state == FORK_LIVE && fork_is_dead(k))
+            fork_due(k, hob_now_ms());
+    }
+    if (!has_others)
+        z->all->kill(z->all->ctx, z->owner);
+}
+
+/* Again and again until the zygote is gone. */
+static void fork_is_late(struct fork *k)
+{
+    struct hob_err err = {0};
+    if (k->state == FORK_ASKED && k->conn) {
+        (void)hob_fail_errno(&err, ETIMEDOUT, "the zygote has not forked in time");
+        conn_fail(k->conn, k->key.id, &err);
+        k->conn = NULL;
+    }
+    k->state = FORK_LATE;
+    k->zygote->is_late = true;
+    cgroup_kill(&k->zygote->all->l->cgroups, &k->set);
+    fork_due(k, hob_now_ms() + KILL_AGAIN_MS);
+    zygote_look(k->zygote);
+}
+
 static void fork_is_due(struct fork *k)
 {
-    if (k->state == FORK_LIVE) {
+    bool is_untold = k->state == FORK_LIVE && k->zygote->is_late && fork_is_dead(k);
+    if (is_untold) {
+        if (k->frozen.is_frozen)
+            fork_thaw(k);
+        cgroup_kill(&k->zygote->all->l->cgroups, &k->set);
+        fork_tell_end(k, status_of(SIGKILL)); /* what it was, only its parent can ask */
+    } else if (k->state == FORK_LIVE) {
         fork_kill(k);
     } else if (k->state == FORK_OVER) {
         fork_bury(k);
     } else {
-        struct forks *f = k->zygote->all;
-        void *owner = k->zygote->owner;
-        fork_fail(k, ETIMEDOUT, "the zygote has not forked in time");
-        f->kill(f->ctx, owner);
+        fork_is_late(k);
     }
 }
 
 int64_t forks_deadlines(struct forks *f)
 {
     int64_t due = -1;
+    bool has_acted = false; /* what was due may be so again soon, whatever the others' times are */
     uint64_t now = hob_list_is_empty(&f->due) ? 0 : hob_now_ms();
     HOB_LIST_EACH(&f->due, node, next)
     {
         struct fork *k = HOB_CONTAINER_OF(node, struct fork, in_due);
-        if (k->due_ms <= now)
+        if (k->due_ms <= now) {
             fork_is_due(k);
-        else if (due < 0 || (int64_t)(k->due_ms - now) < due)
+            has_acted = true;
+        } else if (due < 0 || (int64_t)(k->due_ms - now) < due) {
             due = (int64_t)(k->due_ms - now);
+        }
     }
-    return due < 0 && !hob_list_is_empty(&f->due) ? TICK_MS : due;
+    return has_acted && (due < 0 || due > TICK_MS) ? TICK_MS : due;
 }

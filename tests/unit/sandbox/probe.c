@@ -385,6 +385,8 @@ static int forked(void)
                 pause();
         if (byte == 'p')
             kill(getppid(), SIGSTOP);
+        if (byte == 'c')
+            kill(getppid(), SIGCONT);
     }
     return 0;
 }

@@ -243,6 +243,38 @@ static void a_zygote_that_lies_babbles_or_is_silent_loses_its_sandbox(void **sta
     expect_thrown_out("silent", "has not forked in time");
 }
 
+/* An instance can hold up its zygote: its neighbours go on, and what comes out of it too late is killed. */
+static void a_zygote_that_hangs_makes_no_more_forks_and_keeps_those_it_has(void **state)
+{
+    (void)state;
+    char text[64];
+    struct instance z = zygote_start("honest"), one = fork_of(&z), other = fork_of(&z), third = fork_of(&z);
+    tell(&one, 'p');
+    expect_hello(&one);
+    struct hob_launch_request head = fork_request(z.id), next = fork_request(z.id);
+    struct instance late = fork_send(&head);
+    struct hob_launch_reply reply = next_reply(sock, NULL);
+    assert_int_equal(reply.answer, HOB_LAUNCH_FAILED);
+    assert_int_equal(reply.id, head.id);
+    assert_int_equal(reply.errnum, ETIMEDOUT);
+    expect_failed(&next, "in time before");
+    expect_hello(&other);
+    tell(&other, 'x'); /* its end is nobody's to tell */
+    (void)expect_end(&other);
+    expect_hello(&third);
+    end(&third);
+    tell(&one, 'c');
+    assert_int_equal(read_all(late.out, text, sizeof text), 0); /* until nobody has it open */
+    instance_done(&late);
+    expect_hello(&one);
+    end(&one);
+    struct hob_launch_request stop = {.magic = HOB_LAUNCH_MAGIC, .op = HOB_LAUNCH_STOP, .id = z.id};
+    send_all(sock, &stop, sizeof stop, NULL, 0);
+    for (int i = 0; i < 2; i++) /* its end, and an answer: it may have been stopped already */
+        assert_int_equal(next_reply(sock, NULL).id, z.id);
+    instance_done(&z);
+}
+
 static void a_zygote_cannot_end_anothers_forks(void **state)
 {
     (void)state;
@@ -317,6 +349,7 @@ int main(void)
         cmocka_unit_test(the_zygotes_end_is_its_forks_end_frozen_ones_too),
         cmocka_unit_test(only_a_zygote_of_this_connection_with_its_code_can_fork),
         cmocka_unit_test(a_zygote_that_lies_babbles_or_is_silent_loses_its_sandbox),
+        cmocka_unit_test(a_zygote_that_hangs_makes_no_more_forks_and_keeps_those_it_has),
         cmocka_unit_test(a_zygote_cannot_end_anothers_forks),
         cmocka_unit_test(a_fork_whose_end_is_not_told_is_killed_all_the_same),
         cmocka_unit_test(forks_leave_no_group_behind),
