@@ -84,7 +84,7 @@ static int netns_ready(struct shelf *s)
     ssize_t got = s->maker.sock < 0 ? -1 : hob_fdmsg_recv(s->maker.sock, &byte, 1, &fd, 1, &n);
     bool is_dead = s->maker.sock >= 0 && (got == 0 || (got < 0 && (errno == EPIPE || errno == ECONNRESET)));
     bool is_lost = got == 1 ? n == 0 : got < 0 && errno == EMSGSIZE; /* there was no number free for it */
-    if (is_dead) { /* from now on they are made here */
+    if (is_dead) {                                                   /* from now on they are made here */
         netns_maker_end(&s->maker);
         s->netns_n = 0;
     } else if ((got == 1 && n == 1) || is_lost) {

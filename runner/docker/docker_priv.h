@@ -201,7 +201,7 @@ int context_write(const char *dir, const char *tmp_dir, struct hob_err *err);
 
 void gc_step(struct docker *e);
 void gc_fail(struct docker *e);
-void gc_stop(struct docker *e); /* nothing more goes in the collection that is under way */
+void gc_stop(struct docker *e);              /* nothing more goes in the collection that is under way */
 bool gc_is_removing(const struct docker *e); /* what asks for an image waits: it might be the one that goes */
 /* The name that makes `id` Hob's, to be given by POST. Returns owned. */
 char *gc_mark_path(const struct docker *e, enum mark_kind kind, const char *what, const char *id);

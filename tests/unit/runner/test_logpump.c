@@ -205,7 +205,8 @@ static void a_flood_after_the_rest_does_not_keep_the_loop_awake(void **state)
 {
     struct fixture *f = *state;
     static char flood[60000];
-    int low = open("/dev/null", O_RDONLY | O_CLOEXEC); /* theirs come back under other numbers than they had */
+    int low =
+        open("/dev/null", O_RDONLY | O_CLOEXEC); /* theirs come back under other numbers than they had */
     assert_true(low >= 0);
     (void)uv_run(&f->loop, UV_RUN_NOWAIT);
     log_pump_rest(f->pump, &f->files);
