@@ -311,6 +311,6 @@ struct backend *backend_start(const struct backend_options *o, struct hob_err *e
     if (!(b->cloud = cloud_new(&b->o, b, err)) || !(b->auth = auth_start(b, &b->o, err)) ||
         !(b->files = files_open(o->loop, o->files_dir, err)))
         return NULL; /* the daemon ends with the message */
-    b->upkeep = upkeep_start(b, o->loop, o->upkeep_ms);
+    b->upkeep = upkeep_start(b, o->loop, o->upkeep_ms, o->upkeep_objects);
     return b;
 }

@@ -47,7 +47,8 @@ struct backend_options {
     const char *files_dir; /* HOME/files */
     const char *key_path;  /* HOME/master.key: keys for JWTs are derived or sealed with it */
     struct backend_wires wires;
-    uint32_t upkeep_ms; /* bindings/upkeep/upkeep.h; 0: a second */
+    uint32_t upkeep_ms;      /* bindings/upkeep/upkeep.h; 0: a second */
+    uint64_t upkeep_objects; /* likewise; 0: a million */
     /* The administrator's word: apps may name providers of identities and mail servers at private and loopback
      * addresses, and providers without TLS. Off: such addresses are refused. */
     bool may_reach_private;

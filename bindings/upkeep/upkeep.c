@@ -22,21 +22,29 @@ enum {
     EVERY_MS = 1000,
     TRIM_EVERY = 3600, /* in these */
     INDEX_EVERY = 60,
-    LOOKS_A_TICK = 64,     /* apps of which it is asked whether they are due */
-    PAUSES_A_STEP = 4,     /* a step of trimming is followed by this many times its own length */
-    AUTO_A_CLASS = 8,      /* indexes that were made unasked */
-    AUTO_QUERIES_MIN = 5,  /* slow ones of a kind, before it is worth an index */
-    AUTO_OBJECTS = 1000000 /* of a class: making its index would hold the writes for too long */
+    LOOKS_A_TICK = 64,      /* apps of which it is asked whether they are due */
+    PAUSES_A_STEP = 4,      /* a step of trimming is followed by this many times its own length */
+    AUTO_A_CLASS = 8,       /* indexes that were made unasked */
+    AUTO_QUERIES_MIN = 5,   /* slow ones of a kind, before it is worth an index */
+    AUTO_OBJECTS = 1000000, /* of a class: making its index would hold the writes for too long */
+    REFUSED_EVERY = 3600    /* what could not be made is tried again behind so many */
 };
 #define DAY_MS (24LL * 3600 * 1000)
 
 enum upkeep_state { UPKEEP_RESTING, UPKEEP_TRIMMING, UPKEEP_PAUSING, UPKEEP_ADVISING, UPKEEP_INDEXING };
+
+struct refused {
+    char *what; /* class, ' ', keys; or a class that is too large */
+    uint64_t until_ms;
+};
 
 struct kept_app {
     char *name;
     uint64_t trim_ms, index_ms; /* not before (monotonic) */
     int64_t old_ms;             /* UTC when its log has something to cut; 0: not known */
     bool was_told_large;
+    struct refused *refused;
+    size_t refused_n; /* at most its large classes and what failed within an hour */
     UT_hash_handle hh;
 };
 
@@ -48,6 +56,7 @@ struct proposal {
 struct upkeep {
     struct backend *backend;
     uint32_t every_ms;
+    uint64_t objects_max;
     uv_timer_t timer;
     enum upkeep_state state;
     struct kept_app *apps; /* those that were looked after */
@@ -90,6 +99,9 @@ static void drop_names(struct upkeep *u)
 static void drop_app(struct upkeep *u, struct kept_app *app)
 {
     HASH_DEL(u->apps, app);
+    for (size_t i = 0; i < app->refused_n; i++)
+        free(app->refused[i].what);
+    free(app->refused);
     free(app->name);
     free(app);
 }
@@ -168,6 +180,39 @@ static void fail(struct upkeep *u, const struct hob_err *err)
     rest(u);
 }
 
+/* --- what shall not stand in the way of others -------------------------------------------------------------------- */
+
+/* `keys` NULL: the class as a whole. */
+static char *refused_name(const char *class_name, const char *keys)
+{
+    return keys ? hob_asprintf("%s %s", class_name, keys) : hob_strdup(class_name);
+}
+
+static void refuse(const struct upkeep *u, const char *class_name, const char *keys)
+{
+    struct kept_app *app = u->app;
+    size_t i = 0;
+    while (i < app->refused_n && hob_now_ms() < app->refused[i].until_ms)
+        i++;
+    if (i == app->refused_n) {
+        app->refused = hob_realloc(app->refused, ++app->refused_n, sizeof *app->refused);
+        app->refused[i].what = NULL;
+    }
+    free(app->refused[i].what);
+    app->refused[i] = (struct refused){.what = refused_name(class_name, keys),
+                                       .until_ms = hob_now_ms() + (uint64_t)REFUSED_EVERY * u->every_ms};
+}
+
+/* Also by the job: nothing is refused while it runs. */
+static bool is_refused(const struct kept_app *app, const char *class_name, const char *keys)
+{
+    hob_auto_free char *what = refused_name(class_name, keys);
+    for (size_t i = 0; i < app->refused_n; i++)
+        if (strcmp(app->refused[i].what, what) == 0 && hob_now_ms() < app->refused[i].until_ms)
+            return true;
+    return false;
+}
+
 /* --- an index ----------------------------------------------------------------------------------------------------- */
 
 static enum hob_code index_work(void *ctx, struct data_tx *tx, struct hob_err *err)
@@ -185,6 +230,7 @@ static void on_indexed(void *ctx, const struct hob_err *err)
     const struct proposal *p = &u->proposal;
     HOB_ASSERT(u->state == UPKEEP_INDEXING);
     if (err) {
+        refuse(u, p->class_name, p->keys);
         fail(u, err);
         return;
     }
@@ -214,8 +260,10 @@ static enum hob_code choose(void *ctx, const struct data_advice *a, struct hob_e
 {
     struct choice *choice = ctx;
     struct proposal *p = &choice->u->proposal;
+    const struct kept_app *app = choice->u->app;
     (void)err;
     if (choice->u->has_proposal || a->queries < AUTO_QUERIES_MIN || strlen(a->keys_json) >= sizeof p->keys ||
+        is_refused(app, a->class_name, NULL) || is_refused(app, a->class_name, a->keys_json) ||
         !has_room(data_class_find(choice->tx, a->class_name)) || !data_index_name(a->keys_json, p->name))
         return HOB_OK;
     (void)snprintf(p->class_name, sizeof p->class_name, "%s", a->class_name);
@@ -233,8 +281,28 @@ static enum hob_code advise_work(void *ctx, struct data_tx *tx, struct hob_err *
     u->has_proposal = false;
     if (data_advise(tx, choose, &choice, err) != HOB_OK)
         return err->code;
+    if (!u->has_proposal)
+        return HOB_OK;
     struct data_query all = {.class_name = u->proposal.class_name, .limit = -1};
-    return u->has_proposal ? data_count(tx, &all, &u->proposal.objects, err) : HOB_OK;
+    enum hob_code rc = data_count(tx, &all, &u->proposal.objects, err);
+    if (rc != HOB_E_TIMEOUT)
+        return rc;
+    u->proposal.objects = u->objects_max + 1; /* more than can be counted */
+    return HOB_OK;
+}
+
+/* The next one comes with the next look, which is not put off for it. */
+static void too_large(struct upkeep *u)
+{
+    const struct proposal *p = &u->proposal;
+    refuse(u, p->class_name, NULL);
+    u->app->index_ms = 0;
+    if (!u->app->was_told_large)
+        hob_log(HOB_LOG_WARN, "upkeep.too_large",
+                "app=%s class=%s objects=%llu effect=\"no index is made unasked: `hob data advise %s "
+                "--apply` does\"",
+                u->app->name, p->class_name, (unsigned long long)p->objects, u->app->name);
+    u->app->was_told_large = true;
 }
 
 static void on_advised(void *ctx, const struct hob_err *err)
@@ -245,14 +313,10 @@ static void on_advised(void *ctx, const struct hob_err *err)
         fail(u, err);
         return;
     }
-    if (u->has_proposal && u->proposal.objects > AUTO_OBJECTS && !u->app->was_told_large) {
-        u->app->was_told_large = true;
-        hob_log(HOB_LOG_WARN, "upkeep.too_large",
-                "app=%s class=%s objects=%llu effect=\"no index is made unasked: `hob data advise %s "
-                "--apply` does\"",
-                u->app->name, u->proposal.class_name, (unsigned long long)u->proposal.objects, u->app->name);
-    }
-    if (!u->has_proposal || u->proposal.objects > AUTO_OBJECTS || u->is_closing || !app_of(u)) {
+    bool is_large = u->has_proposal && u->proposal.objects > u->objects_max;
+    if (is_large)
+        too_large(u);
+    if (!u->has_proposal || is_large || u->is_closing || !app_of(u)) {
         rest(u);
         return;
     }
@@ -373,11 +437,12 @@ static void arm(struct upkeep *u, uint64_t ms)
         HOB_ASSERT(uv_timer_start(&u->timer, on_timer, ms, 0) == 0);
 }
 
-struct upkeep *upkeep_start(struct backend *b, uv_loop_t *loop, uint32_t every_ms)
+struct upkeep *upkeep_start(struct backend *b, uv_loop_t *loop, uint32_t every_ms, uint64_t objects_max)
 {
     struct upkeep *u = hob_new(struct upkeep);
     u->backend = b;
     u->every_ms = every_ms ? every_ms : EVERY_MS;
+    u->objects_max = objects_max ? objects_max : AUTO_OBJECTS;
     HOB_ASSERT(uv_timer_init(loop, &u->timer) == 0);
     u->timer.data = u;
     uv_unref((uv_handle_t *)&u->timer);

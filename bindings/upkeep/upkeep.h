@@ -9,8 +9,10 @@
 
 struct upkeep;
 /* Returns owned. `every_ms`: how often it looks for an app that is due, 0: a second; an app's log is looked at every
- * 3,600 of these, its advice every 60. `b` is borrowed for the life. */
-HOB_MUST_USE struct upkeep *upkeep_start(struct backend *b, uv_loop_t *loop, uint32_t every_ms);
+ * 3,600 of these, its advice every 60. A class of more than `objects_max` objects (0: a million) gets no index, and stands
+ * no other class in the way; nor does an index that could not be made. `b` is borrowed for the life. */
+HOB_MUST_USE struct upkeep *upkeep_start(struct backend *b, uv_loop_t *loop, uint32_t every_ms,
+                                         uint64_t objects_max);
 /* Waits for the job under way; then `closed` once, never from inside. */
 void upkeep_close(struct upkeep *u, void (*closed)(void *ctx), void *ctx);
 

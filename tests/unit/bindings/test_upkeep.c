@@ -82,8 +82,8 @@ static void create(struct world *w, int n)
         json_decref(world_ask(w, "POST", "/classes/Note", (struct ask){.body = "{\"n\":1}"}).json);
 }
 
-/* The backend anew, as one that looks after its apps all the time. */
-static void restart(struct world *w, uint32_t every_ms)
+/* The backend anew, as one that looks after its apps all the time; `objects`: of a class that gets indexes. */
+static void restart_with(struct world *w, uint32_t every_ms, uint64_t objects)
 {
     struct hob_err err;
     int ended = 0;
@@ -92,8 +92,14 @@ static void restart(struct world *w, uint32_t every_ms)
         world_turn(w);
     struct backend_options o = world_options(w);
     o.upkeep_ms = every_ms;
+    o.upkeep_objects = objects;
     w->backend = backend_start(&o, &err);
     assert_non_null(w->backend);
+}
+
+static void restart(struct world *w, uint32_t every_ms)
+{
+    restart_with(w, every_ms, 0);
 }
 
 static void wait_for_trimmed(struct world *w, uint64_t n)
@@ -205,6 +211,25 @@ static void eight_indexes_a_class_are_made_unasked_and_no_more(void **state)
     assert_int_equal(upkeep_stats(backend_upkeep(w->backend)).indexes_made, 8);
 }
 
+static void what_cannot_have_its_index_stands_in_no_others_way(void **state)
+{
+    struct world *w = *state;
+    create(w, 11);
+    for (int i = 0; i < 10; i++)
+        json_decref(world_ask(w, "POST", "/classes/Small", (struct ask){.body = "{\"n\":1}"}).json);
+    sql(w,
+        SLOW("Note", "{\"n\":1}", "9") SLOW("Small", "{\"n\":\"odd\"}", "9") SLOW("Small", "{\"n\":1}", "9")
+            SLOW("Note", "{\"m\":1}",
+                 "9") "UPDATE slow_queries SET total_ms = 9000 WHERE class = 'Note';"
+                      "UPDATE slow_queries SET total_ms = 5000 WHERE keys_json LIKE '%odd%'");
+    world_set(w, "{\"autoIndex\":true}");
+    restart_with(w, 1, 10);
+    while (upkeep_stats(backend_upkeep(w->backend)).indexes_made < 1)
+        world_turn(w);
+    assert_string_equal(look(w).names, "Small.auto_n_1 ");
+    assert_true(upkeep_stats(backend_upkeep(w->backend)).failed >= 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_make, world_drop)
@@ -214,6 +239,7 @@ int main(void)
         T(an_app_that_nobody_uses_is_left_closed_and_one_that_goes_is_forgotten),
         T(indexes_are_made_where_the_setting_says_so),
         T(eight_indexes_a_class_are_made_unasked_and_no_more),
+        T(what_cannot_have_its_index_stands_in_no_others_way),
     };
     (void)alarm(280);
     return cmocka_run_group_tests(tests, NULL, NULL);
