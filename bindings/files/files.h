@@ -38,6 +38,10 @@ void files_remove_app(struct files *f, const char *app, void (*done)(void *ctx, 
 struct files *backend_files(struct backend *b);
 
 /* names.c */
+/* The longest name that a file is stored under: "DIRECTORY/HEX_NAME.EXTENSION", without the NUL. */
+enum { FILE_STORED_NAME_BYTES_MAX = 447 };
+/* Such a name as save.c makes them: whatever it makes is one. */
+bool file_stored_name_is_valid(struct hob_str stored);
 /* "photo 1.png" -> as it may be stored; 122 says what is right. */
 HOB_MUST_USE enum hob_code file_name_check(struct hob_str name, struct hob_err *err);
 /* "a/b", where a file may lie: 122 says what is wrong. */

@@ -7,7 +7,16 @@
 
 #include "bindings/files/files.h"
 
-enum { NAME_BYTES_MAX = 128, DIRECTORY_BYTES_MAX = 256, MATCH_LIMIT = 10000 };
+enum {
+    NAME_BYTES_MAX = 128,
+    DIRECTORY_BYTES_MAX = 256,
+    PREFIX_BYTES = 33,    /* of a stored name: 32 digits and '_' (save.c) */
+    EXTENSION_BYTES = 17, /* and behind it: '.' and what file_extension_of gives, with room for more */
+    MATCH_LIMIT = 10000
+};
+_Static_assert(DIRECTORY_BYTES_MAX + 1 + PREFIX_BYTES + NAME_BYTES_MAX + EXTENSION_BYTES <=
+                   FILE_STORED_NAME_BYTES_MAX,
+               "the longest name of an upload is one that may be stored");
 
 static const struct {
     const char *extension, *type;
@@ -50,13 +59,19 @@ static const char *const refused[] = {"htm", "html", "shtm", "shtml", "xhtm",  "
                                       "mml", "swf",  "hta",  "mht",   "mhtml", "xbl",   "htc", "php"};
 static const char *const refused_types[] = {"text/html", "application/xhtml", "svg", "xml", "mathml"};
 
-enum hob_code file_name_check(struct hob_str name, struct hob_err *err)
+/* Without a directory. */
+static bool is_name(struct hob_str name, size_t bytes_max)
 {
     bool is_good =
-        name.n >= 1 && name.n <= NAME_BYTES_MAX && (isalnum((unsigned char)name.at[0]) || name.at[0] == '_');
+        name.n >= 1 && name.n <= bytes_max && (isalnum((unsigned char)name.at[0]) || name.at[0] == '_');
     for (size_t i = 0; i < name.n && is_good; i++)
         is_good = name.at[i] > 0 && (isalnum((unsigned char)name.at[i]) || strchr("@. ~_-", name.at[i]));
-    if (is_good)
+    return is_good;
+}
+
+enum hob_code file_name_check(struct hob_str name, struct hob_err *err)
+{
+    if (is_name(name, NAME_BYTES_MAX))
         return HOB_OK;
     return parse_fail(
         err, PARSE_INVALID_FILE_NAME,
@@ -95,6 +110,16 @@ enum hob_code file_directory_check(const json_t *directory, struct hob_err *err)
     if (json_is_string(directory))
         why = judge_directory(hob_str_n(json_string_value(directory), json_string_length(directory)));
     return why ? parse_fail(err, PARSE_INVALID_FILE_NAME, "%s", why) : HOB_OK;
+}
+
+bool file_stored_name_is_valid(struct hob_str stored)
+{
+    const char *slash = stored.n ? memrchr(stored.at, '/', stored.n) : NULL;
+    size_t before = slash ? (size_t)(slash - stored.at) + 1 : 0; /* the directory and its '/' */
+    if (slash && judge_directory(hob_str_n(stored.at, before - 1)))
+        return false;
+    return is_name(hob_str_n(stored.at + before, stored.n - before),
+                   PREFIX_BYTES + NAME_BYTES_MAX + EXTENSION_BYTES);
 }
 
 /* Behind the last '.', or empty. */

@@ -92,7 +92,7 @@ static void on_old_gone(void *ctx, const struct backend_answer *a)
 
 static void drop_old(struct serve_call *c)
 {
-    char path[256];
+    char path[sizeof c->name + sizeof "/files/"];
     if (!*c->name)
         return;
     (void)snprintf(path, sizeof path, "/files/%s", c->name);

@@ -330,7 +330,7 @@ static bool start_download(struct serve_call *c, const struct asking *a)
     bool is_own = app && strcmp(plain_id, backend_app_application_id(app)) == 0;
     if (serve_need(c, HOB_GRANT_FILES, HOB_STR(""), 0, &err) != HOB_OK) {
         serve_fail(c, &err);
-    } else if (!is_own || !name_n || name_n >= sizeof c->name || strlen(plain) != name_n) {
+    } else if (!is_own || !file_stored_name_is_valid(hob_str_n(plain, name_n))) {
         (void)hob_fail_parse(&err, HOB_E_NOT_FOUND, PARSE_OBJECT_NOT_FOUND, "File not found.");
         serve_fail(c, &err);
     } else {

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/rules/grant.h"
+#include "bindings/files/files.h"
 #include "bindings/parse.h"
 #include "bindings/serve/serve.h"
 
@@ -33,9 +34,9 @@ struct serve_call {
     bool (*goes_on)(struct serve_call *c);
     void (*after)(struct serve_call *c);
     /* of files */
-    char name[160];          /* as it is stored */
-    json_t *stored;          /* owned */
-    int fd;                  /* -1: none */
+    char name[FILE_STORED_NAME_BYTES_MAX + 1]; /* as it is stored */
+    json_t *stored;                            /* owned */
+    int fd;                                    /* -1: none */
     struct serve_http *http; /* a server's request at its gate (serve_http.h), in the arena; or NULL */
 };
 

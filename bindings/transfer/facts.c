@@ -1,5 +1,4 @@
 /* Lines of an import that are facts beside the objects: pairs of env.cache, keys of env.files, names of files. */
-#include <ctype.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 
 #include "base/banned.h"
 
-enum { FILE_KEY_BYTES_MAX = 512, NAME_BYTES_MAX = 300 };
+enum { FILE_KEY_BYTES_MAX = 512 };
 
 static struct hob_str text_of(const json_t *line, const char *member)
 {
@@ -87,22 +86,13 @@ static enum hob_code key_import(struct data_tx *tx, const struct transfer_lines 
     json_t *row = json_object_get(line, "row");
     rewrite_url(row, lines->application_id);
     hob_auto_free char *text = json_is_object(row) ? json_dumps(row, JSON_COMPACT) : NULL;
-    if (!text || !key.n || key.n > FILE_KEY_BYTES_MAX || !json_is_string(json_object_get(row, "name")))
-        return bad("a key of env.files has 1 to 512 bytes and a row with a name", err);
+    if (!text || !key.n || key.n > FILE_KEY_BYTES_MAX || !file_stored_name_is_valid(text_of(row, "name")))
+        return bad("a key of env.files has 1 to 512 bytes and a row with the name of a file", err);
     struct kv_row pair = {.key = key, .value = hob_str(text)};
     return kv_put(tx, "env_files", &pair, err);
 }
 
 /* --- names of files --------------------------------------------------------------------------------------------------- */
-
-/* As an upload stores it: a prefix of its own, then the client's name. */
-static bool is_stored_name(struct hob_str name)
-{
-    bool is_good = name.n >= 1 && name.n <= NAME_BYTES_MAX && !strchr(" .@~-", name.at[0]);
-    for (size_t i = 0; i < name.n && is_good; i++)
-        is_good = name.at[i] > 0 && (isalnum((unsigned char)name.at[i]) || strchr("@. ~_-", name.at[i]));
-    return is_good;
-}
 
 static enum hob_code judge_bytes(const struct blob_place *place, const struct blob *b, struct hob_err *err)
 {
@@ -152,7 +142,7 @@ static enum hob_code name_import(struct data_tx *tx, const struct blob_place *pl
     const char *digest = json_string_value(json_object_get(row, "digest"));
     const char *type = json_string_value(json_object_get(row, "type"));
     struct hob_str name = text_of(line, "file");
-    if (!is_stored_name(name))
+    if (!file_stored_name_is_valid(name))
         return bad("a file's name is none that an upload gets", err);
     if (!digest || !hob_digest_is_valid(digest) || !type || !json_is_number(json_object_get(row, "bytes")))
         return bad("a file has a row with digest, type and bytes", err);

@@ -267,6 +267,11 @@ export function gateTests(world, it = test, away = null) {
         head: [head.status, head.n, head.headers["content-length"]], none: [none.status, none.json.code], other: other.status, empty: empty.status };`, { user: ann });
     assert.deepEqual(value, { up: 201, all: [200, 700000, "image/x-thing"], tail: [206, 5, "bytes 699995-699999/700000"], beyond: 416, same: [304, 0], head: [200, 0, "700000"],
       none: [404, 101], other: 404, empty: value.empty });
+    const far = await run(`
+      const up = await ask("POST", "/parse/files/" + "n".repeat(124) + ".bin", "far", { "x-parse-application-id": "any", "x-parse-master-key": "master", "x-parse-file-directory": "d".repeat(256) });
+      const at = "/parse/files/${backend.id}/", all = await ask("GET", at + up.json.name), meta = await ask("GET", at + "metadata/" + up.json.name);
+      return { up: up.status, all: [all.status, all.n], meta: meta.status, others: [(await ask("GET", at + "a/../" + up.json.name)).status, (await ask("GET", at + "/" + up.json.name)).status, (await ask("GET", at + "x".repeat(500))).status] };`, { fn: "boss" });
+    assert.deepEqual(far, { up: 201, all: [200, 3], meta: 200, others: [404, 404, 404] }, "the longest name");
   });
 
   it("what is no Parse request, or no path, or too large, is said so", async () => {

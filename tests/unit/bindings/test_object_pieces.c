@@ -1,6 +1,7 @@
 /* The pieces that objects are made of: values, documents, operations, access lists, paths, parameters. */
 #include <stdlib.h>
 
+#include "bindings/files/files.h"
 #include "bindings/object/object_priv.h"
 #include "bindings/query_params.h"
 
@@ -414,6 +415,37 @@ static void ids_are_ten_letters_and_no_two_are_equal(void **state)
     }
 }
 
+/* --- names of files --- */
+
+static bool is_stored(size_t directory_n, size_t name_n)
+{
+    char text[1024];
+    memset(text, 'd', sizeof text);
+    if (directory_n)
+        text[directory_n] = '/';
+    return file_stored_name_is_valid(hob_str_n(text, directory_n + (directory_n > 0) + name_n));
+}
+
+static void what_an_upload_is_stored_under_is_told_from_tricks_with_paths(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"x", "_x", "0_a..b.txt", "a/b c/x_y.png", " ~a/.b/x", "a/metadata/x"};
+    static const char *const bad[] = {"",       "/",    "/x",  "a/",    "a//x",       "..",          "../x",
+                                      "a/../x", "a/..", ".x",  "a/.x",  "metadata/x", "a\\x",        "a%x",
+                                      "x?y",    "x\ny", "a:b", "x\xc3", " x/ x",      "metadata/a/x"};
+    for (size_t i = 0; i < HOB_COUNT(good); i++)
+        if (!file_stored_name_is_valid(hob_str(good[i])))
+            fail_msg("refused: '%s'", good[i]);
+    for (size_t i = 0; i < HOB_COUNT(bad); i++)
+        if (file_stored_name_is_valid(hob_str(bad[i])))
+            fail_msg("taken: '%s'", bad[i]);
+    assert_false(file_stored_name_is_valid(hob_str_n("a\0b", 3)));
+    assert_true(is_stored(256, 33 + 128 + 5)); /* the longest that uploads get */
+    assert_false(is_stored(257, 1));
+    assert_true(is_stored(0, 178));
+    assert_false(is_stored(0, 179));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +464,7 @@ int main(void)
         cmocka_unit_test(names_and_passwords_of_a_log_in_stay_text),
         cmocka_unit_test(names_are_judged),
         cmocka_unit_test(ids_are_ten_letters_and_no_two_are_equal),
+        cmocka_unit_test(what_an_upload_is_stored_under_is_told_from_tricks_with_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
