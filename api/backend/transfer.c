@@ -2,8 +2,9 @@
  *
  *   export:  objects, facts and files are one reading job of the app's database; the database of env.sql is copied
  *            first, when the page is the first of its phase or its copy is gone:  COPYING -> READING -> answered
- *   import:  RECEIVING -> TAKING (pieces of bytes, a worker) -> REPLACING (env.sql, when it is whole) -> WRITING (the
- *            lines, one job) -> answered
+ *   import:  RECEIVING -> TAKING (pieces of bytes, a worker) -> WRITING (the lines, one job) -> REPLACING (env.sql, when it
+ *            is whole) -> SETTING (when that is asked for) -> answered
+ *            A line that is refused so leaves env.sql as it is and its pieces where they are, to be gone on with.
  *
  * What is needed and made lives in a `move` until it is told. */
 #include <dirent.h>
@@ -247,19 +248,22 @@ static enum hob_code lines_work(void *ctx, struct data_tx *tx, struct hob_err *e
     return transfer_import(tx, &lines, &m->counts, &m->settings, err);
 }
 
+/* The same import again is no harm. */
+static void fail_behind_lines(struct move *m, const char *what, const struct hob_err *err)
+{
+    struct hob_err said = *err;
+    (void)hob_err_wrap(&said, "the lines are in, but not %s", what);
+    move_fail(m, &said);
+}
+
 static void on_set(void *ctx, const struct hob_err *err)
 {
     struct move *m = ctx;
     struct call *c = m->call;
-    struct hob_err said;
-    if (err) { /* the same import again is no harm */
-        said = *err;
-        (void)hob_err_wrap(&said, "the lines are in, but not the settings");
-        move_fail(m, &said);
+    if (err) {
+        fail_behind_lines(m, "the settings", err);
         return;
     }
-    /* rows were written past the backend: what it keeps of the app in memory must go */
-    session_forget_app(backend_auth(c->control->o.backend), c->copies[0]);
     struct hob_jw *w = call_start(c);
     hob_jw_object(w);
     hob_jw_kint(w, "lines", (int64_t)m->counts.lines);
@@ -275,39 +279,47 @@ static void on_set(void *ctx, const struct hob_err *err)
     move_free(m);
 }
 
-static void on_written(void *ctx, const struct hob_err *err)
+static void on_replaced(void *ctx, const struct hob_err *err)
 {
     struct move *m = ctx;
     if (err)
-        move_fail(m, err);
+        fail_behind_lines(m, "the database of env.sql", err);
     else if (m->wants_settings && json_object_size(m->settings))
         backend_app_set(m->call->control->o.backends, m->call->copies[0], m->settings, on_set, m);
     else
         on_set(m, NULL);
 }
 
-static void on_replaced(void *ctx, const struct hob_err *err)
+static void on_written(void *ctx, const struct hob_err *err)
 {
     struct move *m = ctx;
-    if (err)
+    struct control *k = m->call->control;
+    if (err) {
         move_fail(m, err);
+        return;
+    }
+    /* rows were written past the backend: what it keeps of the app in memory must go, whatever comes of the rest */
+    session_forget_app(backend_auth(k->o.backend), m->call->copies[0]);
+    if (m->sql)
+        sql_replace(k->o.sqls, m->call->copies[0], m->sql, on_replaced, m);
     else
-        appdb_write(m->call->control->o.dbs, m->call->copies[0], lines_work, on_written, m);
+        on_replaced(m, NULL);
 }
 
 static void on_taken(void *ctx, const struct hob_err *err, uint64_t pieces, char *sql)
 {
     struct move *m = ctx;
+    struct control *k = m->call->control;
     struct hob_err none;
     m->sql = sql;
     m->counts.pieces = pieces;
-    if (err || !sql) {
-        on_replaced(m, err);
-    } else if (m->call->control->o.sqls) {
-        sql_replace(m->call->control->o.sqls, m->call->copies[0], sql, on_replaced, m);
-    } else {
+    if (err) {
+        move_fail(m, err);
+    } else if (sql && !k->o.sqls) {
         (void)hob_fail(&none, HOB_E_UNAVAILABLE, "env.sql is not there: leave it out (--without sql)");
-        on_replaced(m, &none);
+        move_fail(m, &none);
+    } else {
+        appdb_write(k->o.dbs, m->call->copies[0], lines_work, on_written, m);
     }
 }
 

@@ -63,7 +63,8 @@ struct transfer_counts {
 typedef void (*transfer_taken_cb)(void *ctx, const struct hob_err *err, uint64_t pieces, char *ret_sql);
 void transfer_take(struct backend *b, const struct backend_app *app, struct hob_str lines, unsigned without,
                    transfer_taken_cb done, void *ctx);
-/* Then the others, all or none; the error names the line, counted from 1 in this text. `files` borrowed. */
+/* Then the others, all or none; the error names the line, counted from 1 in this text. `files` borrowed. Only behind their
+ * commit a database is put in place: what is refused here leaves it, and its pieces, as they are. */
 struct transfer_lines {
     struct hob_str text;
     const char *application_id; /* of the app that they go to */

@@ -181,7 +181,26 @@ struct import {
     uint64_t lines, piece_lines; /* taken in; waiting in the piece */
     uint64_t objects, related, files, cached;
     bool has_sql;
+    uint64_t sql_line;        /* where the database of env.sql begins */
+    bool is_in_sql, ends_sql; /* the last line is a piece of it; the piece that waits holds its last one */
 };
+
+/* With its last piece the server puts the database in place, and has no pieces any more to go on with. When that request
+ * breaks off, nobody knows which side of it the server is on: it is begun anew. */
+static uint64_t line_to_go_on(const struct import *im)
+{
+    return im->ends_sql && im->sql_line <= im->lines ? im->sql_line : im->lines + 1;
+}
+
+/* Of line `n`, before it is added; behind the last one of all with is_sql false. */
+static void note_sql(struct import *im, bool is_sql, uint64_t n)
+{
+    if (is_sql && !im->is_in_sql)
+        im->sql_line = n;
+    if (!is_sql && im->is_in_sql && im->piece_lines)
+        im->ends_sql = true;
+    im->is_in_sql = is_sql;
+}
 
 static enum hob_code send_piece(struct import *im, struct hob_err *err)
 {
@@ -207,6 +226,7 @@ static enum hob_code send_piece(struct import *im, struct hob_err *err)
     im->has_sql = im->has_sql || json_is_true(json_object_get(answer, "sql"));
     im->lines += im->piece_lines;
     im->piece_lines = 0;
+    im->ends_sql = false;
     hob_buf_clear(&im->piece);
     return HOB_OK;
 }
@@ -220,6 +240,7 @@ static enum hob_code import_lines(struct import *im, struct lines *from, uint64_
             return hob_fail(err, HOB_E_CANCELLED, "interrupted");
         if (lines_next(from, &line, &has_line, err) != HOB_OK)
             return err->code;
+        note_sql(im, has_line && hob_str_starts(line, HOB_STR("{\"sql\":")), n);
         if (!has_line)
             return send_piece(im, err);
         if (n <= skip) {
@@ -281,7 +302,7 @@ static enum hob_code run_import(struct cli *c, const struct args *a, struct hob_
     hob_buf_done(&im.piece);
     if (rc != HOB_OK && im.lines)
         return hob_err_wrap(err, "%llu lines are in, go on with --from-line %llu",
-                            (unsigned long long)im.lines, (unsigned long long)im.lines + 1);
+                            (unsigned long long)im.lines, (unsigned long long)line_to_go_on(&im));
     if (rc != HOB_OK)
         return rc;
     print_imported(c, &im);

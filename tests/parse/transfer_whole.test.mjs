@@ -40,9 +40,9 @@ async function make(name) {
     assert.equal(error, undefined);
     return value;
   };
-  app.upload = async (file, bytes) => {
+  app.upload = async (file, bytes, headers = {}) => {
     const answer = await request(`${app.url}/files/${file}`, { method: "POST", body: bytes,
-      headers: { "x-parse-application-id": name, "x-parse-master-key": KEYS.master, "content-type": "application/octet-stream", "content-length": bytes.length } });
+      headers: { "x-parse-application-id": name, "x-parse-master-key": KEYS.master, "content-type": "application/octet-stream", "content-length": bytes.length, ...headers } });
     assert.equal(answer.status, 201, answer.text);
     return answer.json.name;
   };
@@ -60,6 +60,8 @@ let whole, names, note, told;
 test("all of an app comes back in another one, byte by byte", async () => {
   whole = await make("whole");
   names = { big: await whole.upload("big.bin", big), small: await whole.upload("a small one.txt", small), one: await whole.upload("one.bin", shared), two: await whole.upload("two.bin", shared) };
+  names.far = await whole.upload("n".repeat(128), small, { "content-type": "image/jpeg", "x-parse-file-directory": `~a/${"d".repeat(253)}` });
+  assert.match(names.far, /^~a\/d{253}\/[0-9a-f]{32}_n{128}\.jpg$/);
   note = await whole.create("Note", { text: "with a file", file: { __type: "File", name: names.big } }, { as: "master" });
   await whole.signUp("ada");
   await whole.run(`await env.sql.exec("CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB); CREATE VIRTUAL TABLE words USING fts5(w); CREATE INDEX by_b ON t (b)");
@@ -71,8 +73,8 @@ test("all of an app comes back in another one, byte by byte", async () => {
   assert.equal(told.rows.length, 200);
   assert.match(cli("data", "export", "whole", at("whole.jsonl")), /lines/);
   const copy = await make("copy");
-  assert.match(cli("data", "import", "copy", at("whole.jsonl")), /, 5 files, 3 pairs of env\.cache, the database of env\.sql/);
-  for (const [name, bytes] of [[names.big, big], [names.small, small], [names.one, shared], [names.two, shared]])
+  assert.match(cli("data", "import", "copy", at("whole.jsonl")), /, 6 files, 3 pairs of env\.cache, the database of env\.sql/);
+  for (const [name, bytes] of [[names.big, big], [names.small, small], [names.one, shared], [names.two, shared], [names.far, small]])
     assert.equal(sha(await copy.download(name)), sha(bytes), name);
   assert.deepEqual(await copy.run(READ), told);
   const { url } = await copy.run(`return { url: (await env.files.head("a/ü.bin")).url ?? null }`);
@@ -169,20 +171,40 @@ test("an import that broke off inside of bytes goes on behind a restart", async 
   assert.deepEqual(await later.run(READ), told);
 });
 
+test("a line that is refused beside the last piece of env.sql leaves what is there, and that piece goes on", async () => {
+  const all = lines("whole.jsonl"), is_sql = (line) => line.startsWith('{"sql":'), first = all.findIndex(is_sql) + 1, last = all.findLastIndex(is_sql) + 1;
+  assert.ok(last > first + 2, "in several requests");
+  const app = await make("undone");
+  await app.run(`await env.sql.exec("CREATE TABLE mine (a)")`);
+  write("undone.jsonl", [...all.slice(0, last), { class: "Note", object: { objectId: "x" } }]);
+  const done = hob.cli(["data", "import", "undone", at("undone.jsonl")]);
+  assert.notEqual(done.code, 0);
+  assert.match(done.err, /createdAt/);
+  assert.match(done.err, new RegExp(`--from-line ${first}\\b`), "whatever became of the request, from there it works");
+  assert.deepEqual(await app.run(`return (await env.sql.prepare("SELECT name FROM sqlite_schema").all()).results`), [{ name: "mine" }]);
+  cli("data", "import", "undone", at("whole.jsonl"), "--from-line", String(last));
+  assert.deepEqual(await app.run(READ), told);
+});
+
 test("settings are in the first line, and are set only where that is asked for", async () => {
   const set = (app) => hob.api("GET", `/v1/apps/${app}/backend`).then((answer) => answer.json.settings);
   await App.make(hob, "chosen", { maxLimit: 77, appName: "Chosen" });
   cli("data", "export", "chosen", at("chosen.jsonl"));
   assert.deepEqual(JSON.parse(lines("chosen.jsonl")[0]).settings, { maxLimit: 77, appName: "Chosen" });
-  await App.make(hob, "other", { appName: "Other" });
+  const other = await App.make(hob, "other", { appName: "Other" });
   cli("data", "import", "other", at("chosen.jsonl"));
   assert.deepEqual([(await set("other")).maxLimit, (await set("other")).appName], [1000, "Other"]);
   cli("data", "import", "other", at("chosen.jsonl"), "--settings");
   assert.deepEqual([(await set("other")).maxLimit, (await set("other")).appName], [77, "Chosen"]);
-  write("odd.jsonl", [{ hob_export: 1, settings: { noSuch: 1 } }]);
+  const note = await other.create("Note", { ACL: { "role:admins": { read: true } } }, { as: "master" }), { objectId, sessionToken } = await other.signUp("bea");
+  await other.fails(101, "GET", `/classes/Note/${note.objectId}`, { as: sessionToken });
+  const head = { createdAt: "2026-01-01T00:00:00.000Z", updatedAt: "2026-01-01T00:00:00.000Z" };
+  write("odd.jsonl", [{ hob_export: 1, settings: { noSuch: 1 } }, { class: "_Role", object: { objectId: "Rabcdefghi", name: "admins", ACL: {}, ...head } },
+    { class: "_Role", relation: "users", owner: "Rabcdefghi", related: [objectId] }]);
   const done = hob.cli(["data", "import", "other", at("odd.jsonl"), "--settings"]);
   assert.notEqual(done.code, 0);
   assert.match(done.err, /no setting 'noSuch'/);
+  await other.get("Note", note.objectId, { as: sessionToken }); // the lines are in: what was known of the caller is forgotten
 });
 
 test("what is not wanted is left out, when leaving and when coming", async () => {
@@ -211,6 +233,8 @@ test("pieces and names that are wrong are refused, and nothing of them is kept",
     [{ ...good, base64: "" }, /does not fit/], [{ blob: 5, bytes: 1, at: 0, base64: "" }, /names no content/],
     [{ sql: "main", bytes: 5, at: 0, base64: b64("hello") }, /no SQLite database/], [{ sql: "main", bytes: 2 ** 40, at: 0, base64: b64("x") }, /at most/],
     [{ file: "x_a.txt", row: { digest: hello, type: "text/plain", bytes: 5 } }, /neither here/], [{ file: "../a", row: { digest: hello, type: "a", bytes: 1 } }, /no name|is none/i],
+    ...["a/../x_a.txt", "a//x_a.txt", "/x_a.txt", "a/", "metadata/x_a.txt", `${"d".repeat(257)}/x`, "x".repeat(400)].map((file) => [{ file, row: { digest: hello, type: "a", bytes: 5 } }, /is none/]),
+    [{ file_key: "a", row: { name: "../../classes/Note/x" } }, /env\.files/],
     [{ file: "x_a.txt", row: { digest: "zz", type: "a", bytes: 1 } }, /digest/], [{ file_key: "", row: { name: "x" } }, /env\.files/], [{ file_key: "a", row: 5 }, /env\.files/],
     [{ cache: "", value: "x" }, /env\.cache/], [{ cache: "k" }, /env\.cache/], [{ cache: "k", base64: "?" }, /env\.cache/], [{ cache: "k".repeat(513), value: "x" }, /env\.cache/],
   ];
