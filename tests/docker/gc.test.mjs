@@ -1,6 +1,7 @@
 // Images that Hob built or pulled and that no version needs any more go; what others made, named or use stays.
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -125,6 +126,50 @@ test("what a pull brought goes, by all names that pulls gave it; what was there 
   await gone("pulls");
   assert.deepEqual((await collect()).images.map((i) => [i.image, i.kind, i.name, i.state]), [[pushed, "pulled", name, "removed"]]);
   assert.ok(!(await has(pushed)) && await has(base));
+});
+
+// Docker behind a socket that can keep one answer back: to the next request with `asked` in it.
+const between = async () => {
+  const b = { socket: path.join(docker.dir, "between.sock"), asked: null, isHeld: false, release: () => {} };
+  b.server = net.createServer((near) => {
+    const far = net.connect(docker.socket);
+    near.on("data", (bytes) => {
+      if (b.asked && bytes.includes(b.asked)) {
+        far.unpipe(near);
+        Object.assign(b, { asked: null, isHeld: true, release: () => far.pipe(near) });
+      }
+      far.write(bytes);
+    });
+    far.pipe(near);
+    for (const [one, other] of [[near, far], [far, near]]) one.on("error", () => other.destroy()).on("close", () => other.destroy());
+  });
+  await new Promise((done) => b.server.listen(b.socket, done));
+  fs.chownSync(b.socket, docker.uid, 0);
+  return b;
+};
+
+test("an image that a deploy was told of while a collection looked around stays", { skip }, async () => {
+  const held = await between();
+  const other = await Daemon.start({ env: { ...env(), HOB_DOCKER_HOST: `unix://${held.socket}` } });
+  try {
+    await isUp(other);
+    const made = await other.deploy("first", { f: { engine: "docker", dockerfile: "Dockerfile" } }, { Dockerfile: 'FROM base:1\nCMD ["told"]\n' });
+    const id = made.functions[0].image_id;
+    assert.ok((await other.api("DELETE", "/v1/apps/first")).status < 300);
+    held.asked = "/images/json HTTP";
+    const collecting = collect(false, other);
+    await until(() => held.isHeld, "the collection to ask");
+    assert.equal((await other.deploy("second", { f: { engine: "docker", image: id } }, { README: "x" })).functions[0].image_id, id);
+    held.release();
+    assert.deepEqual((await collecting).images, []);
+    assert.ok(await has(id));
+    assert.ok((await other.api("DELETE", "/v1/apps/second")).status < 300);
+    assert.deepEqual(ids(await collect(false, other)), [id], "when nobody needs it, it goes");
+  } finally {
+    held.release();
+    await other.close();
+    held.server.close();
+  }
 });
 
 test("the server does it by itself on a slow clock", { skip }, async () => {
