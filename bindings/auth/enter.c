@@ -111,14 +111,10 @@ static enum hob_code pass_second_factor(struct backend_call *c, struct data_tx *
 static enum hob_code read_again(struct backend_call *c, struct data_tx *tx, struct hob_err *err)
 {
     struct user_flow *f = c->state;
-    hob_auto_free char *hash = NULL;
-    struct hob_str checked = member_str(f->hidden, "password");
-    if (checked.at)
-        hash = hob_strndup(checked.at, checked.n);
     enum hob_code rc = user_flow_read(c, tx, err);
     if (rc != HOB_OK)
         return rc;
-    bool is_same = !f->is_password_login || (hash && hob_str_is(member_str(f->hidden, "password"), hash));
+    bool is_same = !f->is_password_login || hob_str_is(member_str(f->hidden, "password"), f->checked_hash);
     const json_t *acl = json_object_get(f->user, "ACL"); /* {}: locked out by the administrator */
     bool is_locked = json_is_object(acl) && json_object_size(acl) == 0 && !identity_is_master(&c->who);
     if (!f->user || !is_same || is_locked)

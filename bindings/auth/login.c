@@ -97,6 +97,9 @@ static void on_hashed(void *ctx, const struct hasher_answer *a, const struct hob
         return;
     }
     bool is_right = a->match == 0 && f->user && member_str(f->hidden, "password").n;
+    if (is_right)
+        (void)snprintf(f->checked_hash, sizeof f->checked_hash, "%s",
+                       json_string_value(json_object_get(f->hidden, "password")));
     if (is_right && a->hash)
         (void)snprintf(f->new_hash, sizeof f->new_hash, "%s", a->hash);
     if (is_right)

@@ -18,6 +18,7 @@ struct user_flow {
     bool is_verify_only, is_password_login;
     void (*verified)(struct backend_call *c); /* instead of entering */
     const char *action, *provider;            /* createdWith of the session */
+    char checked_hash[HASH_TEXT_BYTES];       /* what the password was found right by */
     char new_hash[HASH_TEXT_BYTES];           /* "": the kept one stays */
     struct hob_err refusal;                   /* told after what it costs is written down */
     json_t *shown;                            /* the answer; owned */

@@ -186,8 +186,16 @@ static void shape_statement(struct serve_call *c, struct hob_str json, struct ho
     respond_json(c, is_array ? hob_str_n(json.at + 1, json.n - 2) : json);
 }
 
+/* Keys are text, also "100" and "true", which parameters would be read as JSON. */
 static void cache_list(struct serve_call *c, json_t *params)
 {
+    struct hob_str rest = c->http->query;
+    while (rest.at && rest.n) {
+        struct hob_str value, name = hob_str_cut(hob_str_cut(rest, '&', &rest), '=', &value);
+        if (value.at && (hob_str_is(name, "prefix") || hob_str_is(name, "cursor")))
+            (void)json_object_set_new(params, hob_str_is(name, "prefix") ? "prefix" : "cursor",
+                                      text_of(value));
+    }
     c->http->shape = shape_json;
     become(c, serve_cache_ops, "cache.list", json_incref(params));
 }

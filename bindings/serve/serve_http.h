@@ -39,8 +39,8 @@ HOB_MUST_USE bool gate_found(struct serve_call *c, const struct file_found *foun
 HOB_MUST_USE enum hob_code serve_need_path(const struct serve_call *c, struct hob_str method,
                                            struct hob_str path, struct hob_err *err);
 /* What a query reads beside its own class: by sub-queries, and by following a pointer to another class. */
-HOB_MUST_USE enum hob_code serve_need_query(const struct serve_call *c, const json_t *params,
-                                            struct hob_err *err);
+HOB_MUST_USE enum hob_code serve_need_query(const struct serve_call *c, struct hob_str method,
+                                            const json_t *params, struct hob_err *err);
 HOB_MUST_USE enum hob_code serve_need_batch(const struct serve_call *c, const json_t *body,
                                             struct hob_err *err);
 /* The caller's own session token never enters an instance: in an answer `instead` stands for it. Borrowed from `json` or

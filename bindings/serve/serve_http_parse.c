@@ -208,7 +208,8 @@ static enum hob_code judge(struct serve_call *c, const struct asking *a, struct 
                    "/batch")) /* its parts name paths as they are here, whatever the app's public URL is */
         r->mount_url = HOB_STR("/parse");
     if (serve_need_path(c, a->method, a->path, err) != HOB_OK ||
-        serve_need_batch(c, a->params, err) != HOB_OK || serve_need_query(c, a->params, err) != HOB_OK)
+        serve_need_batch(c, a->params, err) != HOB_OK ||
+        serve_need_query(c, a->method, a->params, err) != HOB_OK)
         return err->code;
     return judge_identity(c, a, r, err);
 }

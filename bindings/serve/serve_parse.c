@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "bindings/cloud/cloud.h"
+#include "bindings/query_params.h"
 #include "bindings/serve/serve_http.h"
 
 #include "base/banned.h"
@@ -72,14 +73,38 @@ static enum hob_code need_where(const struct serve_call *c, const json_t *where,
     return serve_need_subqueries(c, read, err);
 }
 
-enum hob_code serve_need_query(const struct serve_call *c, const json_t *params, struct hob_err *err)
+enum hob_code serve_need_query(const struct serve_call *c, struct hob_str method, const json_t *params,
+                               struct hob_err *err)
 {
     const json_t *where = json_object_get(params, "where");
+    if (!hob_str_is(method, "GET")) /* what is saved or given to a function may have any members */
+        return HOB_OK;
     if (where && need_where(c, where, err) != HOB_OK)
         return err->code;
     if (json_object_get(params, "redirectClassNameForKey"))
         return serve_need(c, HOB_GRANT_DATA, HOB_STR("*"), HOB_GRANT_READ, err);
     return HOB_OK;
+}
+
+/* A part's parameters are its body's and, over them, its path's. */
+static enum hob_code need_part(const struct serve_call *c, const json_t *part, struct hob_err *err)
+{
+    const char *named = json_string_value(json_object_get(part, "method"));
+    struct hob_str path = hob_str(json_string_value(json_object_get(part, "path"))), query;
+    struct hob_str mount = HOB_STR("/parse/"), method = hob_str(named ? named : "GET");
+    if (!path.at)
+        return hob_fail(err, HOB_E_INVALID, "a part of a batch has a 'path'");
+    if (hob_str_starts(path, mount))
+        path = hob_str_n(path.at + mount.n - 1, path.n - mount.n + 1);
+    path = hob_str_cut(path, '?', &query);
+    const json_t *body = json_object_get(part, "body");
+    json_t *params hob_auto_json =
+        json_is_object(body) ? json_copy((json_t *)(uintptr_t)body) : json_object();
+    if (query.at)
+        query_params_add(path, query, params);
+    if (serve_need_path(c, method, path, err) != HOB_OK)
+        return err->code;
+    return serve_need_query(c, method, params, err);
 }
 
 enum hob_code serve_need_batch(const struct serve_call *c, const json_t *body, struct hob_err *err)
@@ -88,14 +113,7 @@ enum hob_code serve_need_batch(const struct serve_call *c, const json_t *body, s
     size_t i;
     json_array_foreach(requests, i, one)
     {
-        struct hob_str path = hob_str(json_string_value(json_object_get(one, "path")));
-        const char *method = json_string_value(json_object_get(one, "method"));
-        struct hob_str mount = HOB_STR("/parse/");
-        if (path.at && hob_str_starts(path, mount))
-            path = hob_str_n(path.at + mount.n - 1, path.n - mount.n + 1);
-        if (!path.at || serve_need_path(c, hob_str(method ? method : "GET"), path, err) != HOB_OK)
-            return path.at ? err->code : hob_fail(err, HOB_E_INVALID, "a part of a batch has a 'path'");
-        if (serve_need_query(c, json_object_get(one, "body"), err) != HOB_OK)
+        if (need_part(c, one, err) != HOB_OK)
             return err->code;
     }
     return HOB_OK;
@@ -159,7 +177,7 @@ static enum hob_code judge(struct serve_call *c, struct backend_request *r, stru
     r->params = json_is_object(body) ? body : NULL;
     r->context = json_object_get(c->args, "context");
     if (serve_need_path(c, r->method, r->path, err) != HOB_OK || serve_need_batch(c, body, err) != HOB_OK ||
-        serve_need_query(c, body, err) != HOB_OK)
+        serve_need_query(c, r->method, body, err) != HOB_OK)
         return err->code;
     return serve_identity(c, r, err);
 }

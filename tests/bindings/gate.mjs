@@ -176,11 +176,23 @@ export function gateTests(world, it = test, away = null) {
       ["POST", "/parse/classes/Note", { _method: "GET", where: JSON.stringify({ a: { $inQuery: { className: "Other", where: {} } } }) }],
       ["GET", "/parse/classes/Note?redirectClassNameForKey=other"],
       ["POST", "/parse/batch", { requests: [{ method: "POST", path: "/parse/classes/Other", body: {} }] }],
+      ["POST", "/parse/batch", { requests: [{ method: "GET", path: `/parse/classes/Note/?where=${where({ a: { $inQuery: { className: "Other", where: {} } } })}` }] }],
+      ["POST", "/parse/batch", { requests: [{ method: "GET", path: "/parse/classes/Note?redirectClassNameForKey=other" }] }],
       ["POST", "/parse/batch", { requests: [{ method: "GET", path: "/parse/classes/Note", body: { where: { a: { $inQuery: { className: "Other", where: {} } } } } }] }],
       ["GET", "/parse/schemas"], ["GET", "/parse/aggregate/Other"], ["POST", "/parse/push", {}], ["GET", "/parse/hooks/functions"], ["GET", "/parse/jobs"],
     ];
     const said = await run(`const out = []; for (const [m, p, b] of ${JSON.stringify(asked)}) { const a = await ask(m, p, b); out.push([a.status, a.json?.code]); } return out;`, { user: world().ann });
     assert.deepEqual(said, asked.map(() => [403, 119]), JSON.stringify(said));
+  });
+
+  it("what is saved may have a member named like a condition, and keys of the cache may look like numbers", async () => {
+    const said = await run(`
+      const note = await ask("POST", "/parse/classes/Note", { where: "Paris", redirectClassNameForKey: 1 });
+      const parts = await ask("POST", "/parse/batch", { requests: [{ method: "POST", path: "/parse/classes/Note", body: { where: "Rome" } }] });
+      for (const key of ["2026", "2027", "true"]) await ask("PUT", "/cache/" + key, "x");
+      const list = async (query) => (await ask("GET", "/cache?" + query)).json.keys.map((one) => one.name);
+      return [note.status, parts.json[0].success !== undefined, await list("prefix=202"), await list("prefix=2027"), await list("prefix=tr&limit=5")];`, { user: world().ann });
+    assert.deepEqual(said, [201, true, ["2026", "2027"], ["2027"], ["true"]]);
   });
 
   it("no key is known: the master key is a word, which hob.json allows or not", async () => {
