@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json/json_priv.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -96,9 +95,6 @@ static void tame(char *message)
 
 json_t *hob_json_parse(struct hob_str text, const char *what, struct hob_err *err)
 {
-    json_t *quick = json_read_quickly(text);
-    if (quick)
-        return quick;
     if (is_too_deep(text)) {
         (void)hob_fail_reason(err, HOB_E_INVALID, "bad_json", "%s: nested deeper than %d levels", what,
                               HOB_MAX_JSON_DEPTH);
