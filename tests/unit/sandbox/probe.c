@@ -401,6 +401,8 @@ static int become(const int *fds, int n, const struct word *word, const char *ho
     dup2(fds[1], 1);
     dup2(fds[2], 2);
     say(2, 0, word->serial);
+    if (!strcmp(how, "mayfly"))
+        kill(getpid(), SIGKILL);
     close(0);
     for (int fd = 4; fd < 64; fd++)
         close(fd);

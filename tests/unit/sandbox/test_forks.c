@@ -243,6 +243,24 @@ static void a_zygote_that_lies_babbles_or_is_silent_loses_its_sandbox(void **sta
     expect_thrown_out("silent", "has not forked in time");
 }
 
+/* Whether the launcher still sees it or not, as it happens: its zygote did nothing wrong. */
+static void a_fork_that_dies_as_it_enters_is_no_lie(void **state)
+{
+    (void)state;
+    struct instance z = zygote_start("mayfly");
+    for (int i = 0; i < 20; i++) {
+        struct hob_launch_request head = fork_request(z.id);
+        struct instance in = fork_send(&head);
+        struct hob_launch_reply reply = next_reply(sock, &in.pidfd);
+        assert_int_equal(reply.id, in.id);
+        if (reply.answer == HOB_LAUNCH_LAUNCHED)
+            (void)expect_end(&in);
+        else
+            instance_done(&in);
+    }
+    end(&z);
+}
+
 /* An instance can hold up its zygote: its neighbours go on, and what comes out of it too late is killed. */
 static void a_zygote_that_hangs_makes_no_more_forks_and_keeps_those_it_has(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
         cmocka_unit_test(the_zygotes_end_is_its_forks_end_frozen_ones_too),
         cmocka_unit_test(only_a_zygote_of_this_connection_with_its_code_can_fork),
         cmocka_unit_test(a_zygote_that_lies_babbles_or_is_silent_loses_its_sandbox),
+        cmocka_unit_test(a_fork_that_dies_as_it_enters_is_no_lie),
         cmocka_unit_test(a_zygote_that_hangs_makes_no_more_forks_and_keeps_those_it_has),
         cmocka_unit_test(a_zygote_cannot_end_anothers_forks),
         cmocka_unit_test(a_fork_whose_end_is_not_told_is_killed_all_the_same),
