@@ -75,6 +75,8 @@ void app_job_finish(struct appdbs *a, struct app_job *j)
     if (!j->done) {
         if (j->kind == APP_JOB_INDEX)
             app_index_is_made(j->app);
+        else if (j->kind == APP_JOB_SLOW)
+            app_slow_is_stored(j->app);
         free(j);
         return;
     }

@@ -8,7 +8,7 @@ struct app;
 struct text_wish {
     char class_name[128], field[128];
 };
-enum app_job_kind { APP_JOB, APP_JOB_REMOVE, APP_JOB_INDEX };
+enum app_job_kind { APP_JOB, APP_JOB_REMOVE, APP_JOB_INDEX, APP_JOB_SLOW };
 struct app_job {
     struct job job; /* first: its ctx is this very struct */
     enum app_job_kind kind;
@@ -41,7 +41,7 @@ struct app {
     struct catalogue *catalogue; /* the newest that is on disk */
     int64_t changed_to;
     struct slow_query slow[SLOW_MAX];
-    size_t slow_n;
+    size_t slow_n, slow_storing; /* the first of them are being stored */
     bool is_slow_queued;
     struct text_wish text;           /* a full-text index that is being made; class empty: none */
     struct hob_list waits_for_index; /* reads that wanted it */
@@ -87,7 +87,8 @@ void app_job_finish(struct appdbs *a, struct app_job *j);
 /* appdb_work.c */
 void app_writer_main(void *thread);
 void app_reader_main(void *thread);
-void app_index_is_made(struct app *app); /* what waited for it runs again */
+void app_index_is_made(struct app *app);  /* what waited for it runs again */
+void app_slow_is_stored(struct app *app); /* under the lock */
 
 /* appdb_file.c; those with `lock` are called with the lock held and may let it go meanwhile. */
 struct app *app_need(struct appdbs *a, const char *name);

@@ -17,6 +17,7 @@ enum {
 
 /* --- inner jobs: what reading found that must be written --- */
 
+/* May run twice: what it stores leaves the list when it has ended. */
 static enum hob_code store_slow(void *ctx, struct data_tx *tx, struct hob_err *err)
 {
     struct app *app = ctx;
@@ -24,8 +25,7 @@ static enum hob_code store_slow(void *ctx, struct data_tx *tx, struct hob_err *e
     uv_mutex_lock(&app->pool->lock);
     size_t n = app->slow_n;
     memcpy(list, app->slow, sizeof list);
-    app->slow_n = 0;
-    app->is_slow_queued = false;
+    app->slow_storing = n;
     uv_mutex_unlock(&app->pool->lock);
     return slow_store(tx, list, n, err);
 }
@@ -37,6 +37,14 @@ static enum hob_code make_text_index(void *ctx, struct data_tx *tx, struct hob_e
     struct text_wish wish = app->text;
     uv_mutex_unlock(&app->pool->lock);
     return data_text_index_add(tx, wish.class_name, wish.field, err);
+}
+
+void app_slow_is_stored(struct app *app)
+{
+    app->slow_n -= app->slow_storing;
+    memmove(app->slow, app->slow + app->slow_storing, app->slow_n * sizeof *app->slow);
+    app->slow_storing = 0;
+    app->is_slow_queued = false;
 }
 
 static void queue_inner(struct app *app, enum app_job_kind kind, data_work_cb work)
@@ -57,7 +65,7 @@ static void take_slow(struct app *app, struct conn *c)
     c->slow_n = 0;
     if (app->slow_n && !app->is_slow_queued && !app->pool->is_closing) {
         app->is_slow_queued = true;
-        queue_inner(app, APP_JOB, store_slow);
+        queue_inner(app, APP_JOB_SLOW, store_slow);
     }
 }
 
