@@ -182,7 +182,7 @@ size_t http_write(struct http_exchange *x, struct hob_str data)
         http_conn_touch(c);
     }
     size_t queued = http_conn_queued(c);
-    x->wants_drain = queued > c->server->tuning.out_bytes;
+    x->wants_drain = queued >= c->server->tuning.out_bytes;
     return queued;
 }
 

@@ -104,7 +104,7 @@ void http_problem_with(struct http_exchange *x, const struct hob_err *err, const
 /* A streamed answer: head now (body_bytes or HTTP_LENGTH_UNKNOWN → chunked, or close for HTTP/1.0), bytes later. */
 void http_head(struct http_exchange *x, int status, const struct http_field *fields, size_t n,
                int64_t body_bytes);
-/* Copies. Returns bytes now waiting for the client: beyond http.connection_buffer_bytes wait for on_drain. Writes of
+/* Copies. Returns bytes now waiting for the client: from http.connection_buffer_bytes on wait for on_drain. Writes of
  * one loop turn leave in one system call. */
 size_t http_write(struct http_exchange *x, struct hob_str data);
 void http_end(struct http_exchange *x, const struct http_field *trailers, size_t n);

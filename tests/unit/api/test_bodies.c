@@ -400,6 +400,40 @@ static void a_hundred_mib_go_out_byte_exact(void **state)
     probe_done(&bed, &raw);
 }
 
+/* Writes until exactly the bound is waiting. */
+static void start_filling(struct probe *p, struct http_exchange *x)
+{
+    static const char zeros[HOB_MAX_HTTP_CONN_BUFFER_BYTES];
+    size_t *queued = p->data;
+    p->is_inside = false;
+    http_head(x, 200, NULL, 0, 2 * HOB_MAX_HTTP_CONN_BUFFER_BYTES);
+    *queued = http_write(x, HOB_STR("0"));
+    *queued = http_write(x, hob_str_n(zeros, sizeof zeros - *queued));
+}
+
+static void stop_short(struct probe *p)
+{
+    http_abort(p->x);
+}
+
+static void who_stops_at_the_bound_is_told_to_go_on(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct raw raw;
+    size_t queued = 0;
+    struct probe p = {.act = start_filling, .on_drain = stop_short, .data = &queued};
+    probe_run(&p, &bed, &raw, GET);
+    assert_int_equal(queued, HOB_MAX_HTTP_CONN_BUFFER_BYTES);
+    uint64_t end_ms = hob_now_ms() + 20000;
+    while (p.closes == 0 && hob_now_ms() < end_ms) {
+        bed_turn(&bed);
+        (void)raw_take(&raw);
+    }
+    assert_int_equal(p.drains, 1);
+    probe_done(&bed, &raw);
+}
+
 static void a_chunked_download_is_byte_exact(void **state)
 {
     (void)state;
@@ -566,6 +600,7 @@ int main(void)
         cmocka_unit_test(an_early_answer_reaches_a_client_that_is_still_sending),
         cmocka_unit_test(a_body_nobody_asked_for_waits_within_bounds),
         cmocka_unit_test(a_hundred_mib_go_out_byte_exact),
+        cmocka_unit_test(who_stops_at_the_bound_is_told_to_go_on),
         cmocka_unit_test(a_chunked_download_is_byte_exact),
         cmocka_unit_test(slow_readers_hold_no_more_than_their_buffers),
         cmocka_unit_test(a_body_can_be_echoed_while_it_comes),
