@@ -23,6 +23,8 @@ export const mib = (n) => (isSanitized ? 4 * n + 128 : n) * 1024 * 1024;
 /* How this machine's npm reaches its registry is its owner's to say, also where a test has a home of its own. */
 const registry = { npm_config_userconfig: path.join(os.homedir(), ".npmrc"),
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(NODE_EXTRA_CA_CERTS|https?_proxy|no_proxy|npm_config_.*)$/i.test(name))) };
+/* Which fault point is passed by failing, in a build that has them (make again). */
+const faults = process.env.HOB_FAULT_AT ? { HOB_FAULT_AT: process.env.HOB_FAULT_AT } : {};
 const sanitizers = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^[A-Z]+SAN_OPTIONS$/.test(name)));
 
 /* Why an ordinary user cannot run this build (a folder above it is closed to others), or false. For tests that need one. */
@@ -206,7 +208,7 @@ export class Daemon {
     this.exit = undefined;
     this.process = spawn(path.join(BIN, "hobd"), args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH: process.env.PATH, HOB_LOG_FORMAT: "text", ...sanitizers, ...this.options.env },
+      env: { PATH: process.env.PATH, HOB_LOG_FORMAT: "text", ...sanitizers, ...faults, ...this.options.env },
       detached: true, // signals for the test's group are not for it
       ...(this.options.uid ? { uid: this.options.uid, gid: this.options.uid } : {}),
     });
